@@ -1,0 +1,44 @@
+"""Hierarchical text classification by label-semantics matching, for scikit-learn."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skhimatch.classifier import HiMatchClassifier
+    from skhimatch.hierarchy import LabelHierarchy
+    from skhimatch.settings import paper_settings
+    from skhimatch.text import TokenSequences, WordTokenizer
+    from skhimatch.word_vectors import WordVectors, read_word_vectors
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "HiMatchClassifier",
+    "LabelHierarchy",
+    "TokenSequences",
+    "WordTokenizer",
+    "WordVectors",
+    "paper_settings",
+    "read_word_vectors",
+]
+
+_ROOMS = {
+    "HiMatchClassifier": "classifier",
+    "LabelHierarchy": "hierarchy",
+    "TokenSequences": "text",
+    "WordTokenizer": "text",
+    "WordVectors": "word_vectors",
+    "paper_settings": "settings",
+    "read_word_vectors": "word_vectors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is asked for: only the classifier needs torch."""
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'skhimatch' has no attribute {name!r}")
+    return getattr(import_module(f"skhimatch.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,150 @@
+"""Ragged texts and sparse targets, cut into batches of like length."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from skhimatch.text import TokenSequences
+
+__all__ = ["InOrder", "LengthBuckets", "TextDataset", "padding_mask"]
+
+Batch = tuple[dict[str, Tensor], Tensor]
+
+
+class TextDataset(Dataset):
+    """Token sequences with sparse targets, made dense a batch at a time.
+
+    Parameters
+    ----------
+    sequences : TokenSequences of n texts
+        The texts.
+    targets : csr_array of shape (n, L), optional
+        0/1 targets; absent at prediction.
+    """
+
+    def __init__(self, sequences: TokenSequences, targets: sp.csr_array | None = None) -> None:
+        self.sequences = sequences
+        self.targets = targets
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        """Collate `rows` into padded ids, lengths and dense targets.
+
+        Parameters
+        ----------
+        rows : int array of shape (B,)
+            Which texts.
+
+        Returns
+        -------
+        inputs : dict
+            ``ids``, int64 of shape (B, n) with n the longest text's length
+            (at least 1), padded with 0 on the right, and ``lengths``, int64
+            of shape (B,).
+        targets : float32 tensor of shape (B, L)
+            (B, 0) where the dataset has none.
+        """
+        chosen = self.sequences[rows]
+        lengths = torch.from_numpy(chosen.lengths.astype(np.int64))
+        ids = torch.zeros(len(rows), max(1, int(lengths.max())), dtype=torch.int64)
+        ids[padding_mask(lengths, ids.shape[1])] = torch.from_numpy(chosen.ids.astype(np.int64))
+        if self.targets is None:
+            return {"ids": ids, "lengths": lengths}, torch.zeros(len(rows), 0)
+        return {"ids": ids, "lengths": lengths}, torch.from_numpy(self.targets[rows].toarray())
+
+
+def padding_mask(lengths: Tensor, width: int) -> Tensor:
+    """Mark the real tokens of a padded batch.
+
+    Parameters
+    ----------
+    lengths : int64 tensor of shape (B,)
+        Tokens in each text.
+    width : int
+        The padded length n.
+
+    Returns
+    -------
+    bool tensor of shape (B, n)
+        True at tokens, False at padding.
+
+    Examples
+    --------
+    >>> padding_mask(torch.tensor([2, 0]), 3).int()
+    tensor([[1, 1, 0],
+            [0, 0, 0]], dtype=torch.int32)
+    """
+    return torch.arange(width, device=lengths.device) < lengths[:, None]
+
+
+class LengthBuckets:
+    """Training batches: random, yet each of texts of about one length.
+
+    Every pass shuffles the texts, sorts pools of `pool` batches by length,
+    cuts them and shuffles the batches, with torch's current generator.
+
+    Parameters
+    ----------
+    dataset : TextDataset
+        The training texts.
+    batch_size : int
+        Texts a batch (the last one may be smaller).
+    pool : int
+        Batches sorted together: more of them save padding, fewer mix more.
+    """
+
+    def __init__(self, dataset: TextDataset, batch_size: int, pool: int = 32) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.pool = pool
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        shuffled = torch.randperm(len(self.dataset)).numpy()
+        lengths = self.dataset.sequences.lengths
+        pool_size = self.pool * self.batch_size
+        batches: list[np.ndarray] = []
+        for start in range(0, len(shuffled), pool_size):
+            pool = shuffled[start : start + pool_size]
+            pool = pool[np.argsort(lengths[pool], kind="stable")]
+            batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
+        for number in torch.randperm(len(batches)).tolist():
+            yield self.dataset.batch(batches[number])
+
+
+class InOrder:
+    """Prediction batches: by length, longest first; `order` undoes it.
+
+    Parameters
+    ----------
+    dataset : TextDataset
+        The texts.
+    batch_size : int
+        Texts a batch.
+
+    Attributes
+    ----------
+    order : int64 array of shape (n,)
+        ``order[i]`` is the text that comes out as number i.
+    """
+
+    def __init__(self, dataset: TextDataset, batch_size: int) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+        # Longest first: what does not fit into memory fails at once, not after an hour.
+        self.order = np.argsort(-dataset.sequences.lengths, kind="stable")
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for start in range(0, len(self.order), self.batch_size):
+            yield self.dataset.batch(self.order[start : start + self.batch_size])

@@ -1,0 +1,712 @@
+"""The estimator: scikit-learn's contract around text, training and decisions."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from numbers import Integral, Real
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
+from sklearn.metrics import accuracy_score
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from skhimatch import persistence, targets
+from skhimatch.batching import TextDataset
+from skhimatch.decisions import DecisionRule, check_threshold, path_ends
+from skhimatch.hierarchy import LabelHierarchy, as_hierarchy
+from skhimatch.network import ENCODERS, HiMatchNetwork, build_network
+from skhimatch.objective import HiMatchLoss
+from skhimatch.prediction import embed_labels, embed_texts, score_texts
+from skhimatch.text import TokenSequences, WordTokenizer, check_texts
+from skhimatch.training import (
+    NonFiniteLossError,
+    TrainingNet,
+    build_training_net,
+    resolve_device,
+    seeded,
+    train,
+    train_one_epoch,
+)
+from skhimatch.word_vectors import as_word_vectors, embedding_table, label_vectors, label_words
+
+__all__ = ["HiMatchClassifier"]
+
+
+class HiMatchClassifier(ClassifierMixin, BaseEstimator):
+    """Hierarchical text classification by label-semantics matching (HiMatch).
+
+    Texts and labels are encoded, projected into one space, and trained so
+    that a text lies closest to its fine-grained labels, then to their
+    ancestors, then to wrong siblings, then to everything else:
+
+    L = L_cls + lambda_joint L_joint + lambda_match L_match   (eq 8)
+
+    Parameters
+    ----------
+    hierarchy : dict, pairs, paths, DiGraph, path of a taxonomy file, or LabelHierarchy, optional
+        Parents and their children; a tree, a forest or a DAG. None means
+        flat: labels without any relation.
+    tokenizer : transformer, optional
+        Turns texts into `TokenSequences`; None means `WordTokenizer()`.
+        Ignored where `X` already is `TokenSequences`.
+    classes : sequence of str, optional
+        The labels in the column order of indicators, for instance
+        ``MultiLabelBinarizer().classes_``; default the sorted labels of the
+        hierarchy. Labels of the hierarchy that are left out are contracted.
+    label_texts : mapping of str to str or list of str, optional
+        Descriptions or alternative names of labels, to start their vectors.
+    word_vectors : path, WordVectors, mapping or KeyedVectors, optional
+        Pretrained word vectors. A path or `WordVectors` is shared by clones;
+        a plain mapping is copied by each.
+    encoder : {"rcnn"}
+        The text encoder: BiGRU, then convolutions with max-pooling.
+    propagation : {"gcn", "gated"} or None
+        How text features spread over the hierarchy (eq 1).
+    head : {"auto", "flat", "labelwise"}
+        The classifier; "auto" is "flat" up to a few hundred labels.
+    sampling : {"hierarchy", "random", "all"}
+        The negatives of the matching loss.
+    gamma, alpha, beta : float
+        Margins of eq 7: gamma for random labels, beta * gamma for siblings,
+        alpha * gamma for ancestors. Meant to satisfy alpha < beta.
+    lambda_joint, lambda_match : float
+        Weights of the joint embedding loss (eq 5) and the matching loss
+        (eq 6); 0 leaves a term out.
+    max_epochs, batch_size : int
+        Passes over the training texts, and texts a step.
+    learning_rate : float
+        Adam's, at its highest.
+    schedule : {"one-cycle", "constant"}
+        "one-cycle" warms up to `learning_rate`, then decays to zero.
+    validation_fraction : float in [0, 1)
+        Share of the texts held out to choose the best epoch; 0 holds out
+        none and keeps the last epoch. Each label keeps a training text.
+    patience : int or None
+        Epochs without a better micro-F1 + macro-F1 before stopping; None
+        runs all of them.
+    threshold : float or array-like of shape (L,)
+        Least probability of a predicted label, for all or by label.
+    decoding : {"auto", "threshold", "path"}
+        "path" predicts the most probable label that ended a path in training
+        and its ancestors; "auto" does so where all training targets are
+        single paths, and takes the threshold otherwise.
+    consistency : {"ancestors", "descendants"} or None
+        Repair predictions that break the hierarchy by adding the missing
+        ancestors, or by dropping what lacks one.
+    device : str
+        "auto" is an NVIDIA GPU where there is one, else the CPU.
+    precision : {"auto", "float32"}
+        The numbers that training computes with. "auto" is float32 as yet.
+    random_state : int, RandomState or None
+        An int makes refits on a CPU equal bit by bit. torch's global
+        generator is left as it was.
+    callbacks : list of skorch callbacks, optional
+        Run during `fit`, after the built-in ones.
+    net_params : dict, optional
+        Anything else: ``module__*`` entries go to the network (such as
+        ``module__dropout``, ``module__hidden_size``, ``module__top_k``),
+        ``criterion__*`` to `HiMatchLoss`, the others to ``skorch.NeuralNet``.
+    verbose : int
+        1 prints a line an epoch, and shows a bar when it predicts thousands
+        of texts.
+
+    Attributes
+    ----------
+    classes_ : ndarray of L str
+        The labels, in column order.
+    hierarchy_ : LabelHierarchy
+        Over these labels.
+    tokenizer_ : transformer or None
+        The fitted tokenizer; None where `X` came tokenised.
+    vocabulary_ : Vocabulary
+        The known words, of the training texts only.
+    network_ : HiMatchNetwork
+        The trained torch module.
+    decision_ : DecisionRule
+        What turns probabilities into labels.
+    label_embeddings_ : float32 ndarray of shape (L, d_phi)
+        The labels' places in the joint space (eq 4), unit rows.
+    history_ : list of dict
+        One record an epoch: losses, validation scores, docs per second.
+    n_iter_ : int
+        Epochs run.
+
+    See Also
+    --------
+    LabelHierarchy : The forms that a hierarchy may come in.
+    WordTokenizer : The default tokenizer.
+
+    References
+    ----------
+    Chen, Ma, Lin, Yan: Hierarchy-aware Label Semantics Matching Network for
+    Hierarchical Text Classification. ACL 2021.
+
+    Examples
+    --------
+    >>> from skhimatch import HiMatchClassifier
+    >>> texts = ["a quark and a gluon", "the cell divides", "a serve and a volley"] * 8
+    >>> label_sets = [{"science", "physics"}, {"science", "biology"}, {"sport", "tennis"}] * 8
+    >>> clf = HiMatchClassifier(
+    ...     hierarchy={"science": ["physics", "biology"], "sport": ["tennis"]},
+    ...     max_epochs=15, batch_size=4, random_state=0,
+    ... ).fit(texts, label_sets)
+    >>> [sorted(labels) for labels in clf.to_label_sets(clf.predict(["the cell", "a volley"]))]
+    [['biology', 'science'], ['sport', 'tennis']]
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012 (scikit-learn's convention)
+        "hierarchy": "no_validation",
+        "tokenizer": "no_validation",
+        "classes": ["array-like", None],
+        "label_texts": [Mapping, None],
+        "word_vectors": "no_validation",
+        "encoder": [StrOptions(set(ENCODERS))],
+        "propagation": [StrOptions({"gcn", "gated"}), None],
+        "head": [StrOptions({"auto", "flat", "labelwise"})],
+        "sampling": [StrOptions({"hierarchy", "random", "all"})],
+        "gamma": [Interval(Real, 0, None, closed="left")],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "lambda_joint": [Interval(Real, 0, None, closed="left")],
+        "lambda_match": [Interval(Real, 0, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "schedule": [StrOptions({"one-cycle", "constant"})],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "patience": [Interval(Integral, 1, None, closed="left"), None],
+        "threshold": [Interval(Real, 0, 1, closed="both"), "array-like"],
+        "decoding": [StrOptions({"auto", "threshold", "path"})],
+        "consistency": [StrOptions({"ancestors", "descendants"}), None],
+        "device": [str],
+        "precision": [StrOptions({"auto", "float32"})],
+        "random_state": ["random_state"],
+        "callbacks": [list, None],
+        "net_params": [dict, None],
+        "verbose": ["verbose"],
+    }
+
+    # Alive between calls of partial_fit, for the optimiser's memory.
+    _training_net: TrainingNet | None = None
+
+    def __init__(
+        self,
+        hierarchy: Any = None,
+        *,
+        tokenizer: Any = None,
+        classes: Sequence[str] | None = None,
+        label_texts: Mapping[str, str | Iterable[str]] | None = None,
+        word_vectors: Any = None,
+        encoder: str = "rcnn",
+        propagation: str | None = "gcn",
+        head: str = "auto",
+        sampling: str = "hierarchy",
+        gamma: float = 0.2,
+        alpha: float = 0.01,
+        beta: float = 0.5,
+        lambda_joint: float = 1.0,
+        lambda_match: float = 1.0,
+        max_epochs: int = 15,
+        batch_size: int = 64,
+        learning_rate: float = 2e-3,
+        schedule: str = "one-cycle",
+        validation_fraction: float = 0.1,
+        patience: int | None = 5,
+        threshold: float | ArrayLike = 0.5,
+        decoding: str = "auto",
+        consistency: str | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        callbacks: list[Any] | None = None,
+        net_params: dict[str, Any] | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.hierarchy = hierarchy
+        self.tokenizer = tokenizer
+        self.classes = classes
+        self.label_texts = label_texts
+        self.word_vectors = word_vectors
+        self.encoder = encoder
+        self.propagation = propagation
+        self.head = head
+        self.sampling = sampling
+        self.gamma = gamma
+        self.alpha = alpha
+        self.beta = beta
+        self.lambda_joint = lambda_joint
+        self.lambda_match = lambda_match
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.threshold = threshold
+        self.decoding = decoding
+        self.consistency = consistency
+        self.device = device
+        self.precision = precision
+        self.random_state = random_state
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.verbose = verbose
+
+    # ------------------------------------------------------------------ fitting
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, *, validation_data: tuple[Any, Any] | None = None) -> HiMatchClassifier:
+        """Train on texts and their labels.
+
+        Parameters
+        ----------
+        X : iterable of n str, iterable of n lists of str, or TokenSequences
+            The texts. One without any known word is allowed.
+        y : iterable of n iterables of str, indicator of shape (n, L), or DataFrame
+            The labels of each text. A text without labels is allowed: it
+            counts as a negative example of each.
+        validation_data : (X, y), optional
+            An official validation set; `validation_fraction` is then ignored.
+
+        Returns
+        -------
+        HiMatchClassifier
+            Itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            When texts, labels, hierarchy or parameters are not as described;
+            nothing is fitted then.
+        NonFiniteLossError
+            When the loss becomes NaN before one epoch is complete.
+        """
+        texts = _check_texts(X)
+        hierarchy = self._resolve_hierarchy(y)
+        encoded = targets.encode_targets(y, hierarchy, len(texts))
+        draws = check_random_state(self.random_state)
+        seed = draws.randint(np.iinfo(np.int32).max)
+        if validation_data is not None:
+            held_texts = _check_texts(validation_data[0])
+            held_targets = targets.encode_targets(validation_data[1], hierarchy, len(held_texts))
+        elif self.validation_fraction > 0:
+            kept, held = targets.hold_out(encoded, self.validation_fraction, np.random.RandomState(seed))
+            held_texts, held_targets = _pick(texts, held), encoded[held]
+            texts, encoded = _pick(texts, kept), encoded[kept]
+        else:
+            held_texts, held_targets = texts[:0], encoded[:0]
+
+        fitted = self._start(texts, encoded, hierarchy, seed)
+        training = TextDataset(_sequences(fitted["tokenizer_"], texts), encoded)
+        validation = None
+        if len(held_texts):
+            validation = TextDataset(_sequences(fitted["tokenizer_"], held_texts), held_targets)
+        with seeded(seed, fitted["network_"].label_vectors.device):
+            history = train(
+                fitted["network_"],
+                self._criterion(hierarchy),
+                training,
+                validation,
+                decide=fitted["decision_"],
+                max_epochs=self.max_epochs,
+                batch_size=self.batch_size,
+                learning_rate=self.learning_rate,
+                schedule=self.schedule,
+                patience=self.patience,
+                device=fitted["network_"].label_vectors.device,
+                callbacks=self.callbacks,
+                net_params=self._split_net_params()["net"],
+                verbose=self.verbose,
+            )
+        self._finish(fitted, history, y)
+        self._training_net = None
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, classes: Sequence[str] | None = None) -> HiMatchClassifier:
+        """Train one more epoch, on these texts only.
+
+        The first call fixes vocabulary, labels and decoding; the learning
+        rate stays constant and nothing is held out. After `fit` it goes on
+        from the fitted weights.
+
+        Parameters
+        ----------
+        X, y
+            As in `fit`.
+        classes : sequence of str, optional
+            All labels, in the first call, where neither `hierarchy` nor the
+            parameter `classes` names them.
+
+        Returns
+        -------
+        HiMatchClassifier
+            Itself.
+
+        Raises
+        ------
+        NonFiniteLossError
+            When the loss becomes NaN; the weights are as before the call.
+        """
+        texts = _check_texts(X)
+        if hasattr(self, "network_"):
+            encoded = targets.encode_targets(y, self.hierarchy_, len(texts))
+            fitted = dict(vars(self))
+            history = self.history_
+            self._check_tokenised_alike(texts)
+        else:
+            hierarchy = self._resolve_hierarchy(y, classes)
+            encoded = targets.encode_targets(y, hierarchy, len(texts))
+            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+            fitted = self._start(texts, encoded, hierarchy, seed)
+            self._training_net = None
+            history = []
+        network = fitted["network_"]
+        device = network.label_vectors.device
+        if self._training_net is None:
+            self._training_net = build_training_net(
+                network,
+                self._criterion(fitted["hierarchy_"]),
+                learning_rate=self.learning_rate,
+                batch_size=self.batch_size,
+                max_epochs=1,
+                device=device,
+                callbacks=self.callbacks or [],
+                net_params=self._split_net_params()["net"],
+                verbose=self.verbose,
+            )
+        before = copy.deepcopy(network.state_dict())
+        # Each epoch draws anew, and yet the same in every run.
+        with seeded(fitted["_seed"] + len(history), device):
+            try:
+                dataset = TextDataset(_sequences(fitted["tokenizer_"], texts), encoded)
+                history = [*history, train_one_epoch(self._training_net, dataset)]
+            except NonFiniteLossError:
+                network.load_state_dict(before)
+                self._training_net = None
+                raise
+        self._finish(fitted, history, y)
+        return self
+
+    # --------------------------------------------------------------- predicting
+
+    def decision_function(self, X: Any) -> NDArray[np.float32]:
+        """Return the logits of all labels.
+
+        Parameters
+        ----------
+        X : texts or TokenSequences
+            As in `fit`.
+
+        Returns
+        -------
+        float32 ndarray of shape (n, L)
+        """
+        return score_texts(self._network(), self._sequences(X), progress=bool(self.verbose))
+
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+        """Return the probability of each label, which do not sum to one.
+
+        Parameters
+        ----------
+        X : texts or TokenSequences
+            As in `fit`.
+
+        Returns
+        -------
+        float32 ndarray of shape (n, L), in (0, 1)
+        """
+        return _probabilities(self.decision_function(X))
+
+    def predict(self, X: Any) -> NDArray[np.int64] | sp.csr_array:
+        """Return the predicted labels as an indicator.
+
+        Parameters
+        ----------
+        X : texts or TokenSequences
+            As in `fit`.
+
+        Returns
+        -------
+        int64 ndarray or csr_array of shape (n, L)
+            Sparse where the classifier was taught with sparse targets.
+            Columns are `classes_`.
+        """
+        indicator = self._decision()(self.predict_proba(X)).astype(np.int64)
+        return indicator if self.sparse_output_ else indicator.toarray()
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """Return the texts' places in the joint space (eq 3).
+
+        Parameters
+        ----------
+        X : texts or TokenSequences
+            As in `fit`.
+
+        Returns
+        -------
+        float32 ndarray of shape (n, d_phi)
+            Unit rows, comparable with `label_embeddings_`.
+        """
+        return embed_texts(self._network(), self._sequences(X), progress=bool(self.verbose))
+
+    def to_label_sets(self, indicator: Any) -> list[set[str]]:
+        """Turn an indicator, as `predict` returns it, into label sets.
+
+        Parameters
+        ----------
+        indicator : array or sparse array of shape (n, L)
+
+        Returns
+        -------
+        list of n set of str
+        """
+        check_is_fitted(self)
+        return targets.to_label_sets(indicator, list(self.classes_))
+
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Return the subset accuracy: the share of texts with exactly the right labels.
+
+        Parameters
+        ----------
+        X, y
+            As in `fit`.
+        sample_weight : array-like of shape (n,), optional
+            Weights of the texts.
+
+        Returns
+        -------
+        float in [0, 1]
+        """
+        check_is_fitted(self)
+        texts = _check_texts(X)
+        expected = targets.encode_targets(y, self.hierarchy_, len(texts))
+        predicted = sp.csr_array(self.predict(texts))
+        return float(accuracy_score(expected.astype(np.int64), predicted, sample_weight=sample_weight))
+
+    # -------------------------------------------------------------- persistence
+
+    def save(self, folder: str | PathLike[str]) -> None:
+        """Write the fitted classifier to a folder, without pickle.
+
+        Parameters
+        ----------
+        folder : path
+            Created, or replaced if it holds a saved classifier.
+        """
+        check_is_fitted(self)
+        persistence.save(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | PathLike[str]) -> HiMatchClassifier:
+        """Read a classifier that `save` wrote.
+
+        Parameters
+        ----------
+        folder : path
+
+        Returns
+        -------
+        HiMatchClassifier
+            Fitted; it predicts as before, without the word vectors' file.
+        """
+        return persistence.load(cls, folder)
+
+    # ------------------------------------------------------------------ private
+
+    def _resolve_hierarchy(self, y: Any, classes: Sequence[str] | None = None) -> LabelHierarchy:
+        """Return the hierarchy over the classes, in column order."""
+        classes = self.classes if self.classes is not None else classes
+        if self.hierarchy is not None:
+            hierarchy = as_hierarchy(self.hierarchy)
+            return hierarchy if classes is None else hierarchy.restrict([str(name) for name in classes])
+        if classes is None:
+            if y is None:
+                targets.encode_targets(None, LabelHierarchy.flat([]))
+            classes = targets.label_names(y)
+        return LabelHierarchy.flat([str(name) for name in classes])
+
+    def _start(
+        self, texts: Any, encoded: sp.csr_array, hierarchy: LabelHierarchy, seed: int
+    ) -> dict[str, Any]:
+        """Return what fitting settles before the first step: vocabulary, network, decision."""
+        device = resolve_device(self.device)
+        if not len(hierarchy):
+            raise ValueError("There is no label: y is empty and neither `hierarchy` nor `classes` names one.")
+        tokenizer = None
+        if not isinstance(texts, TokenSequences):
+            tokenizer = (WordTokenizer() if self.tokenizer is None else clone(self.tokenizer)).fit(texts)
+        sequences = _sequences(tokenizer, texts)
+        vocabulary = sequences.vocabulary
+        draws = np.random.RandomState(seed)
+        vectors = None
+        if self.word_vectors is not None:
+            label_texts = self.label_texts or {}
+            known = {
+                word for label in hierarchy.labels for word in label_words(label, label_texts.get(label))
+            }
+            vectors = as_word_vectors(self.word_vectors, {*vocabulary.words, *known})
+        settings = {
+            "vocabulary_size": len(vocabulary),
+            "encoder": self.encoder,
+            "propagation": self.propagation,
+            "head": self.head,
+            **self._split_net_params()["module"],
+        }
+        if vectors is not None:
+            settings["embedding_dimension"] = vectors.dimension
+        with seeded(seed, device):
+            network = build_network(hierarchy, **settings)
+        table = embedding_table(vocabulary, vectors, draws, network.label_vectors.shape[1])
+        network.start_from(
+            word_table=table,
+            label_vectors=label_vectors(
+                hierarchy.labels, self.label_texts, table, vocabulary, vectors, sequences, encoded, draws
+            ),
+            edge_priors=hierarchy.edge_priors(encoded),
+            label_frequencies=(encoded.sum(axis=0) + 0.5) / (encoded.shape[0] + 1),
+        )
+        return {
+            "tokenizer_": tokenizer,
+            "vocabulary_": vocabulary,
+            "hierarchy_": hierarchy,
+            "classes_": np.asarray(hierarchy.labels, dtype=object),
+            "network_settings_": settings,
+            "network_": network.to(device),
+            "decision_": self._decision_rule(encoded, hierarchy),
+            "_seed": seed,
+        }
+
+    def _decision_rule(self, encoded: sp.csr_array, hierarchy: LabelHierarchy) -> DecisionRule:
+        ends = None
+        tagged = np.asarray(encoded.sum(axis=0)).ravel() > 0
+        if self.decoding != "threshold":
+            ends = path_ends(encoded, hierarchy)
+        if self.decoding == "path" and ends is None:
+            # Some text has several paths: its labels end where no descendant is tagged anywhere.
+            below = hierarchy.descendants.astype(np.int64) @ tagged.astype(np.int64)
+            ends = np.flatnonzero(tagged & (below == 0))
+        return DecisionRule(
+            hierarchy=hierarchy,
+            threshold=check_threshold(self.threshold, hierarchy.labels),
+            ends=ends,
+            tagged=tagged,
+            consistency=self.consistency,
+        )
+
+    def _criterion(self, hierarchy: LabelHierarchy) -> HiMatchLoss:
+        return HiMatchLoss(
+            hierarchy,
+            gamma=self.gamma,
+            alpha=self.alpha,
+            beta=self.beta,
+            sampling=self.sampling,
+            lambda_joint=self.lambda_joint,
+            lambda_match=self.lambda_match,
+            **self._split_net_params()["criterion"],
+        )
+
+    def _split_net_params(self) -> dict[str, dict[str, Any]]:
+        """Sort `net_params` by what they are for: module, criterion or net."""
+        split: dict[str, dict[str, Any]] = {"module": {}, "criterion": {}, "net": {}}
+        for name, value in (self.net_params or {}).items():
+            prefix, _, rest = name.partition("__")
+            if prefix in ("module", "criterion") and rest:
+                split[prefix][rest] = value
+            else:
+                split["net"][name] = value
+        return split
+
+    def _finish(self, fitted: dict[str, Any], history: list[dict[str, Any]], y: Any) -> None:
+        """Take on all fitted attributes at once: an error before leaves none behind."""
+        fitted = fitted | {
+            "history_": history,
+            "n_iter_": len(history),
+            "label_embeddings_": embed_labels(fitted["network_"]),
+            "sparse_output_": sp.issparse(y),
+        }
+        self.__dict__.update(fitted)
+
+    def _network(self) -> HiMatchNetwork:
+        """Return the fitted network on the device that this machine has for it."""
+        check_is_fitted(self)
+        return self.network_.to(resolve_device(self.device))
+
+    def _decision(self) -> DecisionRule:
+        """Return the fitted rule with the threshold and consistency that are set now."""
+        return replace(
+            self.decision_,
+            threshold=check_threshold(self.threshold, self.hierarchy_.labels),
+            consistency=self.consistency,
+        )
+
+    def _sequences(self, X: Any) -> TokenSequences:
+        texts = _check_texts(X)
+        self._check_tokenised_alike(texts)
+        return _sequences(self.tokenizer_, texts)
+
+    def _check_tokenised_alike(self, texts: Any) -> None:
+        """Refuse ids of another vocabulary, and texts where ids were taught."""
+        if isinstance(texts, TokenSequences):
+            if texts.vocabulary != self.vocabulary_:
+                raise ValueError(
+                    "X are TokenSequences over another vocabulary than in fit: use the tokenizer fitted then."
+                )
+        elif self.tokenizer_ is None:
+            raise ValueError(
+                "The classifier was fitted on TokenSequences and got raw texts: tokenize them with the same "
+                "fitted tokenizer, or put both in a Pipeline."
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        # The optimiser's memory is for going on in this process, at twice the network's size.
+        state.pop("_training_net", None)
+        if "network_" in state and state["network_"].label_vectors.device.type != "cpu":
+            state["network_"] = copy.deepcopy(state["network_"]).cpu()
+        return state
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "network_")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.classifier_tags.multi_label = True
+        tags.target_tags.multi_output = True
+        tags.target_tags.single_output = False
+        return tags
+
+
+def _check_texts(X: Any) -> Any:
+    """Return TokenSequences as they are, anything else as a list of checked texts."""
+    if isinstance(X, TokenSequences):
+        if not len(X):
+            raise ValueError("Found 0 samples in X while a minimum of 1 is required.")
+        return X
+    return check_texts(X)
+
+
+def _pick(texts: Any, rows: NDArray[np.int64]) -> Any:
+    """Index a list of texts or TokenSequences."""
+    return texts[rows] if isinstance(texts, TokenSequences) else [texts[row] for row in rows]
+
+
+def _sequences(tokenizer: Any, texts: Any) -> TokenSequences:
+    return texts if isinstance(texts, TokenSequences) else tokenizer.transform(texts)
+
+
+def _probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return 1 / (1 + exp(-logits)), which rounding may not push to 0 or 1."""
+    limits = np.finfo(np.float32)
+    return np.clip(expit(logits), limits.tiny, 1 - limits.epsneg)

@@ -1,0 +1,297 @@
+"""How probabilities become labels: thresholds, best paths and consistency with the hierarchy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from skhimatch.hierarchy import LabelHierarchy, as_indicator
+
+__all__ = [
+    "DecisionRule",
+    "add_ancestors",
+    "check_threshold",
+    "drop_orphans",
+    "path_ends",
+    "predict_path",
+    "predict_threshold",
+]
+
+Probabilities = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class DecisionRule:
+    """From probabilities to labels, as learned from the training targets.
+
+    Attributes
+    ----------
+    hierarchy : LabelHierarchy
+        L labels in column order.
+    threshold : float or ndarray of shape (L,)
+        Used unless a path is predicted.
+    ends : ndarray of int64 or None
+        Positions of the labels that may end a path, see :func:`path_ends`; None predicts by threshold.
+    tagged : ndarray of shape (L,), bool
+        Labels that are a target of at least one training text.
+    consistency : {"ancestors", "descendants"} or None
+        Make predictions consistent by adding missing ancestors or by dropping labels that lack a
+        tagged one. Ancestors that no training text carries are never missed: they cannot be predicted.
+
+    Examples
+    --------
+    >>> hierarchy = LabelHierarchy([("science", "physics"), ("science", "biology")])
+    >>> hierarchy.labels
+    ('biology', 'physics', 'science')
+    >>> everywhere = np.ones(3, dtype=bool)
+    >>> rule = DecisionRule(hierarchy, 0.5, ends=None, tagged=everywhere, consistency="ancestors")
+    >>> rule(np.array([[0.1, 0.8, 0.3], [0.1, 0.2, 0.4]])).toarray().astype(int)
+    array([[0, 1, 1],
+           [0, 0, 0]])
+    """
+
+    hierarchy: LabelHierarchy
+    threshold: float | npt.NDArray[np.float64]
+    ends: npt.NDArray[np.int64] | None
+    tagged: npt.NDArray[np.bool_]
+    consistency: str | None = None
+
+    def __call__(self, probabilities: Probabilities) -> csr_array:
+        """Decide on probabilities of shape (n, L); returns a csr_array of shape (n, L), bool."""
+        if self.ends is None:
+            indicator = predict_threshold(probabilities, self.threshold)
+        else:
+            indicator = predict_path(probabilities, self.ends, self.hierarchy, self.tagged)
+        if self.consistency == "ancestors":
+            return add_ancestors(indicator, self.hierarchy)
+        if self.consistency == "descendants":
+            return drop_orphans(indicator, self.hierarchy, self.tagged)
+        return indicator
+
+
+def check_threshold(threshold: Any, classes: Any) -> float | npt.NDArray[np.float64]:
+    """Check a threshold against the labels.
+
+    Parameters
+    ----------
+    threshold : float or array-like of shape (L,)
+        One for all labels or one per label.
+    classes : sequence of length L
+        The labels.
+
+    Returns
+    -------
+    float or ndarray of shape (L,), float64
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit, or a number is not finite or outside [0, 1].
+
+    Examples
+    --------
+    >>> check_threshold([0.5, 0.3], ["ham", "spam"])
+    array([0.5, 0.3])
+    """
+    try:
+        numbers = np.array(threshold, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"threshold is {threshold!r}; pass a number or one number per label") from None
+    if numbers.shape not in [(), (len(classes),)]:
+        raise ValueError(
+            f"threshold has shape {numbers.shape}; pass a number, or an array of shape ({len(classes)},): "
+            "one per label in the order of classes_"
+        )
+    bad = np.flatnonzero(~((numbers >= 0) & (numbers <= 1)))
+    if bad.size:
+        where = f"threshold of label {str(classes[bad[0]])!r}" if numbers.ndim else "threshold"
+        raise ValueError(f"the {where} is {numbers.flat[bad[0]]}; it must lie in [0, 1]")
+    return numbers if numbers.ndim else float(numbers)
+
+
+def predict_threshold(probabilities: Probabilities, threshold: float | npt.NDArray[np.float64]) -> csr_array:
+    """Predict every label whose probability reaches the threshold.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (n, L)
+        Floats in [0, 1].
+    threshold : float or ndarray of shape (L,)
+        See :func:`check_threshold`.
+
+    Returns
+    -------
+    csr_array of shape (n, L), bool
+
+    Examples
+    --------
+    >>> predict_threshold(np.array([[0.5, 0.4]]), 0.5).toarray()
+    array([[ True, False]])
+    """
+    return csr_array(np.asarray(probabilities) >= threshold)
+
+
+def predict_path(
+    probabilities: Probabilities,
+    candidates: npt.NDArray[np.int64],
+    hierarchy: LabelHierarchy,
+    tagged: npt.NDArray[np.bool_],
+) -> csr_array:
+    """Predict one path a text: the most probable end of a path and the tagged labels above it.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (n, L)
+        Floats in [0, 1]; the first of equal candidates wins.
+    candidates : ndarray of shape (n_ends,), int64
+        Positions of the labels that may end a path, see :func:`path_ends`.
+    hierarchy : LabelHierarchy
+        L labels in column order.
+    tagged : ndarray of shape (L,), bool
+        Labels that are ever a target.
+
+    Returns
+    -------
+    csr_array of shape (n, L), bool
+
+    Examples
+    --------
+    >>> hierarchy = LabelHierarchy([("science", "physics"), ("science", "biology")])
+    >>> leaves = np.array([0, 1])  # biology, physics
+    >>> everywhere = np.ones(3, dtype=bool)
+    >>> predict_path(np.array([[0.1, 0.3, 0.2]]), leaves, hierarchy, everywhere).toarray().astype(int)
+    array([[0, 1, 1]])
+    """
+    best = candidates[np.argmax(np.asarray(probabilities)[:, candidates], axis=1)]
+    return _paths(hierarchy, tagged)[best]
+
+
+def path_ends(targets: Any, hierarchy: LabelHierarchy) -> npt.NDArray[np.int64] | None:
+    """Find the labels that end a path, provided every text carries a single path.
+
+    A row is a single path when it is one label with all those of its ancestors that are a target of
+    any text; so in a flat hierarchy it is one label, and targets of leaves alone count too.
+
+    Parameters
+    ----------
+    targets : array-like or sparse of shape (n, L)
+        An indicator: 0 or 1.
+    hierarchy : LabelHierarchy
+        L labels in column order.
+
+    Returns
+    -------
+    ndarray of shape (n_ends,), int64, or None
+        Sorted positions; None where some row is no single path, an all-zero row included.
+
+    Raises
+    ------
+    ValueError
+        If `targets` is not a 0/1 array of L columns.
+
+    Examples
+    --------
+    >>> hierarchy = LabelHierarchy([("science", "physics"), ("science", "biology")])
+    >>> path_ends([[0, 1, 1], [1, 0, 1], [0, 1, 1]], hierarchy)
+    array([0, 1])
+    >>> path_ends([[0, 1, 1], [1, 1, 1]], hierarchy) is None
+    True
+    """
+    indicator = as_indicator(targets, len(hierarchy))
+    if not indicator.shape[0] or not np.diff(indicator.indptr).all():
+        return None
+    # The deepest label of each row; were there two of one level, the row would be no path anyway.
+    depth_first = hierarchy.levels[indicator.indices] * len(hierarchy) + indicator.indices
+    deepest = np.maximum.reduceat(depth_first, indicator.indptr[:-1]) % len(hierarchy)
+    tagged = np.bincount(indicator.indices, minlength=len(hierarchy)) > 0
+    paths = _paths(hierarchy, tagged)[deepest]
+    is_path = np.array_equal(indicator.indptr, paths.indptr) and np.array_equal(
+        indicator.indices, paths.indices
+    )
+    return np.unique(deepest) if is_path else None
+
+
+def add_ancestors(indicator: Any, hierarchy: LabelHierarchy) -> csr_array:
+    """Add the ancestors of every predicted label.
+
+    Parameters
+    ----------
+    indicator : array-like or sparse of shape (n, L)
+        Predictions: 0 or 1.
+    hierarchy : LabelHierarchy
+        L labels in column order.
+
+    Returns
+    -------
+    csr_array of shape (n, L), bool
+
+    Raises
+    ------
+    ValueError
+        If `indicator` is not a 0/1 array of L columns.
+
+    Examples
+    --------
+    >>> hierarchy = LabelHierarchy([("science", "physics"), ("physics", "optics")])
+    >>> add_ancestors([[1, 0, 0]], hierarchy).toarray()  # optics; physics, science
+    array([[ True,  True,  True]])
+    """
+    return hierarchy.close(indicator)
+
+
+def drop_orphans(
+    indicator: Any, hierarchy: LabelHierarchy, required: npt.NDArray[np.bool_] | None = None
+) -> csr_array:
+    """Drop every predicted label of which an ancestor is not predicted.
+
+    Parameters
+    ----------
+    indicator : array-like or sparse of shape (n, L)
+        Predictions: 0 or 1.
+    hierarchy : LabelHierarchy
+        L labels in column order.
+    required : ndarray of shape (L,), bool, default=None
+        The ancestors that may orphan a label; by default all.
+
+    Returns
+    -------
+    csr_array of shape (n, L), bool
+        Closed over its required ancestors.
+
+    Raises
+    ------
+    ValueError
+        If `indicator` is not a 0/1 array of L columns.
+
+    Examples
+    --------
+    >>> hierarchy = LabelHierarchy([("science", "physics"), ("physics", "optics")])
+    >>> drop_orphans([[1, 0, 1], [0, 1, 1]], hierarchy).toarray().astype(int)  # optics, physics, science
+    array([[0, 0, 1],
+           [0, 1, 1]])
+    """
+    predicted = as_indicator(indicator, len(hierarchy))
+    text = np.repeat(np.arange(predicted.shape[0]), np.diff(predicted.indptr))
+    # One row per predicted label, holding its ancestors; each is looked up in the text's own row.
+    entry, ancestor = hierarchy.ancestors[predicted.indices].nonzero()
+    missing = ~np.isin(text[entry] * len(hierarchy) + ancestor, text * len(hierarchy) + predicted.indices)
+    if required is not None:
+        missing &= required[ancestor]
+    predicted.data[entry[missing]] = False
+    predicted.eliminate_zeros()
+    return predicted
+
+
+def _paths(hierarchy: LabelHierarchy, tagged: npt.NDArray[np.bool_]) -> csr_array:
+    """Each label with its tagged ancestors: csr_array of shape (L, L), bool."""
+    label, ancestor = hierarchy.ancestors.nonzero()
+    kept = tagged[ancestor]
+    itself = np.arange(len(hierarchy))
+    rows, columns = np.r_[itself, label[kept]], np.r_[itself, ancestor[kept]]
+    paths = csr_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=hierarchy.ancestors.shape)
+    paths.sort_indices()
+    return paths

@@ -1,0 +1,117 @@
+"""Text encoders: token ids to text features T (section 3.1 of the paper)."""
+
+import torch
+from torch import Tensor, nn
+
+from skhimatch.batching import padding_mask
+
+__all__ = ["BidirectionalGRU", "RCNNEncoder"]
+
+
+class BidirectionalGRU(nn.Module):
+    """One-layer GRU read from both ends, blind to padding.
+
+    Equal to ``torch.nn.GRU(bidirectional=True)`` on packed sequences. Each
+    text is reversed within its own length, so that padding always comes
+    last and never reaches a token; packing would do the same, but its
+    backward pass is several times slower on a CPU.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        Width of the input, and of each direction's state.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.forward_gru = nn.GRU(input_size, hidden_size, batch_first=True)
+        self.backward_gru = nn.GRU(input_size, hidden_size, batch_first=True)
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Return the states H, float of shape (B, n, 2 * hidden_size), zero at padding.
+
+        Parameters
+        ----------
+        tokens : float tensor of shape (B, n, input_size)
+        lengths : int64 tensor of shape (B,)
+        """
+        positions = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape[:2])
+        mask = padding_mask(lengths, tokens.shape[1])
+        mirrored = torch.where(mask, lengths[:, None] - 1 - positions, positions)
+        ahead, _ = self.forward_gru(tokens)
+        behind, _ = self.backward_gru(_take(tokens, mirrored))
+        return torch.cat([ahead, _take(behind, mirrored)], dim=-1) * mask[..., None]
+
+
+class RCNNEncoder(nn.Module):
+    """BiGRU, then convolutions with top-k max-pooling: the key n-grams of a text.
+
+    word vectors -> dropout -> BiGRU -> dropout -> Conv1d -> ReLU -> top-k
+    over time -> T. Padding is zeroed before the convolution and contributes
+    zero to the pooling, which ReLU makes neutral; every text sees the same
+    zeros behind its last token, so a row never depends on its batch.
+
+    Parameters
+    ----------
+    vocabulary_size : int
+        Rows of the word embedding, padding (0) and unknown (1) included.
+    embedding_dimension : int
+        Width of a word vector.
+    hidden_size : int
+        Width of the GRU in each direction.
+    kernel_sizes : sequence of int
+        Words that a convolution spans.
+    filters : int
+        Filters a kernel size.
+    top_k : int
+        Largest activations kept of each filter.
+    dropout : float
+        Probability of dropping an input of the GRU or of the convolutions.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        *,
+        embedding_dimension: int = 300,
+        hidden_size: int = 100,
+        kernel_sizes: tuple[int, ...] = (2, 3, 4),
+        filters: int = 100,
+        top_k: int = 1,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, embedding_dimension, padding_idx=0)
+        self.gru = BidirectionalGRU(embedding_dimension, hidden_size)
+        self.kernel_sizes = tuple(kernel_sizes)
+        self.convolutions = nn.ModuleList(nn.Conv1d(2 * hidden_size, filters, size) for size in kernel_sizes)
+        self.dropout = nn.Dropout(dropout)
+        self.top_k = top_k
+        self.output_size = len(kernel_sizes) * filters * top_k
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Return the text features T, float of shape (B, output_size).
+
+        Parameters
+        ----------
+        ids : int64 tensor of shape (B, n)
+            Token ids, 0 is padding.
+        lengths : int64 tensor of shape (B,)
+            Tokens in each text; 0 is allowed and gives T = 0.
+        """
+        states = self.gru(self.dropout(self.embedding(ids)), lengths)
+        states = self.dropout(states).transpose(1, 2)
+        mask = padding_mask(lengths, ids.shape[1])[:, None]
+        pooled = []
+        for size, convolution in zip(self.kernel_sizes, self.convolutions, strict=True):
+            # One window begins at each token, whatever the padding behind it.
+            windows = convolution(nn.functional.pad(states, (0, size - 1)))
+            activations = torch.relu(windows) * mask
+            missing = max(0, self.top_k - activations.shape[-1])
+            pooled.append(nn.functional.pad(activations, (0, missing)).topk(self.top_k)[0].flatten(1))
+        return torch.cat(pooled, dim=1)
+
+
+def _take(values: Tensor, positions: Tensor) -> Tensor:
+    """Pick ``values[b, positions[b, t]]`` for all b and t."""
+    return values.gather(1, positions[..., None].expand(-1, -1, values.shape[-1]))

@@ -1,0 +1,416 @@
+"""The HiMatch network: propagation over the hierarchy, heads, joint space (sections 3.1 to 3.4)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skhimatch.encoders import RCNNEncoder
+from skhimatch.hierarchy import LabelHierarchy
+
+__all__ = [
+    "GatedPropagation",
+    "HiMatchNetwork",
+    "HiMatchOutput",
+    "HierarchyGCN",
+    "JointProjection",
+    "LabelNodes",
+    "build_network",
+]
+
+ENCODERS = {"rcnn": RCNNEncoder}
+
+# Above this many labels no weight may grow with L * d * d (let alone L * L * d).
+MANY_LABELS = 200
+
+
+@dataclass(frozen=True)
+class HiMatchOutput:
+    """What the network says of B texts and L labels.
+
+    Attributes
+    ----------
+    logits : float tensor of shape (B, L)
+        The classification scores before the sigmoid.
+    text_embedding : float tensor of shape (B, d_phi) or None
+        Phi_t of eq 3, unit rows; None where the joint space was not asked for.
+    label_embedding : float tensor of shape (L, d_phi) or None
+        Phi_l of eq 4, unit rows.
+    """
+
+    logits: Tensor
+    text_embedding: Tensor | None = None
+    label_embedding: Tensor | None = None
+
+
+class HierarchyEdges(nn.Module):
+    """The two adjacencies of eq 1 and 2, as gather and scatter over the edges.
+
+    E_down[child, parent] = P(child | parent) and E_up[parent, child] = 1,
+    both with self-loops, without which a leaf would never see itself.
+
+    Parameters
+    ----------
+    hierarchy : LabelHierarchy
+        L labels and their E edges.
+    """
+
+    parent: Tensor
+    child: Tensor
+    prior: Tensor
+
+    def __init__(self, hierarchy: LabelHierarchy) -> None:
+        super().__init__()
+        # A copy: torch shares memory with numpy, and a hierarchy is read-only.
+        edges = torch.from_numpy(hierarchy.edges.astype(np.int64, copy=True)).reshape(-1, 2)
+        self.register_buffer("parent", edges[:, 0].contiguous())
+        self.register_buffer("child", edges[:, 1].contiguous())
+        self.register_buffer("prior", torch.ones(len(edges)))
+
+    def downward(self, nodes: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return E_down · nodes (shape (..., L, d)) without its self-loop."""
+        weight = self.prior if weight is None else weight
+        messages = nodes.index_select(-2, self.parent) * weight[:, None]
+        return nodes.new_zeros(nodes.shape).index_add(-2, self.child, messages)
+
+    def upward(self, nodes: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return E_up · nodes (shape (..., L, d)) without its self-loop."""
+        messages = nodes.index_select(-2, self.child)
+        if weight is not None:
+            messages = messages * weight[:, None]
+        return nodes.new_zeros(nodes.shape).index_add(-2, self.parent, messages)
+
+
+class HierarchyGCN(nn.Module):
+    """Graph convolution over the hierarchy, eq 1 (texts) and eq 2 (labels).
+
+    S = ReLU(E_down V W_g1 + E_up V W_g2), where E_down holds P(child | parent)
+    and E_up holds ones, both with self-loops. Sparse: O(edges), never L x L.
+
+    Parameters
+    ----------
+    hierarchy : LabelHierarchy
+        L labels.
+    dimension : int
+        Width d of a node, in and out.
+    """
+
+    def __init__(self, hierarchy: LabelHierarchy, dimension: int) -> None:
+        super().__init__()
+        self.edges = HierarchyEdges(hierarchy)
+        self.down = nn.Parameter(torch.empty(dimension, dimension))
+        self.up = nn.Parameter(torch.empty(dimension, dimension))
+        nn.init.xavier_uniform_(self.down)
+        nn.init.xavier_uniform_(self.up)
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """Map V of shape (..., L, d) to S of shape (..., L, d)."""
+        # (E V) W = E (V W), and one product with both weights is faster than two.
+        down, up = (nodes @ torch.cat([self.down, self.up], dim=1)).chunk(2, dim=-1)
+        return torch.relu(down + self.edges.downward(down) + up + self.edges.upward(up))
+
+
+class GatedPropagation(nn.Module):
+    """The gated variant of eq 1: scalar gates in place of weight matrices.
+
+    S = ReLU(g_down (E_down V + b_down) + g_up (E_up V + b_up) + g_loop V) with
+    gates g = sigmoid(V w + b), one number a node and a direction. The edge
+    weights are trained, E_down from the priors on, E_up from ones; the loop
+    is a message of its own here, so neither E holds one.
+
+    Parameters
+    ----------
+    hierarchy : LabelHierarchy
+        L labels.
+    dimension : int
+        Width d of a node, in and out.
+    """
+
+    def __init__(self, hierarchy: LabelHierarchy, dimension: int) -> None:
+        super().__init__()
+        self.edges = HierarchyEdges(hierarchy)
+        self.down_weight = nn.Parameter(self.edges.prior.clone())
+        self.up_weight = nn.Parameter(torch.ones_like(self.edges.prior))
+        self.down_bias = nn.Parameter(torch.zeros(len(hierarchy), dimension))
+        self.up_bias = nn.Parameter(torch.zeros(len(hierarchy), dimension))
+        self.gates = nn.Linear(dimension, 3)
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """Map V of shape (..., L, d) to S of shape (..., L, d)."""
+        down_gate, up_gate, loop_gate = torch.sigmoid(self.gates(nodes)).split(1, dim=-1)
+        down = self.edges.downward(nodes, self.down_weight) + self.down_bias
+        up = self.edges.upward(nodes, self.up_weight) + self.up_bias
+        return torch.relu(down_gate * down + up_gate * up + loop_gate * nodes)
+
+
+PROPAGATIONS = {"gcn": HierarchyGCN, "gated": GatedPropagation}
+
+
+class LabelNodes(nn.Module):
+    """Give every label its view of a text: V_t = reshape(W_proj T).
+
+    Up to a few hundred labels W_proj is as in the paper, L x d_T x d_t
+    numbers. Above, it is factored into a projection that the labels share
+    and a vector a label: V_t[l] = (A T + a) * e_l, d_T d_t + L d_t numbers.
+
+    Parameters
+    ----------
+    text_dimension : int
+        d_T, the width of T.
+    n_labels : int
+        L.
+    dimension : int
+        d_t, the width of a node.
+    """
+
+    def __init__(self, text_dimension: int, n_labels: int, dimension: int) -> None:
+        super().__init__()
+        self.shape = (n_labels, dimension)
+        factored = n_labels > MANY_LABELS
+        self.projection = nn.Linear(text_dimension, dimension if factored else n_labels * dimension)
+        self.label_vectors = nn.Parameter(torch.randn(n_labels, dimension)) if factored else None
+
+    def forward(self, text: Tensor) -> Tensor:
+        """Map T of shape (B, d_T) to V_t of shape (B, L, d_t)."""
+        projected = self.projection(text)
+        if self.label_vectors is None:
+            return projected.unflatten(1, self.shape)
+        return projected[:, None] * self.label_vectors
+
+
+class LabelwiseHead(nn.Module):
+    """One linear classifier a label, on that label's node: logit_l = w_l · S_t[l] + b_l."""
+
+    def __init__(self, n_labels: int, dimension: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_labels, dimension))
+        self.bias = nn.Parameter(torch.zeros(n_labels))
+        bound = dimension**-0.5
+        nn.init.uniform_(self.weight, -bound, bound)
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """Map S_t of shape (B, L, d_t) to logits of shape (B, L)."""
+        return torch.einsum("bld,ld->bl", nodes, self.weight) + self.bias
+
+
+class FlatHead(nn.Module):
+    """The paper's head: one linear layer on all nodes at once, L * L * d_t weights."""
+
+    def __init__(self, n_labels: int, input_size: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(input_size, n_labels)
+
+    @property
+    def bias(self) -> Tensor:
+        """The L output biases."""
+        return self.linear.bias
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """Map S_t of shape (B, L, d_t) or (B, d) to logits of shape (B, L)."""
+        return self.linear(nodes.flatten(1))
+
+
+class JointProjection(nn.Module):
+    """Project texts (eq 3) or labels (eq 4) into the joint space, onto the unit sphere.
+
+    Phi = normalise(W_2 dropout(ReLU(W_1 s + b_1)) + b_2); distances lie in [0, 2].
+    """
+
+    def __init__(self, input_size: int, dimension: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(input_size, dimension), nn.ReLU(), nn.Dropout(dropout), nn.Linear(dimension, dimension)
+        )
+
+    def forward(self, semantics: Tensor) -> Tensor:
+        """Map s of shape (N, input_size) to Phi of shape (N, dimension)."""
+        return nn.functional.normalize(self.layers(semantics), dim=-1)
+
+
+class HiMatchNetwork(nn.Module):
+    """Text and label encoders that meet in a joint space (figure 2 of the paper).
+
+    Parameters
+    ----------
+    text_encoder : RCNNEncoder
+        (ids, lengths) -> T, of width d_T.
+    hierarchy : LabelHierarchy
+        L labels.
+    propagation : {"gcn", "gated"} or None
+        How V_t spreads over the hierarchy (eq 1); None leaves it out and
+        S_t is T.
+    head : {"flat", "labelwise", "auto"}
+        The classifier on S_t; "auto" is "flat" up to a few hundred labels.
+        Without propagation no label has a node of its own and the two are
+        the same linear layer.
+    node_dimension, label_dimension, joint_dimension : int
+        d_t, d_l and d_phi.
+    dropout : float
+        Probability of dropping a feature of T, and within the projections
+        into the joint space. Never on the logits.
+    """
+
+    def __init__(
+        self,
+        text_encoder: RCNNEncoder,
+        hierarchy: LabelHierarchy,
+        *,
+        propagation: str | None = "gcn",
+        head: str = "auto",
+        node_dimension: int = 300,
+        label_dimension: int = 300,
+        joint_dimension: int = 200,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        n_labels = len(hierarchy)
+        text_dimension = text_encoder.output_size
+        many = n_labels > MANY_LABELS
+        self.text_encoder = text_encoder
+        self.node_dimension = node_dimension
+        self.dropout = nn.Dropout(dropout)
+        self.head: FlatHead | LabelwiseHead
+        if propagation is None:
+            self.label_nodes = self.propagation = None
+            self.head = FlatHead(n_labels, text_dimension)
+            self.pooled = False
+            semantics_dimension = text_dimension
+        else:
+            self.label_nodes = LabelNodes(text_dimension, n_labels, node_dimension)
+            self.propagation = PROPAGATIONS[propagation](hierarchy, node_dimension)
+            if head == "labelwise" or (head == "auto" and many):
+                self.head = LabelwiseHead(n_labels, node_dimension)
+            else:
+                self.head = FlatHead(n_labels, n_labels * node_dimension)
+            self.pooled = many
+            semantics_dimension = node_dimension if many else n_labels * node_dimension
+        self.text_projection = JointProjection(semantics_dimension, joint_dimension, dropout)
+        self.label_vectors = nn.Parameter(torch.randn(n_labels, label_dimension))
+        self.label_encoder = HierarchyGCN(hierarchy, label_dimension)
+        self.label_projection = JointProjection(label_dimension, joint_dimension, dropout)
+
+    def forward(self, ids: Tensor, lengths: Tensor, joint: bool = True) -> HiMatchOutput:
+        """Score texts against all labels.
+
+        Parameters
+        ----------
+        ids : int64 tensor of shape (B, n)
+        lengths : int64 tensor of shape (B,)
+        joint : bool
+            Whether to visit the joint space, which only training needs.
+
+        Returns
+        -------
+        HiMatchOutput
+        """
+        semantics = self.text_semantics(ids, lengths)
+        logits = self.head(semantics)
+        if not joint:
+            return HiMatchOutput(logits)
+        return HiMatchOutput(logits, self.embed_text(semantics), self.embed_labels())
+
+    def text_semantics(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Return S_t, of shape (B, L, d_t), or T of shape (B, d_T) without propagation."""
+        text = self.dropout(self.text_encoder(ids, lengths))
+        if self.label_nodes is None or self.propagation is None:
+            return text
+        return self.propagation(self.label_nodes(text))
+
+    def embed_text(self, semantics: Tensor) -> Tensor:
+        """Return Phi_t of eq 3, of shape (B, d_phi), from S_t."""
+        return self.text_projection(semantics.mean(1) if self.pooled else semantics.flatten(1))
+
+    def embed_labels(self) -> Tensor:
+        """Return Phi_l of eq 2 and 4, of shape (L, d_phi)."""
+        return self.label_projection(self.label_encoder(self.label_vectors))
+
+    @torch.no_grad()
+    def start_from(
+        self,
+        *,
+        word_table: np.ndarray,
+        label_vectors: np.ndarray,
+        edge_priors: np.ndarray,
+        label_frequencies: np.ndarray,
+    ) -> None:
+        """Take what is known before training: vectors, priors, and how often labels occur.
+
+        Parameters
+        ----------
+        word_table : float array of shape (V, embedding_dimension)
+            Initial word vectors.
+        label_vectors : float array of shape (L, d_l)
+            Initial V_l of eq 2.
+        edge_priors : float array of shape (E,)
+            P(child | parent), in the order of the hierarchy's edges.
+        label_frequencies : float array of shape (L,)
+            Share of the texts tagged with each label, in (0, 1). The output
+            starts at their log-odds, which saves the first epochs.
+        """
+        self.text_encoder.embedding.weight.copy_(torch.as_tensor(word_table))
+        self.label_vectors.copy_(torch.as_tensor(label_vectors))
+        priors = torch.as_tensor(edge_priors)
+        for module in self.modules():
+            if isinstance(module, HierarchyEdges):
+                module.prior.copy_(priors)
+            if isinstance(module, GatedPropagation):
+                module.down_weight.copy_(priors)
+        self.head.bias.copy_(torch.logit(torch.as_tensor(label_frequencies)))
+
+
+def build_network(
+    hierarchy: LabelHierarchy,
+    vocabulary_size: int,
+    *,
+    encoder: str = "rcnn",
+    propagation: str | None = "gcn",
+    head: str = "auto",
+    embedding_dimension: int = 300,
+    node_dimension: int = 300,
+    joint_dimension: int = 200,
+    dropout: float = 0.5,
+    **encoder_settings: Any,
+) -> HiMatchNetwork:
+    """Build a network from plain settings (the `module__` entries of `net_params`).
+
+    Parameters
+    ----------
+    hierarchy : LabelHierarchy
+        L labels.
+    vocabulary_size : int
+        Word ids, padding and unknown included.
+    encoder : {"rcnn"}
+        The text encoder.
+    propagation, head, node_dimension, joint_dimension, dropout
+        As in `HiMatchNetwork`; `dropout` also reaches the encoder.
+    embedding_dimension : int
+        Width of word and label vectors.
+    **encoder_settings
+        For the encoder: `hidden_size`, `kernel_sizes`, `filters`, `top_k`.
+
+    Returns
+    -------
+    HiMatchNetwork
+
+    Examples
+    --------
+    >>> h = LabelHierarchy([("science", "physics"), ("science", "biology")])
+    >>> network = build_network(h, 10, node_dimension=4, filters=5)
+    >>> network(torch.tensor([[2, 3]]), torch.tensor([2])).logits.shape
+    torch.Size([1, 3])
+    """
+    text_encoder = ENCODERS[encoder](
+        vocabulary_size, embedding_dimension=embedding_dimension, dropout=dropout, **encoder_settings
+    )
+    return HiMatchNetwork(
+        text_encoder,
+        hierarchy,
+        propagation=propagation,
+        head=head,
+        node_dimension=node_dimension,
+        label_dimension=embedding_dimension,
+        joint_dimension=joint_dimension,
+        dropout=dropout,
+    )

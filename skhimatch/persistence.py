@@ -1,0 +1,203 @@
+"""Save a fitted classifier to a folder and load it: arrays and JSON, no pickle."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+import skhimatch
+from skhimatch.decisions import DecisionRule, check_threshold
+from skhimatch.hierarchy import LabelHierarchy
+from skhimatch.network import build_network
+from skhimatch.text import Vocabulary, WordTokenizer
+
+if TYPE_CHECKING:
+    from skhimatch.classifier import HiMatchClassifier
+
+__all__ = ["load", "save"]
+
+FORMAT = 1
+DESCRIPTION, WEIGHTS = "classifier.json", "weights.npz"
+
+# Already at work in what is saved beside them.
+NOT_SAVED = ("hierarchy", "tokenizer", "word_vectors", "callbacks", "random_state")
+
+
+def save(classifier: HiMatchClassifier, folder: str | PathLike[str]) -> None:
+    """Write a fitted classifier as ``classifier.json`` and ``weights.npz``.
+
+    The folder appears whole or not at all. Word vectors, callbacks and an
+    unfitted hierarchy or tokenizer are not written: their effect is in the
+    weights, the fitted hierarchy and the vocabulary.
+
+    Parameters
+    ----------
+    classifier : HiMatchClassifier
+        Fitted.
+    folder : path
+        Created, or replaced if it holds a saved classifier.
+
+    Raises
+    ------
+    FileExistsError
+        When the folder holds something else.
+    TypeError
+        When the tokenizer is not a `WordTokenizer`, or a parameter is not JSON.
+    """
+    folder = Path(folder)
+    if (
+        folder.exists()
+        and not (folder / DESCRIPTION).is_file()
+        and (not folder.is_dir() or any(folder.iterdir()))
+    ):
+        raise FileExistsError(f"{folder} exists and holds no saved classifier: choose another folder.")
+    description = json.dumps(_describe(classifier), indent=1, default=_plain)
+    arrays = {
+        f"network.{name}": value.cpu().numpy() for name, value in classifier.network_.state_dict().items()
+    }
+    arrays["label_embeddings"] = classifier.label_embeddings_
+    arrays["decision.tagged"] = classifier.decision_.tagged
+    if classifier.decision_.ends is not None:
+        arrays["decision.ends"] = classifier.decision_.ends
+    fresh = folder.with_name(folder.name + ".saving")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    try:
+        np.savez(fresh / WEIGHTS, allow_pickle=False, **arrays)
+        (fresh / DESCRIPTION).write_text(description, encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        fresh.rename(folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def load(make: Callable[..., HiMatchClassifier], folder: str | PathLike[str]) -> HiMatchClassifier:
+    """Read what `save` wrote.
+
+    Parameters
+    ----------
+    make : type
+        The classifier's class.
+    folder : path
+        A folder that `save` wrote.
+
+    Returns
+    -------
+    HiMatchClassifier
+        Fitted, on the CPU until it predicts.
+
+    Raises
+    ------
+    FileNotFoundError
+        When the folder or one of its files is missing.
+    ValueError
+        When it was written by a later format than this version reads, or is
+        damaged.
+    """
+    folder = Path(folder)
+    for name in (DESCRIPTION, WEIGHTS):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder / name} is missing: {folder} is no saved classifier.")
+    try:
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{folder / DESCRIPTION} is damaged: {error}") from None
+    if description.get("format") != FORMAT:
+        raise ValueError(
+            f"{folder} was saved in format {description.get('format')} by skhimatch "
+            f"{description.get('version')}; version {skhimatch.__version__} reads {FORMAT}: upgrade it."
+        )
+    with np.load(folder / WEIGHTS, allow_pickle=False) as stored:
+        arrays = dict(stored)
+    hierarchy = _hierarchy(description["hierarchy"])
+    classifier = make(hierarchy=None if hierarchy.is_flat else hierarchy, **description["parameters"])
+    network = build_network(hierarchy, **description["network"])
+    prefix = "network."
+    network.load_state_dict(
+        {
+            name.removeprefix(prefix): torch.from_numpy(a)
+            for name, a in arrays.items()
+            if name.startswith(prefix)
+        }
+    )
+    vocabulary = Vocabulary(description["vocabulary"])
+    tokenizer = None
+    if description["tokenizer"] is not None:
+        tokenizer = WordTokenizer(**description["tokenizer"])
+        tokenizer.vocabulary_ = vocabulary
+    decision = DecisionRule(
+        hierarchy=hierarchy,
+        threshold=check_threshold(classifier.threshold, hierarchy.labels),
+        ends=arrays.get("decision.ends"),
+        tagged=arrays["decision.tagged"],
+        consistency=classifier.consistency,
+    )
+    classifier.__dict__.update(
+        tokenizer=tokenizer if tokenizer is None else WordTokenizer(**description["tokenizer"]),
+        tokenizer_=tokenizer,
+        vocabulary_=vocabulary,
+        hierarchy_=hierarchy,
+        classes_=np.asarray(hierarchy.labels, dtype=object),
+        network_settings_=description["network"],
+        network_=network.eval(),
+        decision_=decision,
+        label_embeddings_=arrays["label_embeddings"],
+        history_=description["history"],
+        n_iter_=len(description["history"]),
+        sparse_output_=description["sparse_output"],
+        _seed=description["seed"],
+    )
+    return classifier
+
+
+def _describe(classifier: HiMatchClassifier) -> dict[str, Any]:
+    """Return everything but the arrays, as JSON knows it."""
+    tokenizer = classifier.tokenizer_
+    if tokenizer is not None and type(tokenizer) is not WordTokenizer:
+        raise TypeError(
+            f"save() writes a WordTokenizer, not a {type(tokenizer).__name__}: "
+            "keep this classifier with joblib.dump."
+        )
+    parameters = classifier.get_params(deep=False)
+    hierarchy = classifier.hierarchy_
+    return {
+        "format": FORMAT,
+        "version": skhimatch.__version__,
+        "parameters": {name: value for name, value in parameters.items() if name not in NOT_SAVED},
+        "hierarchy": {
+            "labels": hierarchy.labels,
+            "edges": hierarchy.edges.tolist(),
+            "flat": hierarchy.is_flat,
+        },
+        "tokenizer": None if tokenizer is None else tokenizer.get_params(),
+        "vocabulary": classifier.vocabulary_.words,
+        "network": classifier.network_settings_,
+        "history": classifier.history_,
+        "sparse_output": classifier.sparse_output_,
+        "seed": classifier._seed,
+    }
+
+
+def _hierarchy(stored: dict[str, Any]) -> LabelHierarchy:
+    labels = stored["labels"]
+    if stored["flat"]:
+        return LabelHierarchy.flat(labels)
+    return LabelHierarchy([(labels[parent], labels[child]) for parent, child in stored["edges"]], labels)
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy's numbers and arrays into JSON's, and name what has no JSON form."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(
+        f"A parameter of type {type(value).__name__} ({value!r}) cannot be saved as JSON: "
+        "keep this classifier with joblib.dump."
+    )

@@ -1,0 +1,57 @@
+"""The paper's own hyperparameters, one call away."""
+
+from typing import Any
+
+__all__ = ["paper_settings"]
+
+_WORDS: dict[str, Any] = {
+    "encoder": "rcnn",
+    "propagation": "gcn",
+    "head": "flat",
+    "sampling": "hierarchy",
+    "gamma": 0.2,
+    "alpha": 0.01,
+    "beta": 0.5,
+    "lambda_joint": 1.0,
+    "lambda_match": 1.0,
+    "batch_size": 64,
+    "learning_rate": 1e-4,
+    "schedule": "constant",
+    "max_epochs": 160,
+    "patience": 50,
+    "threshold": 0.5,
+    "decoding": "threshold",
+    "net_params": {"criterion__classification_reduction": "mean"},
+}
+
+_SETTINGS = {"rcv1": _WORDS, "wos": _WORDS}
+
+
+def paper_settings(corpus: str) -> dict[str, Any]:
+    """Return the constructor arguments that repeat the paper (section 4.1).
+
+    Parameters
+    ----------
+    corpus : {"rcv1", "wos"}
+        Which of its experiments.
+
+    Returns
+    -------
+    dict
+        Keyword arguments of `HiMatchClassifier`; a fresh copy. Give
+        `word_vectors` beside them: the paper starts from GloVe, 300 wide.
+
+    Raises
+    ------
+    ValueError
+        When the corpus is none of these.
+
+    Examples
+    --------
+    >>> paper_settings("wos")["learning_rate"]
+    0.0001
+    """
+    if corpus not in _SETTINGS:
+        raise ValueError(f"corpus={corpus!r}: paper_settings knows {', '.join(map(repr, _SETTINGS))}.")
+    settings = _SETTINGS[corpus]
+    return settings | {"net_params": dict(settings["net_params"])}

@@ -1,0 +1,354 @@
+"""The training room: skorch's loop around the network and the objective."""
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from skorch import NeuralNet
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EpochTimer,
+    GradientNormClipping,
+    LRScheduler,
+    PassthroughScoring,
+)
+from skorch.helper import predefined_split
+from torch import Tensor
+
+from skhimatch.batching import InOrder, LengthBuckets, TextDataset
+from skhimatch.metrics import micro_macro_f1
+from skhimatch.network import HiMatchNetwork, HiMatchOutput
+from skhimatch.objective import HiMatchLoss
+
+__all__ = ["NonFiniteLossError", "TrainingNet", "resolve_device", "seeded", "train", "train_one_epoch"]
+
+Decide = Callable[[np.ndarray], sp.csr_array]
+
+# Past this norm a gradient is scaled down; sums over labels make for large ones.
+GRADIENT_NORM = 5.0
+
+WARM_UP = 0.1
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The loss became NaN or infinite, so that training had to stop."""
+
+
+class TrainingNet(NeuralNet):
+    """skorch's net, taught ragged batches, a typed output and a loss in parts.
+
+    The public estimator composes this class; it is no estimator for users.
+    """
+
+    def infer(self, x: dict[str, Tensor], **fit_params: Any) -> HiMatchOutput:
+        """Run the network; the joint space only where the loss will look at it."""
+        joint = self.module_.training and self.criterion_.needs_joint_space
+        return super().infer(x, joint=joint, **fit_params)
+
+    def get_loss(
+        self, y_pred: HiMatchOutput, y_true: Tensor, X: Any = None, training: bool = False
+    ) -> Tensor:
+        """Return eq 8 and put its terms on record."""
+        parts = self.criterion_(y_pred, y_true.to(y_pred.logits.device))
+        if not torch.isfinite(parts.total):
+            epoch, batch = len(self.history), len(self.history[-1, "batches"])
+            raise NonFiniteLossError(
+                f"The {'training' if training else 'validation'} loss is {parts.total.item()} in epoch "
+                f"{epoch}, batch {batch} (classification {parts.classification.item():.4g}, joint "
+                f"{parts.joint.item():.4g}, matching {parts.matching.item():.4g}): lower `learning_rate`, "
+                "and look for extreme values in `word_vectors`."
+            )
+        if training:
+            for name in ("classification", "joint", "matching"):
+                self.history.record_batch(f"{name}_loss", getattr(parts, name).item())
+        return parts.total
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        losses = ("train_loss", "classification_loss", "joint_loss", "matching_loss")
+        return [
+            ("epoch_timer", EpochTimer()),
+            *((name, PassthroughScoring(name=name, on_train=True)) for name in losses),
+        ]
+
+
+class ValidationF1(Callback):
+    """Record micro- and macro-F1 of the held-out texts, decided as `predict` will.
+
+    Parameters
+    ----------
+    decide : callable
+        Probabilities of shape (n, L) to a sparse indicator.
+    """
+
+    def __init__(self, decide: Decide) -> None:
+        self.decide = decide
+
+    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Forget the last epoch."""
+        self.predicted_: list[sp.csr_array] = []
+        self.targets_: list[sp.csr_array] = []
+
+    def on_batch_end(
+        self,
+        net: NeuralNet,
+        batch: Any = None,
+        training: bool = False,
+        y_pred: HiMatchOutput | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Decide a validation batch."""
+        if not training and y_pred is not None:
+            self.predicted_.append(self.decide(torch.sigmoid(y_pred.logits).cpu().numpy()))
+            self.targets_.append(sp.csr_array(batch[1].numpy()))
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Put the scores on record."""
+        micro, macro = micro_macro_f1(sp.vstack(self.targets_), sp.vstack(self.predicted_))
+        net.history.record("valid_micro_f1", micro)
+        net.history.record("valid_macro_f1", macro)
+        net.history.record("valid_score", micro + macro)
+        self.predicted_, self.targets_ = [], []
+
+
+class EpochLine(Callback):
+    """Record texts a second and print one line an epoch."""
+
+    def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Start the clock."""
+        self.started_ = time.perf_counter()
+        self.texts_ = 0
+
+    def on_batch_end(self, net: NeuralNet, training: bool = False, **kwargs: Any) -> None:
+        """Count texts while training."""
+        if training:
+            self.texts_ += net.history[-1, "batches", -1, "train_batch_size"]
+            self.seconds_ = time.perf_counter() - self.started_
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Print what happened."""
+        net.history.record("docs_per_second", self.texts_ / self.seconds_)
+        if not net.verbose:
+            return
+        epoch = net.history[-1]
+        line = (
+            f"epoch {epoch['epoch']:>3}/{net.max_epochs}  loss {epoch['train_loss']:.3f} = classification "
+            f"{epoch['classification_loss']:.3f}, joint {epoch['joint_loss']:.3f}, "
+            f"matching {epoch['matching_loss']:.3f}"
+        )
+        if "valid_score" in epoch:
+            micro, macro = epoch["valid_micro_f1"], epoch["valid_macro_f1"]
+            line += f" | validation micro-F1 {micro:.3f}, macro-F1 {macro:.3f}"
+        print(f"{line} | {epoch['docs_per_second']:.0f} docs/s", flush=True)
+
+
+def resolve_device(device: str) -> torch.device:
+    """Choose where to compute.
+
+    Parameters
+    ----------
+    device : str
+        "auto" is an NVIDIA GPU where there is one, else the CPU; anything
+        else is a name that torch knows.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ValueError
+        When torch does not know the name, or the machine lacks the device.
+
+    Examples
+    --------
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device={device!r} is no device that torch knows: {error}") from None
+    if resolved.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device={device!r} but torch sees no CUDA device: use device='auto' or 'cpu'.")
+    return resolved
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch for a while, and give the caller's random state back afterwards."""
+    devices = [device.index or 0] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.random.default_generator.manual_seed(seed)
+        if devices:
+            torch.cuda.manual_seed(seed)
+        yield
+
+
+def build_training_net(
+    network: HiMatchNetwork,
+    criterion: HiMatchLoss,
+    *,
+    learning_rate: float,
+    batch_size: int,
+    max_epochs: int,
+    device: torch.device,
+    callbacks: Sequence[Any],
+    net_params: dict[str, Any],
+    verbose: int,
+    train_split: Any = None,
+) -> TrainingNet:
+    """Put network, objective, optimiser and callbacks together in one skorch net."""
+    settings: dict[str, Any] = {
+        "optimizer": torch.optim.Adam,
+        "optimizer__fused": True,
+        "lr": learning_rate,
+        "batch_size": batch_size,
+        "max_epochs": max_epochs,
+        "iterator_train": LengthBuckets,
+        "iterator_valid": InOrder,
+        "train_split": train_split,
+        "callbacks": callbacks,
+        "device": device,
+        "verbose": verbose,
+    } | net_params
+    if settings["optimizer"] is not torch.optim.Adam and "optimizer__fused" not in net_params:
+        del settings["optimizer__fused"]
+    return TrainingNet(network, criterion, **settings).initialize()
+
+
+def train(
+    network: HiMatchNetwork,
+    criterion: HiMatchLoss,
+    training: TextDataset,
+    validation: TextDataset | None,
+    *,
+    decide: Decide,
+    max_epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    schedule: str,
+    patience: int | None,
+    device: torch.device,
+    callbacks: Sequence[Any] | None,
+    net_params: dict[str, Any],
+    verbose: int,
+) -> list[dict[str, Any]]:
+    """Fit the network in place; its best epoch's weights remain.
+
+    Parameters
+    ----------
+    network, criterion
+        What to train and by which objective; moved to `device`.
+    training, validation : TextDataset
+        Without a validation set every epoch runs and the last one counts.
+    decide : callable
+        Probabilities to indicator, for the validation scores.
+    max_epochs, batch_size, learning_rate
+        As in the classifier.
+    schedule : {"one-cycle", "constant"}
+        "one-cycle" warms up to `learning_rate` and decays to zero.
+    patience : int or None
+        Epochs without a better micro-F1 + macro-F1 before stopping.
+    device : torch.device
+        Where to train.
+    callbacks : sequence of skorch callbacks, or None
+        Run after the built-in ones.
+    net_params : dict
+        Further arguments of ``skorch.NeuralNet``.
+    verbose : int
+        0 is silent.
+
+    Returns
+    -------
+    list of dict
+        One record an epoch.
+
+    Raises
+    ------
+    NonFiniteLossError
+        When the loss is NaN or infinite before any epoch is complete. After
+        one, its weights are restored with a ConvergenceWarning instead.
+    """
+    # Without validation no epoch is better than a later one.
+    monitor = "epoch" if validation is None else "valid_score"
+    own: list[Any] = [GradientNormClipping(GRADIENT_NORM)]
+    if schedule == "one-cycle":
+        # One step more than batches: OneCycleLR refuses to go past its end.
+        steps = max_epochs * -(-len(training) // batch_size) + 1
+        own.append(
+            LRScheduler(
+                policy=torch.optim.lr_scheduler.OneCycleLR,
+                max_lr=learning_rate,
+                total_steps=steps,
+                pct_start=WARM_UP,
+                cycle_momentum=False,
+                step_every="batch",
+            )
+        )
+    if validation is not None:
+        own.append(ValidationF1(decide))
+    own.append(EpochLine())
+    own.append(
+        EarlyStopping(
+            monitor,
+            patience=-1 if patience is None else patience,
+            threshold=0,
+            lower_is_better=False,
+            load_best=True,
+        )
+    )
+    net = build_training_net(
+        network,
+        criterion,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        max_epochs=max_epochs,
+        device=device,
+        callbacks=[*own, *(callbacks or [])],
+        net_params=net_params,
+        verbose=verbose,
+        train_split=None if validation is None else predefined_split(validation),
+    )
+    try:
+        net.partial_fit(training)
+    except NonFiniteLossError as error:
+        complete = _complete_epochs(net)
+        if not complete:
+            raise
+        # Make the interrupted epoch count for nothing, so that the best one is restored.
+        net.notify("on_train_end", X=training, y=None)
+        warnings.warn(
+            f"{error} The weights of the best of {len(complete)} complete epochs were restored.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return _complete_epochs(net)
+
+
+def train_one_epoch(net: TrainingNet, training: TextDataset) -> dict[str, Any]:
+    """Run one more epoch of a net that `build_training_net` made, and return its record."""
+    net.partial_fit(training, epochs=1)
+    return _complete_epochs(net)[-1]
+
+
+def _complete_epochs(net: TrainingNet) -> list[dict[str, Any]]:
+    """Return a record an epoch that reached its end, without the batches."""
+    return [
+        {
+            name: value
+            for name, value in epoch.items()
+            if name != "batches" and not name.endswith(("_best", "_batch_count"))
+        }
+        for epoch in net.history
+        if "docs_per_second" in epoch
+    ]

@@ -1,0 +1,306 @@
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skhimatch import datasets
+from skhimatch.datasets import Corpus, load_api_docs, load_htc_json, load_wos
+from skhimatch.hierarchy import LabelHierarchy
+
+
+def test_leaves_import_no_torch():
+    # A None in sys.modules would block torch too, but scipy takes that for an imported torch.
+    code = """
+        import sys
+        import skhimatch.datasets, skhimatch.hierarchy, skhimatch.text, skhimatch.word_vectors
+        sys.exit("torch" in sys.modules)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, cwd=Path(__file__).parents[1])
+
+
+def test_corpus():
+    corpus = Corpus(
+        "tiny",
+        ["a wave", "a cell", "a serve"],
+        [frozenset({"physics"}), frozenset({"biology"}), frozenset()],
+        LabelHierarchy([("science", "physics"), ("science", "biology")]),
+        {"train": np.array([2, 0]), "test": np.array([1])},
+    )
+    assert len(corpus) == 3
+    assert corpus.part("train") == (["a serve", "a wave"], [frozenset(), frozenset({"physics"})])
+    assert corpus.part("test") == (["a cell"], [frozenset({"biology"})])
+    assert repr(corpus) == "<Corpus tiny: 3 texts, 3 labels on 2 levels; train 2, test 1>"
+    with pytest.raises(ValueError, match="tiny has no part 'dev'; it has train, test"):
+        corpus.part("dev")
+
+
+class TestApiDocs:
+    def test_size(self):
+        corpus = load_api_docs()
+        assert 4000 <= len(corpus) <= 8000
+        assert 60 <= len(corpus.hierarchy) <= 250
+        assert corpus.hierarchy.depth == 3
+        roots = [corpus.hierarchy.labels[position] for position in corpus.hierarchy.roots]
+        assert roots == ["joblib", "numpy", "scipy", "sklearn", "torch"]
+        assert corpus.hierarchy.is_tree
+
+    def test_texts_are_real_and_distinct(self):
+        corpus = load_api_docs()
+        assert len(set(corpus.texts)) == len(corpus)
+        assert min(len(text.split()) for text in corpus.texts) >= 20
+        found = {
+            text.split("\n")[0]: labels for text, labels in zip(corpus.texts, corpus.label_sets, strict=True)
+        }
+        assert {"sklearn", "sklearn.ensemble"} <= found["A random forest classifier."]
+        assert found["Compute the 1-D discrete Fourier Transform."] >= {"scipy", "scipy.fft"}
+
+    def test_label_sets_are_paths_with_enough_texts(self):
+        corpus = load_api_docs()
+        for labels in corpus.label_sets:
+            deepest = max(labels, key=len)
+            parts = deepest.split(".")
+            assert labels == {".".join(parts[: i + 1]) for i in range(len(parts))}
+        n_texts = Counter(label for labels in corpus.label_sets for label in labels)
+        assert set(n_texts) == set(corpus.hierarchy.labels)
+        assert min(n_texts.values()) >= 15
+        assert not any("._" in label for label in corpus.hierarchy.labels)
+
+    def test_split(self):
+        corpus = load_api_docs()
+        rows = np.concatenate(list(corpus.splits.values()))
+        assert sorted(rows.tolist()) == list(range(len(corpus)))
+        shares = {name: len(rows) / len(corpus) for name, rows in corpus.splits.items()}
+        assert shares == pytest.approx({"train": 0.8, "validation": 0.1, "test": 0.1}, abs=0.001)
+        assert set().union(*corpus.part("train")[1]) == set(corpus.hierarchy.labels)
+
+    def test_built_once(self):
+        assert load_api_docs() is load_api_docs()
+
+    @pytest.fixture
+    def tiny_library(self, tmp_path, monkeypatch):
+        files = {
+            "__init__.py": "",
+            "top.py": "def solve():\n    'top {}'\n",
+            "_vendor/copy.py": "def solve():\n    'vendored {}'\n",
+            "tests/test_top.py": "def test_solve():\n    'tested {}'\n",
+            "waves/__init__.py": "def spread():\n    'package {}'\ndef again():\n    'package {}'\n",
+            "waves/_fields_impl.py": """
+                class Field:
+                    '''class {}'''
+                    def method(self):
+                        '''method {}'''
+                        def inner():
+                            '''inner {}'''
+                    def _hidden(self):
+                        '''hidden {}'''
+                    def short(self):
+                        '''too short'''
+                if True:
+                    def conditional():
+                        '''
+                        conditional
+
+                        {}
+                        '''
+            """,
+            "waves/deep/er/module.py": "def f():\n    'deep {}'\n",
+            "waves/_add_newdocs.py": "add_newdoc('tiny', 'compiled', ('method', 'compiled {}'))\n",
+        }
+        words = " ".join(["word"] * 20)
+        for name, source in files.items():
+            file = tmp_path / "tiny_library" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(textwrap.dedent(source).replace("{}", words))
+        # Reading must not import.
+        (tmp_path / "tiny_library" / "broken.py").write_text("raise RuntimeError\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setattr(datasets, "LIBRARIES", ("tiny_library",))
+
+    @pytest.mark.usefixtures("tiny_library")
+    def test_what_is_read(self):
+        corpus = load_api_docs.__wrapped__(min_texts=1)
+        library, waves = "tiny_library", "tiny_library.waves"
+        assert {
+            text.split()[0]: labels for text, labels in zip(corpus.texts, corpus.label_sets, strict=True)
+        } == {
+            "top": {library, "tiny_library.top"},
+            "package": {library, waves},
+            "class": {library, waves, "tiny_library.waves.fields"},
+            "method": {library, waves, "tiny_library.waves.fields"},
+            "conditional": {library, waves, "tiny_library.waves.fields"},
+            "deep": {library, waves, "tiny_library.waves.deep"},
+            "compiled": {library, waves},
+        }
+        assert len(corpus) == 7
+        assert "tiny_library" not in sys.modules
+
+    @pytest.mark.usefixtures("tiny_library")
+    def test_small_labels_are_folded(self):
+        corpus = load_api_docs.__wrapped__(min_texts=2)
+        assert corpus.hierarchy.labels == ("tiny_library", "tiny_library.waves", "tiny_library.waves.fields")
+        corpus = load_api_docs.__wrapped__(min_texts=99)
+        assert set(corpus.label_sets) == {frozenset({"tiny_library"})}
+
+    def test_missing_library(self, monkeypatch):
+        monkeypatch.setattr(datasets, "LIBRARIES", ("no_such_library",))
+        with pytest.raises(ModuleNotFoundError, match="no_such_library, which is not installed"):
+            load_api_docs.__wrapped__()
+
+
+class TestHtcJson:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        folder = tmp_path / "news"
+        folder.mkdir()
+        (folder / "news.taxonomy").write_text("Root\tscience\tsport\nscience\tphysics\n")
+        entries = {
+            "train": [
+                {"doc_token": "A wave", "doc_label": ["science", "physics"]},
+                {"doc_token": ["a", "serve"], "doc_label": ["sport"]},
+            ],
+            "val": [{"doc_token": "nothing", "doc_label": []}],
+            "test": [{"doc_token": "a quark", "doc_label": ["physics", "science"], "topic": 3}],
+        }
+        for part, lines in entries.items():
+            (folder / f"news_{part}.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        return folder
+
+    def test_read(self, folder):
+        corpus = load_htc_json(folder)
+        assert corpus.name == "news"
+        assert corpus.texts == ["A wave", "a serve", "nothing", "a quark"]
+        assert corpus.label_sets == [{"science", "physics"}, {"sport"}, set(), {"science", "physics"}]
+        assert {name: rows.tolist() for name, rows in corpus.splits.items()} == {
+            "train": [0, 1],
+            "validation": [2],
+            "test": [3],
+        }
+        assert corpus.hierarchy == LabelHierarchy([("science", "physics")], ["physics", "science", "sport"])
+        assert load_htc_json(str(folder), name="mine").name == "mine"
+
+    def test_misspelt_taxonomy(self, folder):
+        (folder / "news.taxonomy").rename(folder / "news.taxnomy")
+        assert len(load_htc_json(folder).hierarchy) == 3
+
+    @pytest.mark.parametrize("name", ["news_train.json", "news_val.json", "news_test.json", "news.taxonomy"])
+    def test_missing_files(self, folder, name):
+        (folder / name).unlink()
+        with pytest.raises(FileNotFoundError, match=f"There is no .*{name.removeprefix('news')}"):
+            load_htc_json(folder)
+
+    def test_ambiguous_files(self, folder):
+        (folder / "old_train.json").write_text("")
+        with pytest.raises(ValueError, match=r"2 files \*_train\.json"):
+            load_htc_json(folder)
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("{'a': 1}", "not JSON"),
+            ("[1]", "no 'doc_token'"),
+            ('{"doc_token": "a"}', "no 'doc_label'"),
+            (
+                '{"doc_token": "a", "doc_label": ["science", "tennis"]}',
+                "label 'tennis'; the taxonomy lacks it",
+            ),
+        ],
+    )
+    def test_bad_lines(self, folder, line, message):
+        with (folder / "news_val.json").open("a") as lines:
+            lines.write(line)
+        with pytest.raises(ValueError, match=rf"Line 2 of .*news_val\.json .*{message}"):
+            load_htc_json(folder)
+
+    def test_real_corpus(self):
+        if "SKHIMATCH_DATA" not in os.environ:
+            pytest.skip("SKHIMATCH_DATA does not name the folder of real data")
+        corpus = load_wos(Path(os.environ["SKHIMATCH_DATA"], "wos"))
+        assert {name: len(rows) for name, rows in corpus.splits.items()} == {
+            "train": 5788,
+            "validation": 1612,
+            "test": 2178,
+        }
+        assert len(corpus.hierarchy) == 141
+        assert corpus.hierarchy.depth == 2
+        assert {len(labels) for labels in corpus.label_sets} == {2}
+
+
+class TestWos:
+    HEADER = "Y1\tY2\tY\tDomain\tarea\tkeywords\tAbstract\n"
+
+    def test_published_split(self, tmp_path):
+        n = 46_985
+        (tmp_path / "X.txt").write_text("".join(f"text{i}\n" for i in range(n)))
+        (tmp_path / "YL1.txt").write_text("".join(f"{i % 7}\n" for i in range(n)))
+        (tmp_path / "YL2.txt").write_text("".join(f"{i % 3}\n" for i in range(n)))
+        before = np.random.get_state()[1].copy()  # noqa: NPY002
+        corpus = load_wos(tmp_path)
+        np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+        sizes = {name: len(rows) for name, rows in corpus.splits.items()}
+        assert sizes == {"train": 30070, "validation": 7518, "test": 9397}
+        assert len(np.unique(np.concatenate(list(corpus.splits.values())))) == n
+        assert corpus.texts[10] == "text10"
+        assert corpus.label_sets[10] == {"3", "3.1"}
+        assert len(corpus.hierarchy) == 7 + 21
+        assert corpus.hierarchy.is_tree
+
+    def test_table(self, tmp_path):
+        rows = [
+            "0\t0\t0\tCS \t Computer vision \tk\t  Seeing\tmachines ",
+            *["1\t0\t1\tMAE\tFluids\tk\tFlow"] * 9,
+        ]
+        (tmp_path / "Data.txt").write_text(self.HEADER + "\n".join(rows) + "\n")
+        corpus = load_wos(tmp_path)
+        assert corpus.name == "wos"
+        assert corpus.texts[:2] == ["Seeing\tmachines", "Flow"]
+        assert corpus.label_sets[:2] == [{"CS", "Computer vision"}, {"MAE", "Fluids"}]
+        assert corpus.hierarchy == LabelHierarchy([("CS", "Computer vision"), ("MAE", "Fluids")])
+        assert [len(rows) for rows in corpus.splits.values()] == [6, 2, 2]
+
+    def test_names_become_unique(self, tmp_path):
+        names = ["Medical\tDepression", "Psychology\tDepression", "CS\tMedical", "CS\tVision", "CS\tVision"]
+        (tmp_path / "Data.txt").write_text(
+            self.HEADER + "".join(f"0\t0\t0\t{name}\tk\ttext\n" for name in names)
+        )
+        corpus = load_wos(tmp_path)
+        assert corpus.label_sets == [
+            {"Medical", "Depression (Medical)"},
+            {"Psychology", "Depression (Psychology)"},
+            {"CS", "Medical (CS)"},
+            {"CS", "Vision"},
+            {"CS", "Vision"},
+        ]
+        assert corpus.hierarchy.is_tree
+
+    def test_json_lines_come_first(self, tmp_path):
+        (tmp_path / "wos_train.json").write_text("")
+        with pytest.raises(FileNotFoundError, match="taxonomy"):
+            load_wos(tmp_path)
+
+    def test_missing_files(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"neither .*_train\.json nor Data\.txt .* nor X\.txt"):
+            load_wos(tmp_path)
+        (tmp_path / "X.txt").write_text("text\n")
+        with pytest.raises(FileNotFoundError, match=r"YL1\.txt"):
+            load_wos(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("files", "message"),
+        [
+            ({"Data.txt": "a\tb\n"}, r"Line 1 of .*Data\.txt names no column 'domain'"),
+            ({"Data.txt": HEADER + "0\t0\t0\tCS\n"}, r"Line 2 of .*Data\.txt has 4 fields, not 7"),
+            ({"X.txt": "a\nb\n", "YL1.txt": "0\n", "YL2.txt": "0\n0\n"}, r"YL1\.txt has 1 lines.* has 2"),
+            ({"X.txt": "a\nb\n", "YL1.txt": "0\n0\n", "YL2.txt": "0\nx\n"}, r"Line 2 of .*YL2\.txt is 'x'"),
+        ],
+    )
+    def test_bad_files(self, tmp_path, files, message):
+        for name, content in files.items():
+            (tmp_path / name).write_text(content)
+        with pytest.raises(ValueError, match=message):
+            load_wos(tmp_path)

@@ -1,0 +1,408 @@
+r"""Equations 1 to 8 against numpy loops, on a hierarchy of six labels in two paths.
+
+  a           d
+ / \          |
+b   c         e
+              |
+              f
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from skhimatch.encoders import BidirectionalGRU, RCNNEncoder
+from skhimatch.hierarchy import LabelHierarchy
+from skhimatch.network import (
+    GatedPropagation,
+    HierarchyGCN,
+    HiMatchNetwork,
+    HiMatchOutput,
+    JointProjection,
+    LabelNodes,
+    build_network,
+)
+from skhimatch.objective import HiMatchLoss, LabelPairs, NegativeSampler, joint_embedding_loss, matching_loss
+
+HIERARCHY = LabelHierarchy([("a", "b"), ("a", "c"), ("d", "e"), ("e", "f")])
+A, B, C, D, E, F = range(6)
+PARENT_OF = {B: A, C: A, E: D, F: E}
+
+# Three texts: two paths, one path, a coarse target only.
+TARGETS = np.array([[1, 1, 0, 1, 1, 1], [1, 0, 1, 0, 0, 0], [0, 0, 0, 1, 0, 0]], dtype=float)
+
+# Counted by hand on TARGETS: N = (2, 1, 1, 2, 1, 1).
+PRIOR = {(A, B): 1 / 2, (A, C): 1 / 2, (D, E): 1 / 2, (E, F): 1 / 1}
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
+
+
+def adjacency():
+    """E_down and E_up of eq 1, dense, with their self-loops."""
+    down, up = np.eye(6), np.eye(6)
+    for (parent, child), prior in PRIOR.items():
+        down[child, parent] = prior
+        up[parent, child] = 1
+    return down, up
+
+
+def with_priors(module):
+    with torch.no_grad():
+        module.edges.prior.copy_(torch.tensor(HIERARCHY.edge_priors(TARGETS)))
+    return module
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def embeddings(n_texts=3, dimension=4, requires_grad=False):
+    generator = np.random.RandomState(0)
+    text = torch.tensor(unit(generator.randn(n_texts, dimension)), requires_grad=requires_grad)
+    label = torch.tensor(unit(generator.randn(6, dimension)), requires_grad=requires_grad)
+    return text, label
+
+
+def test_edge_priors_are_shares_of_closed_targets():
+    found = {
+        tuple(edge): prior
+        for edge, prior in zip(HIERARCHY.edges, HIERARCHY.edge_priors(TARGETS), strict=True)
+    }
+    assert found == pytest.approx(PRIOR)
+
+
+def test_equation_1_propagation():
+    gcn = with_priors(HierarchyGCN(HIERARCHY, 5).double())
+    nodes = torch.randn(3, 6, 5, dtype=torch.float64)
+    down, up = adjacency()
+    for text in range(3):
+        v = nodes[text].numpy()
+        expected = np.maximum(0, down @ v @ gcn.down.detach().numpy() + up @ v @ gcn.up.detach().numpy())
+        np.testing.assert_allclose(gcn(nodes)[text].detach().numpy(), expected, atol=1e-12)
+
+
+def test_equation_1_by_hand():
+    """Identity weights and one feature: what each label hears is its own, its parent's and its children's."""
+    gcn = with_priors(HierarchyGCN(HIERARCHY, 1).double())
+    with torch.no_grad():
+        gcn.down.fill_(1)
+        gcn.up.fill_(1)
+    nodes = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0, 32.0], dtype=torch.float64)[:, None]
+    # a: 1 + 1 + (2 + 4); b: 2 + 1/2 + 2; c: 4 + 1/2 + 4; d: 8 + 8 + 16; e: 16 + 4 + 16 + 32; f: 32 + 16 + 32
+    assert gcn(nodes).squeeze().tolist() == [8.0, 4.5, 8.5, 32.0, 68.0, 80.0]
+
+
+def test_equation_1_node_inputs_are_a_reshaped_projection():
+    nodes = LabelNodes(text_dimension=4, n_labels=6, dimension=5)
+    text = torch.randn(2, 4)
+    weight, bias = nodes.projection.weight.detach(), nodes.projection.bias.detach()
+    for label in range(6):
+        rows = slice(5 * label, 5 * label + 5)
+        expected = text @ weight[rows].T + bias[rows]
+        torch.testing.assert_close(nodes(text)[:, label], expected)
+
+
+def test_equation_1_gated():
+    gated = GatedPropagation(HIERARCHY, 2).double()
+    with torch.no_grad():
+        gated.down_weight.copy_(torch.tensor(HIERARCHY.edge_priors(TARGETS)))
+        gated.down_bias.normal_()
+        gated.up_bias.normal_()
+    nodes = torch.randn(3, 6, 2, dtype=torch.float64)
+    down, up = (matrix - np.eye(6) for matrix in adjacency())
+    v = nodes.numpy()
+    gates = 1 / (1 + np.exp(-(v @ gated.gates.weight.detach().numpy().T + gated.gates.bias.detach().numpy())))
+    expected = np.zeros_like(v)
+    for text in range(3):
+        for label in range(6):
+            from_parent = down[label] @ v[text] + gated.down_bias.detach().numpy()[label]
+            from_children = up[label] @ v[text] + gated.up_bias.detach().numpy()[label]
+            g = gates[text, label]
+            expected[text, label] = g[0] * from_parent + g[1] * from_children + g[2] * v[text, label]
+    np.testing.assert_allclose(gated(nodes).detach().numpy(), np.maximum(0, expected), atol=1e-12)
+
+
+def test_equation_2_label_encoder():
+    network = build_network(HIERARCHY, 10, embedding_dimension=4, node_dimension=3, filters=2, hidden_size=2)
+    with_priors(network.label_encoder)
+    down, up = adjacency()
+    v, w3, w4 = (
+        tensor.detach().numpy()
+        for tensor in (network.label_vectors, network.label_encoder.down, network.label_encoder.up)
+    )
+    expected = np.maximum(0, down @ v @ w3 + up @ v @ w4)
+    np.testing.assert_allclose(network.label_encoder(network.label_vectors).detach(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("input_size", [6 * 3, 4])
+def test_equations_3_and_4_projections(input_size):
+    projection = JointProjection(input_size, 7, dropout=0.5).double().eval()
+    semantics = torch.randn(2, input_size, dtype=torch.float64)
+    w1, b1, w2, b2 = (parameter.detach().numpy() for parameter in projection.parameters())
+    for row in range(2):
+        phi = w2 @ np.maximum(0, w1 @ semantics[row].numpy() + b1) + b2
+        expected = phi / np.sqrt((phi**2).sum())
+        np.testing.assert_allclose(projection(semantics)[row].detach(), expected, atol=1e-12)
+
+
+def test_equation_3_sees_all_nodes_at_once():
+    network = build_network(
+        HIERARCHY, 10, embedding_dimension=4, node_dimension=3, filters=2, hidden_size=2
+    ).eval()
+    semantics = torch.randn(2, 6, 3)
+    torch.testing.assert_close(
+        network.embed_text(semantics), network.text_projection(semantics.reshape(2, 18))
+    )
+
+
+def test_equation_5_joint_embedding():
+    text, label = embeddings()
+    expected = 0.0
+    for t in range(3):
+        for p in range(6):
+            if TARGETS[t, p]:
+                expected += ((text[t] - label[p]).numpy() ** 2).sum()
+    assert joint_embedding_loss(text, label, torch.tensor(TARGETS)).item() == pytest.approx(expected / 3)
+
+
+def test_equation_6_matching():
+    text, label = embeddings()
+    triples = [(0, B, A, 0.1), (0, F, C, 0.5), (1, C, F, 0.2), (2, D, A, 3.0)]
+    expected = np.mean(
+        [
+            max(0.0, np.linalg.norm(text[t] - label[p]) - np.linalg.norm(text[t] - label[n]) + margin)
+            for t, p, n, margin in triples
+        ]
+    )
+    columns = [torch.tensor(column) for column in zip(*triples, strict=True)]
+    assert matching_loss(text, label, LabelPairs(*columns)).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_equation_6_takes_the_same_distances_when_pairs_outnumber_them():
+    text, label = embeddings()
+    few = [torch.tensor(column) for column in zip((0, B, A, 0.1), (1, C, F, 0.2), strict=True)]
+    many = [column.repeat(50) for column in few]
+    assert matching_loss(text, label, LabelPairs(*many)).item() == pytest.approx(
+        matching_loss(text, label, LabelPairs(*few)).item()
+    )
+
+
+def draw(sampling="hierarchy", targets=TARGETS, hierarchy=HIERARCHY):
+    sampler = NegativeSampler(hierarchy, gamma=0.2, alpha=0.01, beta=0.5, sampling=sampling)
+    pairs = sampler(torch.tensor(targets))
+    return list(
+        zip(
+            pairs.text.tolist(),
+            pairs.positive.tolist(),
+            pairs.negative.tolist(),
+            np.round(pairs.margin.tolist(), 6),
+            strict=True,
+        )
+    )
+
+
+def test_equation_7_margins_and_negatives():
+    """Text 0 is tagged a > b and d > e > f: its fine-grained targets are b and f."""
+    for _ in range(20):
+        pairs = draw()
+        assert {(t, p) for t, p, _, _ in pairs} == {(0, B), (0, F), (1, C), (2, D)}
+        # Ancestors, margin alpha * gamma.
+        assert {(t, p, n) for t, p, n, m in pairs if m == 0.002} == {
+            (0, B, A),
+            (0, F, D),
+            (0, F, E),
+            (1, C, A),
+        }
+        # One sibling, margin beta * gamma: c for b, b for c, none for f, and a for d.
+        assert {(t, p, n) for t, p, n, m in pairs if m == 0.1} == {(0, B, C), (1, C, B), (2, D, A)}
+        # One other, margin gamma, outside targets, ancestors and siblings; for text 0 and b only c is left.
+        others = {(t, p): n for t, p, n, m in pairs if m == 0.2}
+        assert others[0, B] == C
+        assert others[0, F] == C
+        assert others[1, C] in (D, E, F)
+        assert others[2, D] in (B, C, E, F)
+        assert len(pairs) == 4 + 3 + 4
+
+
+def test_random_labels_are_uniform_over_what_is_allowed():
+    seen = [n for _ in range(300) for t, p, n, m in draw() if (t, p) == (2, D) and m == 0.2]
+    counts = np.bincount(seen, minlength=6)
+    assert counts[[A, D]].sum() == 0
+    assert counts[[B, C, E, F]].min() > 45  # 75 expected of each, standard deviation 7.5
+
+
+def test_sampling_all_takes_every_label_once():
+    pairs = [(n, m) for t, p, n, m in draw("all") if (t, p) == (1, C)]
+    assert sorted(pairs) == [(A, 0.002), (B, 0.1), (D, 0.2), (E, 0.2), (F, 0.2)]
+
+
+def test_sampling_random_keeps_the_number_and_loses_the_hierarchy():
+    pairs = draw("random")
+    assert {m for *_, m in pairs} == {0.2}
+    for text, positive, count in ((0, B, 3), (0, F, 3), (1, C, 3), (2, D, 2)):
+        negatives = [n for t, p, n, _ in pairs if (t, p) == (text, positive)]
+        assert len(negatives) == count
+        assert not TARGETS[text, negatives].any()
+
+
+def test_untagged_ancestors_still_are_negatives():
+    """A corpus that tags leaves only: ancestors keep margin alpha * gamma and are never drawn otherwise."""
+    leaf_only = np.array([[0, 0, 0, 0, 0, 1.0]])
+    pairs = [(n, m) for _, _, n, m in draw("all", leaf_only)]
+    assert sorted(pairs) == [(A, 0.2), (B, 0.2), (C, 0.2), (D, 0.002), (E, 0.002)]
+
+
+def test_labels_of_a_dag_are_siblings_through_any_parent():
+    #  a   b
+    #  |\ /|
+    #  c d e
+    dag = LabelHierarchy([("a", "c"), ("a", "d"), ("b", "d"), ("b", "e")])
+    pairs = [(n, m) for _, _, n, m in draw("all", np.array([[1, 1, 0, 1.0, 0]]), dag)]
+    # c shares a, e shares b; only siblings are left, so they also are the random labels.
+    assert sorted(pairs) == [(0, 0.002), (1, 0.002), (2, 0.1), (2, 0.2), (4, 0.1), (4, 0.2)]
+
+
+def test_a_flat_hierarchy_has_no_siblings():
+    assert {m for *_, m in draw(targets=np.eye(6), hierarchy=LabelHierarchy.flat([*"abcdef"]))} == {0.2}
+
+
+@pytest.mark.parametrize("targets", [np.zeros((2, 6)), np.ones((2, 6))[:0], np.eye(1)])
+@pytest.mark.parametrize("sampling", ["hierarchy", "random", "all"])
+def test_no_valid_pair_is_zero_not_nan(targets, sampling):
+    hierarchy = HIERARCHY if targets.shape[1] == 6 else LabelHierarchy.flat(["only"])
+    pairs = NegativeSampler(hierarchy, sampling=sampling)(torch.tensor(targets))
+    text = torch.ones(len(targets), 3, requires_grad=True)
+    loss = matching_loss(text, torch.ones(targets.shape[1], 3), pairs)
+    loss.backward()
+    assert len(pairs.text) == 0
+    assert loss.item() == 0
+    assert (text.grad == 0).all()
+
+
+def test_the_gradient_is_finite_where_text_and_label_coincide():
+    text = torch.tensor([[1.0, 0.0]], requires_grad=True)
+    label = torch.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True)
+    index = torch.tensor([0])
+    for copies in (1, 10):
+        pairs = LabelPairs(*(x.repeat(copies) for x in (index, index, index + 1, torch.tensor([2.0]))))
+        matching_loss(text, label, pairs).backward()
+        assert torch.isfinite(text.grad).all()
+        assert torch.isfinite(label.grad).all()
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_equation_8_overall_objective(reduction):
+    text, label = embeddings()
+    logits = np.random.RandomState(1).randn(3, 6)
+    loss = HiMatchLoss(
+        HIERARCHY, sampling="all", lambda_joint=0.7, lambda_match=0.3, classification_reduction=reduction
+    )
+    parts = loss(HiMatchOutput(torch.tensor(logits), text, label), torch.tensor(TARGETS))
+    p = 1 / (1 + np.exp(-logits))
+    entropy = -(TARGETS * np.log(p) + (1 - TARGETS) * np.log(1 - p)).sum(1).mean()
+    if reduction == "mean":
+        entropy /= 6
+    assert parts.classification.item() == pytest.approx(entropy)
+    assert parts.joint.item() == pytest.approx(
+        joint_embedding_loss(text, label, torch.tensor(TARGETS)).item()
+    )
+    assert parts.matching.item() == pytest.approx(
+        matching_loss(text, label, loss.negatives(torch.tensor(TARGETS))).item()
+    )
+    expected = entropy + 0.7 * parts.joint.item() + 0.3 * parts.matching.item()
+    assert parts.total.item() == pytest.approx(expected)
+
+
+def test_a_weight_of_zero_leaves_its_term_out():
+    loss = HiMatchLoss(HIERARCHY, lambda_joint=0, lambda_match=0)
+    text, label = embeddings()
+    parts = loss(HiMatchOutput(torch.zeros(3, 6, dtype=torch.float64), text, label), torch.tensor(TARGETS))
+    assert (parts.joint.item(), parts.matching.item()) == (0, 0)
+    assert parts.total.item() == pytest.approx(6 * np.log(2))
+    assert not loss.needs_joint_space
+
+
+def test_gradients_of_the_objective():
+    text, label = embeddings(requires_grad=True)
+    logits = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
+    loss = HiMatchLoss(HIERARCHY, sampling="all").double()
+
+    def total(logits, text, label):
+        return loss(HiMatchOutput(logits, text, label), torch.tensor(TARGETS)).total
+
+    assert torch.autograd.gradcheck(total, (logits, text, label))
+
+
+@pytest.mark.parametrize("propagation", [HierarchyGCN, GatedPropagation])
+def test_gradients_of_propagation(propagation):
+    module = propagation(HIERARCHY, 3).double()
+    nodes = torch.randn(2, 6, 3, dtype=torch.float64, requires_grad=True)
+    parameters = dict(module.named_parameters())
+
+    def propagate(nodes, *values):
+        return torch.func.functional_call(module, dict(zip(parameters, values, strict=True)), (nodes,))
+
+    assert torch.autograd.gradcheck(propagate, (nodes, *parameters.values()))
+
+
+def test_gradients_of_projection_and_encoder():
+    projection = JointProjection(3, 4, dropout=0).double()
+    assert torch.autograd.gradcheck(projection, torch.randn(2, 3, dtype=torch.float64, requires_grad=True))
+    gru = BidirectionalGRU(3, 2).double()
+    tokens = torch.randn(2, 4, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda tokens: gru(tokens, torch.tensor([4, 2])), tokens)
+
+
+def test_the_gru_equals_torch_on_packed_sequences():
+    ours, theirs = BidirectionalGRU(5, 3), torch.nn.GRU(5, 3, batch_first=True, bidirectional=True)
+    theirs.load_state_dict(
+        dict(ours.forward_gru.named_parameters())
+        | {f"{name}_reverse": p for name, p in ours.backward_gru.named_parameters()}
+    )
+    tokens, lengths = torch.randn(4, 6, 5), torch.tensor([6, 1, 3, 5])
+    packed = torch.nn.utils.rnn.pack_padded_sequence(tokens, lengths, batch_first=True, enforce_sorted=False)
+    expected, _ = torch.nn.utils.rnn.pad_packed_sequence(theirs(packed)[0], batch_first=True)
+    torch.testing.assert_close(ours(tokens, lengths), expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("top_k", [1, 3])
+def test_the_encoder_keeps_each_filters_largest_n_grams(top_k):
+    """A numpy loop over windows that begin at a token, zeros behind the last one."""
+    encoder = RCNNEncoder(
+        9, embedding_dimension=4, hidden_size=3, filters=2, kernel_sizes=(2, 3), top_k=top_k, dropout=0
+    )
+    ids = torch.tensor([[3, 4, 5, 6, 7], [8, 2, 0, 0, 0]])
+    lengths = torch.tensor([5, 2])
+    states = encoder.gru(encoder.embedding(ids), lengths).detach().numpy()
+    found = encoder(ids, lengths).detach().numpy()
+    for row, length in enumerate(lengths.tolist()):
+        expected = []
+        for convolution in encoder.convolutions:
+            weight, bias = convolution.weight.detach().numpy(), convolution.bias.detach().numpy()
+            span = weight.shape[2]
+            padded = np.vstack([states[row, :length], np.zeros((span, 6))])
+            windows = [
+                np.maximum(0, np.einsum("tc,fct->f", padded[start : start + span], weight) + bias)
+                for start in range(length)
+            ]
+            windows += [np.zeros(2)] * top_k
+            expected.append(np.sort(windows, axis=0)[::-1][:top_k].T.ravel())
+        np.testing.assert_allclose(found[row], np.concatenate(expected), atol=1e-6)
+
+
+def test_the_output_starts_at_the_labels_log_odds():
+    network: HiMatchNetwork = build_network(HIERARCHY, 4, embedding_dimension=2, node_dimension=2)
+    frequencies = np.array([0.5, 0.1, 0.2, 0.3, 0.9, 0.01])
+    network.start_from(
+        word_table=np.zeros((4, 2)),
+        label_vectors=np.zeros((6, 2)),
+        edge_priors=HIERARCHY.edge_priors(TARGETS),
+        label_frequencies=frequencies,
+    )
+    np.testing.assert_allclose(network.head.bias.detach(), np.log(frequencies / (1 - frequencies)), rtol=1e-5)
+    np.testing.assert_allclose(network.label_encoder.edges.prior, HIERARCHY.edge_priors(TARGETS))
