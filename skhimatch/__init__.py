@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skhimatch.classifier import HiMatchClassifier
     from skhimatch.hierarchy import LabelHierarchy
+    from skhimatch.hierarchy_forms import as_hierarchy, read_taxonomy
     from skhimatch.settings import paper_settings
     from skhimatch.text import TokenSequences, WordTokenizer
     from skhimatch.word_vectors import WordVectors, read_word_vectors
@@ -18,7 +19,9 @@ __all__ = [
     "TokenSequences",
     "WordTokenizer",
     "WordVectors",
+    "as_hierarchy",
     "paper_settings",
+    "read_taxonomy",
     "read_word_vectors",
 ]
 
@@ -28,7 +31,9 @@ _ROOMS = {
     "TokenSequences": "text",
     "WordTokenizer": "text",
     "WordVectors": "word_vectors",
+    "as_hierarchy": "hierarchy_forms",
     "paper_settings": "settings",
+    "read_taxonomy": "hierarchy_forms",
     "read_word_vectors": "word_vectors",
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 from os import PathLike
@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
-from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, _fit_context, clone
 from sklearn.metrics import accuracy_score
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -21,14 +21,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from skhimatch import persistence, targets
 from skhimatch.batching import TextDataset
-from skhimatch.decisions import DecisionRule, check_threshold, path_ends
-from skhimatch.hierarchy import LabelHierarchy, as_hierarchy
+from skhimatch.decisions import DecisionRule, check_threshold
+from skhimatch.hierarchy import LabelHierarchy
+from skhimatch.hierarchy_forms import as_hierarchy
 from skhimatch.network import ENCODERS, HiMatchNetwork, build_network
 from skhimatch.objective import HiMatchLoss
 from skhimatch.prediction import embed_labels, embed_texts, score_texts
-from skhimatch.text import TokenSequences, WordTokenizer, check_texts
+from skhimatch.text import TokenSequences, Vocabulary, WordTokenizer, check_texts
 from skhimatch.training import (
-    NonFiniteLossError,
     TrainingNet,
     build_training_net,
     resolve_device,
@@ -41,7 +41,7 @@ from skhimatch.word_vectors import as_word_vectors, embedding_table, label_vecto
 __all__ = ["HiMatchClassifier"]
 
 
-class HiMatchClassifier(ClassifierMixin, BaseEstimator):
+class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     """Hierarchical text classification by label-semantics matching (HiMatch).
 
     Texts and labels are encoded, projected into one space, and trained so
@@ -80,7 +80,8 @@ class HiMatchClassifier(ClassifierMixin, BaseEstimator):
         alpha * gamma for ancestors. Meant to satisfy alpha < beta.
     lambda_joint, lambda_match : float
         Weights of the joint embedding loss (eq 5) and the matching loss
-        (eq 6); 0 leaves a term out.
+        (eq 6); 0 leaves a term out. With the paper's `lambda_joint=1` all
+        labels can fall into one point early on, and matching stands still.
     max_epochs, batch_size : int
         Passes over the training texts, and texts a step.
     learning_rate : float
@@ -91,13 +92,13 @@ class HiMatchClassifier(ClassifierMixin, BaseEstimator):
         Share of the texts held out to choose the best epoch; 0 holds out
         none and keeps the last epoch. Each label keeps a training text.
     patience : int or None
-        Epochs without a better micro-F1 + macro-F1 before stopping; None
-        runs all of them.
+        Epochs in a row below the best micro-F1 + macro-F1 before stopping;
+        None runs all of them. Of equal epochs the last one is kept.
     threshold : float or array-like of shape (L,)
         Least probability of a predicted label, for all or by label.
     decoding : {"auto", "threshold", "path"}
-        "path" predicts the most probable label that ended a path in training
-        and its ancestors; "auto" does so where all training targets are
+        "path" predicts the label most likely to end the path, of those that
+        ended one in training, and its ancestors; "auto" does so where all training targets are
         single paths, and takes the threshold otherwise.
     consistency : {"ancestors", "descendants"} or None
         Repair predictions that break the hierarchy by adding the missing
@@ -142,7 +143,7 @@ class HiMatchClassifier(ClassifierMixin, BaseEstimator):
 
     See Also
     --------
-    LabelHierarchy : The forms that a hierarchy may come in.
+    as_hierarchy : The forms that a hierarchy may come in.
     WordTokenizer : The default tokenizer.
 
     References
@@ -213,10 +214,10 @@ class HiMatchClassifier(ClassifierMixin, BaseEstimator):
         gamma: float = 0.2,
         alpha: float = 0.01,
         beta: float = 0.5,
-        lambda_joint: float = 1.0,
+        lambda_joint: float = 0.1,
         lambda_match: float = 1.0,
         max_epochs: int = 15,
-        batch_size: int = 64,
+        batch_size: int = 32,
         learning_rate: float = 2e-3,
         schedule: str = "one-cycle",
         validation_fraction: float = 0.1,
@@ -291,6 +292,7 @@ class HiMatchClassifier(ClassifierMixin, BaseEstimator):
             When the loss becomes NaN before one epoch is complete.
         """
         texts = _check_texts(X)
+        y = _reusable(y)
         hierarchy = self._resolve_hierarchy(y)
         encoded = targets.encode_targets(y, hierarchy, len(texts))
         draws = check_random_state(self.random_state)
@@ -305,11 +307,12 @@ class HiMatchClassifier(ClassifierMixin, BaseEstimator):
         else:
             held_texts, held_targets = texts[:0], encoded[:0]
 
-        fitted = self._start(texts, encoded, hierarchy, seed)
-        training = TextDataset(_sequences(fitted["tokenizer_"], texts), encoded)
+        fitted, sequences = self._start(texts, encoded, hierarchy, seed)
+        training = TextDataset(sequences, encoded)
         validation = None
         if len(held_texts):
-            validation = TextDataset(_sequences(fitted["tokenizer_"], held_texts), held_targets)
+            held_sequences = _sequences(held_texts, fitted["tokenizer_"], fitted["vocabulary_"])
+            validation = TextDataset(held_sequences, held_targets)
         with seeded(seed, fitted["network_"].label_vectors.device):
             history = train(
                 fitted["network_"],
@@ -355,19 +358,21 @@ class HiMatchClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         NonFiniteLossError
-            When the loss becomes NaN; the weights are as before the call.
+            When the loss becomes NaN. After any error the weights are as
+            before the call.
         """
         texts = _check_texts(X)
+        y = _reusable(y)
         if hasattr(self, "network_"):
             encoded = targets.encode_targets(y, self.hierarchy_, len(texts))
             fitted = dict(vars(self))
             history = self.history_
-            self._check_tokenised_alike(texts)
+            sequences = _sequences(texts, self.tokenizer_, self.vocabulary_)
         else:
             hierarchy = self._resolve_hierarchy(y, classes)
             encoded = targets.encode_targets(y, hierarchy, len(texts))
             seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-            fitted = self._start(texts, encoded, hierarchy, seed)
+            fitted, sequences = self._start(texts, encoded, hierarchy, seed)
             self._training_net = None
             history = []
         network = fitted["network_"]
@@ -388,9 +393,8 @@ class HiMatchClassifier(ClassifierMixin, BaseEstimator):
         # Each epoch draws anew, and yet the same in every run.
         with seeded(fitted["_seed"] + len(history), device):
             try:
-                dataset = TextDataset(_sequences(fitted["tokenizer_"], texts), encoded)
-                history = [*history, train_one_epoch(self._training_net, dataset)]
-            except NonFiniteLossError:
+                history = [*history, train_one_epoch(self._training_net, TextDataset(sequences, encoded))]
+            except BaseException:
                 network.load_state_dict(before)
                 self._training_net = None
                 raise
@@ -441,7 +445,8 @@ class HiMatchClassifier(ClassifierMixin, BaseEstimator):
             Sparse where the classifier was taught with sparse targets.
             Columns are `classes_`.
         """
-        indicator = self._decision()(self.predict_proba(X)).astype(np.int64)
+        probabilities = self.predict_proba(X)
+        indicator = self._decision()(probabilities).astype(np.int64)
         return indicator if self.sparse_output_ else indicator.toarray()
 
     def transform(self, X: Any) -> NDArray[np.float32]:
@@ -530,22 +535,20 @@ class HiMatchClassifier(ClassifierMixin, BaseEstimator):
             hierarchy = as_hierarchy(self.hierarchy)
             return hierarchy if classes is None else hierarchy.restrict([str(name) for name in classes])
         if classes is None:
-            if y is None:
-                targets.encode_targets(None, LabelHierarchy.flat([]))
             classes = targets.label_names(y)
         return LabelHierarchy.flat([str(name) for name in classes])
 
     def _start(
         self, texts: Any, encoded: sp.csr_array, hierarchy: LabelHierarchy, seed: int
-    ) -> dict[str, Any]:
-        """Return what fitting settles before the first step: vocabulary, network, decision."""
+    ) -> tuple[dict[str, Any], TokenSequences]:
+        """Settle what comes before the first step (vocabulary, network, decision) and tokenise the texts."""
         device = resolve_device(self.device)
         if not len(hierarchy):
             raise ValueError("There is no label: y is empty and neither `hierarchy` nor `classes` names one.")
-        tokenizer = None
+        tokenizer, sequences = None, texts
         if not isinstance(texts, TokenSequences):
-            tokenizer = (WordTokenizer() if self.tokenizer is None else clone(self.tokenizer)).fit(texts)
-        sequences = _sequences(tokenizer, texts)
+            tokenizer = WordTokenizer() if self.tokenizer is None else clone(self.tokenizer)
+            sequences = tokenizer.fit_transform(texts)
         vocabulary = sequences.vocabulary
         draws = np.random.RandomState(seed)
         vectors = None
@@ -575,7 +578,7 @@ class HiMatchClassifier(ClassifierMixin, BaseEstimator):
             edge_priors=hierarchy.edge_priors(encoded),
             label_frequencies=(encoded.sum(axis=0) + 0.5) / (encoded.shape[0] + 1),
         )
-        return {
+        fitted = {
             "tokenizer_": tokenizer,
             "vocabulary_": vocabulary,
             "hierarchy_": hierarchy,
@@ -585,21 +588,14 @@ class HiMatchClassifier(ClassifierMixin, BaseEstimator):
             "decision_": self._decision_rule(encoded, hierarchy),
             "_seed": seed,
         }
+        return fitted, sequences
 
     def _decision_rule(self, encoded: sp.csr_array, hierarchy: LabelHierarchy) -> DecisionRule:
-        ends = None
-        tagged = np.asarray(encoded.sum(axis=0)).ravel() > 0
-        if self.decoding != "threshold":
-            ends = path_ends(encoded, hierarchy)
-        if self.decoding == "path" and ends is None:
-            # Some text has several paths: its labels end where no descendant is tagged anywhere.
-            below = hierarchy.descendants.astype(np.int64) @ tagged.astype(np.int64)
-            ends = np.flatnonzero(tagged & (below == 0))
-        return DecisionRule(
-            hierarchy=hierarchy,
+        return DecisionRule.learn(
+            encoded,
+            hierarchy,
             threshold=check_threshold(self.threshold, hierarchy.labels),
-            ends=ends,
-            tagged=tagged,
+            decoding=self.decoding,
             consistency=self.consistency,
         )
 
@@ -650,22 +646,7 @@ class HiMatchClassifier(ClassifierMixin, BaseEstimator):
         )
 
     def _sequences(self, X: Any) -> TokenSequences:
-        texts = _check_texts(X)
-        self._check_tokenised_alike(texts)
-        return _sequences(self.tokenizer_, texts)
-
-    def _check_tokenised_alike(self, texts: Any) -> None:
-        """Refuse ids of another vocabulary, and texts where ids were taught."""
-        if isinstance(texts, TokenSequences):
-            if texts.vocabulary != self.vocabulary_:
-                raise ValueError(
-                    "X are TokenSequences over another vocabulary than in fit: use the tokenizer fitted then."
-                )
-        elif self.tokenizer_ is None:
-            raise ValueError(
-                "The classifier was fitted on TokenSequences and got raw texts: tokenize them with the same "
-                "fitted tokenizer, or put both in a Pipeline."
-            )
+        return _sequences(_check_texts(X), self.tokenizer_, self.vocabulary_)
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
@@ -685,6 +666,7 @@ class HiMatchClassifier(ClassifierMixin, BaseEstimator):
         tags.classifier_tags.multi_label = True
         tags.target_tags.multi_output = True
         tags.target_tags.single_output = False
+        tags.transformer_tags.preserves_dtype = []
         return tags
 
 
@@ -697,13 +679,30 @@ def _check_texts(X: Any) -> Any:
     return check_texts(X)
 
 
+def _reusable(y: Any) -> Any:
+    """Return a generator's label sets as a list: both their names and their rows are wanted."""
+    return list(y) if isinstance(y, Iterator) else y
+
+
 def _pick(texts: Any, rows: NDArray[np.int64]) -> Any:
     """Index a list of texts or TokenSequences."""
     return texts[rows] if isinstance(texts, TokenSequences) else [texts[row] for row in rows]
 
 
-def _sequences(tokenizer: Any, texts: Any) -> TokenSequences:
-    return texts if isinstance(texts, TokenSequences) else tokenizer.transform(texts)
+def _sequences(texts: Any, tokenizer: Any, vocabulary: Vocabulary) -> TokenSequences:
+    """Tokenise checked texts; refuse ids of another vocabulary, and texts where ids were taught."""
+    if isinstance(texts, TokenSequences):
+        if texts.vocabulary != vocabulary:
+            raise ValueError(
+                "X are TokenSequences over another vocabulary than in fit: use the tokenizer fitted then."
+            )
+        return texts
+    if tokenizer is None:
+        raise ValueError(
+            "The classifier was fitted on TokenSequences and got raw texts: tokenize them with the same "
+            "fitted tokenizer, or put both in a Pipeline."
+        )
+    return tokenizer.transform(texts)
 
 
 def _probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:

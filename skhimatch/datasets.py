@@ -5,6 +5,7 @@ import importlib.util
 import inspect
 import json
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,29 +18,17 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from skhimatch.hierarchy import LabelHierarchy
+from skhimatch.hierarchy_forms import read_taxonomy
 
 __all__ = ["Corpus", "load_api_docs", "load_htc_json", "load_wos"]
 
 LIBRARIES = ("numpy", "scipy", "sklearn", "torch", "joblib")
-# Not the library's own reference: tests, vendored code, build machinery.
-SKIPPED = {
-    *(
-        "tests",
-        "testing",
-        "conftest.py",
-        "externals",
-        "_vendor",
-        "_vendored",
-        "_external",
-        "array_api_compat",
-    ),
-    *("array_api_extra", "_lib", "_build_utils", "distutils", "f2py", "_pytesttester.py", "__config__.py"),
-}
+# Not a library's own reference: tests, vendored code, build machinery.
+SKIPPED = {"tests", "testing", "conftest.py", "externals", "_external", "_vendor"}
+SKIPPED |= {"_lib", "_build_utils", "distutils", "f2py"}
 # The rest of torch (compiler, distributed runtime, exporters) would outweigh all other libraries.
-PARTS_OF_TORCH = {
-    *("autograd", "distributions", "fft", "func", "functional.py", "linalg", "nn", "optim", "sparse"),
-    *("special", "_torch_docs.py"),
-}
+PARTS_OF_TORCH = {"_torch_docs.py", "functional.py", "autograd", "distributions", "fft", "func", "linalg"}
+PARTS_OF_TORCH |= {"nn", "optim", "sparse", "special"}
 # Modules that only hold the docstrings of compiled functions of their package.
 DOCSTRING_MODULES = {"__init__", "_torch_docs", "_add_newdocs", "_add_newdocs_scalars"}
 DOCSTRING_CALLS = ("add_docstr", "add_newdoc")
@@ -149,9 +138,10 @@ def load_api_docs(min_texts: int = 15) -> Corpus:
     True
     """
     paths: dict[str, list[str]] = {}
-    for library in LIBRARIES:
-        for text, path in _documentation(library):
-            paths.setdefault(text, path)
+    with warnings.catch_warnings(action="ignore"):  # the parser's, about others' sources
+        for library in LIBRARIES:
+            for text, path in _documentation(library):
+                paths.setdefault(text, path)
     n_texts = Counter(label for path in paths.values() for label in path)
     parents = {label: label.rpartition(".")[0] for label in n_texts if label not in LIBRARIES}
     # A module that holds all texts of its subpackage would say nothing more.
@@ -215,7 +205,7 @@ def load_htc_json(folder: str | os.PathLike[str], name: str | None = None) -> Co
     folder : path-like
         Holds ``*_train.json``, ``*_val.json`` and ``*_test.json``, where a line is an object with
         ``doc_token``, a text or a list of its words, and ``doc_label``, a list of labels; and
-        ``*.taxonomy`` (or ``*.taxnomy``), see `LabelHierarchy.read_taxonomy`.
+        ``*.taxonomy`` (or ``*.taxnomy``), see `~skhimatch.read_taxonomy`.
     name : str, optional
         The name of the corpus, by default that of the folder.
 
@@ -237,7 +227,7 @@ def load_htc_json(folder: str | os.PathLike[str], name: str | None = None) -> Co
     <Corpus wos: 46,985 texts, 141 labels on 2 levels; train 30,070, validation 7,518, test 9,397>
     """
     folder = Path(folder)
-    hierarchy = LabelHierarchy.read_taxonomy(_only_file(folder, "*.taxonomy", "*.taxnomy"))
+    hierarchy = read_taxonomy(_only_file(folder, "*.taxonomy", "*.taxnomy"))
     texts: list[str] = []
     label_sets: list[frozenset[str]] = []
     splits = {}

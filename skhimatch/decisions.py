@@ -60,6 +60,48 @@ class DecisionRule:
     tagged: npt.NDArray[np.bool_]
     consistency: str | None = None
 
+    @classmethod
+    def learn(
+        cls,
+        targets: Any,
+        hierarchy: LabelHierarchy,
+        *,
+        threshold: float | npt.NDArray[np.float64] = 0.5,
+        decoding: str = "auto",
+        consistency: str | None = None,
+    ) -> DecisionRule:
+        """Learn from training targets which labels end a path.
+
+        Parameters
+        ----------
+        targets : array-like or sparse of shape (n, L)
+            An indicator: 0 or 1.
+        hierarchy : LabelHierarchy
+            L labels in column order.
+        threshold, consistency
+            As the attributes.
+        decoding : {"auto", "threshold", "path"}
+            "auto" predicts a path where every text carries a single one. "path" does so anyway: then
+            labels without a tagged descendant end one.
+
+        Returns
+        -------
+        DecisionRule
+
+        Examples
+        --------
+        >>> hierarchy = LabelHierarchy([("science", "physics"), ("science", "biology")])
+        >>> DecisionRule.learn([[0, 1, 1], [0, 0, 1]], hierarchy).ends  # physics, science
+        array([1, 2])
+        """
+        indicator = as_indicator(targets, len(hierarchy))
+        tagged = np.bincount(indicator.indices, minlength=len(hierarchy)) > 0
+        ends = None if decoding == "threshold" else path_ends(indicator, hierarchy)
+        if decoding == "path" and ends is None:
+            below = hierarchy.descendants.astype(np.int64) @ tagged.astype(np.int64)
+            ends = np.flatnonzero(tagged & (below == 0))
+        return cls(hierarchy, threshold, ends=ends, tagged=tagged, consistency=consistency)
+
     def __call__(self, probabilities: Probabilities) -> csr_array:
         """Decide on probabilities of shape (n, L); returns a csr_array of shape (n, L), bool."""
         if self.ends is None:
@@ -141,7 +183,9 @@ def predict_path(
     hierarchy: LabelHierarchy,
     tagged: npt.NDArray[np.bool_],
 ) -> csr_array:
-    """Predict one path a text: the most probable end of a path and the tagged labels above it.
+    """Predict one path a text: the label most likely to end it, and the tagged labels above.
+
+    A label ends the path with its own probability, times that its most probable child does not go on.
 
     Parameters
     ----------
@@ -165,9 +209,21 @@ def predict_path(
     >>> everywhere = np.ones(3, dtype=bool)
     >>> predict_path(np.array([[0.1, 0.3, 0.2]]), leaves, hierarchy, everywhere).toarray().astype(int)
     array([[0, 1, 1]])
+    >>> every = np.arange(3)  # science may end a path, too
+    >>> probabilities = np.array([[0.1, 0.3, 0.9], [0.1, 0.6, 0.9]])
+    >>> predict_path(probabilities, every, hierarchy, everywhere).toarray().astype(int)
+    array([[0, 0, 1],
+           [0, 1, 1]])
     """
-    best = candidates[np.argmax(np.asarray(probabilities)[:, candidates], axis=1)]
-    return _paths(hierarchy, tagged)[best]
+    probabilities = np.asarray(probabilities)
+    ending = probabilities[:, candidates]
+    # A label is at least as probable as its children, so it ends a path only where none of them goes on.
+    children = hierarchy.children[candidates]
+    inner = np.flatnonzero(np.diff(children.indptr))
+    if inner.size:
+        onwards = np.maximum.reduceat(probabilities[:, children.indices], children.indptr[inner], axis=1)
+        ending[:, inner] *= 1 - onwards
+    return _paths(hierarchy, tagged)[candidates[np.argmax(ending, axis=1)]]
 
 
 def path_ends(targets: Any, hierarchy: LabelHierarchy) -> npt.NDArray[np.int64] | None:

@@ -78,7 +78,7 @@ class RCNNEncoder(nn.Module):
         kernel_sizes: tuple[int, ...] = (2, 3, 4),
         filters: int = 100,
         top_k: int = 1,
-        dropout: float = 0.5,
+        dropout: float = 0.3,
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, embedding_dimension, padding_idx=0)

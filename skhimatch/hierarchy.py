@@ -1,11 +1,10 @@
-"""Label hierarchies: parsing, validation, closure, levels, siblings and edge priors."""
+"""Label hierarchies: closure, levels, siblings, edge priors and their drawing."""
 
 from __future__ import annotations
 
 import difflib
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array, issparse
 
-__all__ = ["Families", "LabelHierarchy", "as_hierarchy", "as_indicator"]
+__all__ = ["Families", "LabelHierarchy", "as_indicator", "check_label"]
 
 Positions = npt.NDArray[np.int64]
 
@@ -125,155 +124,6 @@ class LabelHierarchy:
         return hierarchy
 
     @classmethod
-    def from_dict(cls, mapping: Mapping[str, Any]) -> LabelHierarchy:
-        """Read a mapping of parent to children.
-
-        Parameters
-        ----------
-        mapping : mapping of str to iterable of str, mapping or None
-            Either parent -> list of children, where a child may be a key itself and may have several
-            parents; or dictionaries within dictionaries to any depth, whose leaves are lists, empty
-            dictionaries or None. The nested form promises a tree.
-
-        Returns
-        -------
-        LabelHierarchy
-
-        Raises
-        ------
-        ValueError
-            If a nested mapping has one name in two places.
-
-        Examples
-        --------
-        >>> LabelHierarchy.from_dict({"science": ["physics", "biology"], "sport": ["tennis"]})
-        LabelHierarchy(5 labels, 2 roots, 3 leaves, depth 2, tree)
-        >>> LabelHierarchy.from_dict({"science": {"physics": ["optics"], "biology": None}})
-        LabelHierarchy(4 labels, 1 root, 2 leaves, depth 3, tree)
-        """
-        if any(isinstance(below, Mapping) and below for below in mapping.values()):
-            return cls._from_parents(_nested_parents(mapping))
-        edges = []
-        names: set[str] = set()
-        for parent, below in mapping.items():
-            names.add(_checked_name(parent, "a key of the hierarchy"))
-            for child in _children_of(parent, below):
-                names.add(_checked_name(child, f"a child of {parent!r}"))
-                edges.append((parent, child))
-        return cls(edges, sorted(names))
-
-    @classmethod
-    def from_paths(cls, paths: Iterable[str], sep: str = "/") -> LabelHierarchy:
-        """Read paths from the top, such as ``"science/physics/optics"``; each component is a label.
-
-        Parameters
-        ----------
-        paths : iterable of str
-            The paths. Inner labels need no path of their own.
-        sep : str, default="/"
-            What separates the components.
-
-        Returns
-        -------
-        LabelHierarchy
-
-        Raises
-        ------
-        ValueError
-            If a component is empty, or one name stands under two parents.
-
-        Examples
-        --------
-        >>> print(LabelHierarchy.from_paths(["science/physics", "science/biology", "sport"]).to_text())
-        science
-        ├── biology
-        └── physics
-        sport
-        """
-        parents: dict[str, str | None] = {}
-        for path in paths:
-            above = None
-            for component in _checked_name(path, "a path").split(sep):
-                _place(parents, _checked_name(component, f"a component of the path {path!r}"), above)
-                above = component
-        return cls._from_parents(parents)
-
-    @classmethod
-    def _from_parents(cls, parents: Mapping[str, str | None]) -> LabelHierarchy:
-        edges = [(parent, label) for label, parent in parents.items() if parent is not None]
-        return cls(edges, sorted(parents))
-
-    @classmethod
-    def from_networkx(cls, graph: Any) -> LabelHierarchy:
-        """Read a :class:`networkx.DiGraph` with edges from parent to child; isolated nodes are kept.
-
-        Parameters
-        ----------
-        graph : networkx.DiGraph
-            Or anything with ``edges``, ``nodes`` and ``is_directed()``.
-
-        Returns
-        -------
-        LabelHierarchy
-
-        Raises
-        ------
-        TypeError
-            If the graph is not directed, or a node is not a string.
-        """
-        if not graph.is_directed():
-            raise TypeError("the graph is undirected; pass a DiGraph whose edges go from parent to child")
-        return cls(graph.edges(), sorted(_checked_name(node, "a node of the graph") for node in graph.nodes))
-
-    @classmethod
-    def read_taxonomy(cls, path: str | os.PathLike[str], root: str = "Root") -> LabelHierarchy:
-        r"""Read a taxonomy file: a line is ``parent<TAB>child<TAB>child...`` in UTF-8.
-
-        Parameters
-        ----------
-        path : str or path-like
-            The file.
-        root : str, default="Root"
-            The virtual node above all others, which is dropped.
-
-        Returns
-        -------
-        LabelHierarchy
-
-        Raises
-        ------
-        ValueError
-            If a field is empty (the line is named) or `root` is itself a child.
-
-        Examples
-        --------
-        >>> import pathlib, tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     file = pathlib.Path(folder) / "news.taxonomy"
-        ...     _ = file.write_text("Root\tscience\tsport\nscience\tphysics\n")
-        ...     print(LabelHierarchy.read_taxonomy(file).to_text())
-        science
-        └── physics
-        sport
-        """
-        edges = []
-        names: set[str] = set()
-        with open(path, encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                where = f"a field in line {number} of {os.fspath(path)}"
-                parent, *below = [_checked_name(field, where) for field in line.rstrip("\r\n").split("\t")]
-                if root in below:
-                    raise ValueError(
-                        f"line {number} of {os.fspath(path)} places the virtual node {root!r} under "
-                        f"{parent!r}; name the node above all others with root="
-                    )
-                names.update(below, {parent} - {root})
-                edges += [(parent, child) for child in below if parent != root]
-        return cls(edges, sorted(names))
-
-    @classmethod
     def flat(cls, labels: Sequence[str]) -> LabelHierarchy:
         """Make the absence of a hierarchy: labels without edges that are not each other's siblings.
 
@@ -369,7 +219,7 @@ class LabelHierarchy:
 
         Examples
         --------
-        >>> hierarchy = LabelHierarchy.from_dict({"science": ["physics", "biology"], "sport": ["tennis"]})
+        >>> hierarchy = LabelHierarchy([("science", "physics"), ("science", "biology"), ("sport", "tennis")])
         >>> hierarchy.labels
         ('biology', 'physics', 'science', 'sport', 'tennis')
         >>> hierarchy.families
@@ -672,58 +522,6 @@ class LabelHierarchy:
         raise ValueError(f"the hierarchy has a cycle: {drawn}; remove one of these edges")
 
 
-def as_hierarchy(source: Any) -> LabelHierarchy:
-    """Make a :class:`LabelHierarchy` of any of its forms.
-
-    Parameters
-    ----------
-    source : LabelHierarchy, mapping, iterable of (parent, child), iterable of paths, DiGraph or file
-        A hierarchy is returned as it is; a mapping goes to :meth:`LabelHierarchy.from_dict`; strings such
-        as ``"a/b/c"`` to :meth:`~LabelHierarchy.from_paths`; a networkx graph to
-        :meth:`~LabelHierarchy.from_networkx`; the path of an existing file to
-        :meth:`~LabelHierarchy.read_taxonomy`.
-
-    Returns
-    -------
-    LabelHierarchy
-
-    Raises
-    ------
-    TypeError
-        If `source` is none of these.
-    ValueError
-        If the hierarchy itself is invalid.
-
-    Examples
-    --------
-    >>> as_hierarchy(["science/physics", "sport/tennis"])
-    LabelHierarchy(4 labels, 2 roots, 2 leaves, depth 2, tree)
-    >>> as_hierarchy([("science", "physics"), ("sport", "tennis")]) == _
-    True
-    """
-    if isinstance(source, LabelHierarchy):
-        return source
-    if isinstance(source, Mapping):
-        return LabelHierarchy.from_dict(source)
-    if isinstance(source, os.PathLike) or (isinstance(source, str) and os.path.isfile(source)):
-        return LabelHierarchy.read_taxonomy(source)
-    if hasattr(source, "edges") and hasattr(source, "nodes"):
-        return LabelHierarchy.from_networkx(source)
-    forms = "a dict, (parent, child) pairs, paths such as 'a/b/c', a networkx DiGraph or a taxonomy file"
-    if isinstance(source, str):
-        raise TypeError(f"the hierarchy is the string {source!r}, which is no file here; pass {forms}")
-    if not isinstance(source, Iterable):
-        raise TypeError(
-            f"{type(source).__name__!r} is not a hierarchy; pass {forms}, "
-            "or LabelHierarchy.flat(labels) for none"
-        )
-    items = list(source)
-    strings = sum(isinstance(item, str) for item in items)
-    if 0 < strings < len(items):
-        raise TypeError("the hierarchy mixes paths with (parent, child) pairs; use one of the two")
-    return LabelHierarchy.from_paths(items) if strings else LabelHierarchy(items)
-
-
 def as_indicator(targets: Any, n_labels: int | None = None) -> csr_array:
     """Check an indicator and make it sparse.
 
@@ -766,6 +564,34 @@ def as_indicator(targets: Any, n_labels: int | None = None) -> csr_array:
     return indicator
 
 
+def check_label(name: Any, what: str) -> str:
+    """Return a label's name if it is one.
+
+    Parameters
+    ----------
+    name : str
+        A non-empty string, or an error.
+    what : str
+        What to call it in the error, such as ``"labels[3]"``.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    TypeError
+        If it is not a string.
+    ValueError
+        If it is empty.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"{what} is {name!r}; a label is a non-empty string")
+    if not name.strip():
+        raise ValueError(f"{what} is empty ({name!r}); a label is a non-empty string")
+    return str(name)
+
+
 def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     array.setflags(write=False)
     return array
@@ -783,29 +609,21 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _checked_name(name: Any, what: str) -> str:
-    if not isinstance(name, str):
-        raise TypeError(f"{what} is {name!r}; a label is a non-empty string")
-    if not name.strip():
-        raise ValueError(f"{what} is empty ({name!r}); a label is a non-empty string")
-    return str(name)
-
-
 def _checked_edge(edge: Any, place: int) -> tuple[str, str]:
     pair = list(edge) if isinstance(edge, Iterable) and not isinstance(edge, str) else []
     if len(pair) != 2:
         raise TypeError(f"edge {place} is {edge!r}; an edge is a pair (parent, child)")
     parent, child = pair
     return (
-        _checked_name(parent, f"the parent of edge {place}, {edge!r},"),
-        _checked_name(child, f"the child of edge {place}, {edge!r},"),
+        check_label(parent, f"the parent of edge {place}, {edge!r},"),
+        check_label(child, f"the child of edge {place}, {edge!r},"),
     )
 
 
 def _checked_labels(labels: Sequence[str]) -> tuple[str, ...]:
     if isinstance(labels, str):
         raise TypeError(f"labels is the string {labels!r}; pass a list of labels")
-    names = tuple(_checked_name(name, f"labels[{place}]") for place, name in enumerate(labels))
+    names = tuple(check_label(name, f"labels[{place}]") for place, name in enumerate(labels))
     if len(set(names)) < len(names):
         repeated = next(name for name, times in Counter(names).items() if times > 1)
         raise ValueError(f"label {repeated!r} is repeated in labels; give each label once")
@@ -815,35 +633,3 @@ def _checked_labels(labels: Sequence[str]) -> tuple[str, ...]:
 def _suggestion(label: Any, known: tuple[str, ...]) -> str:
     similar = difflib.get_close_matches(label, known) if isinstance(label, str) else []
     return f"did you mean {' or '.join(map(repr, similar))}?" if similar else "check its spelling, or add it"
-
-
-def _children_of(parent: str, below: Any) -> Iterable[Any]:
-    if below is None:
-        return ()
-    if isinstance(below, str) or not isinstance(below, Iterable):
-        raise TypeError(f"the children of {parent!r} are {below!r}; pass a list, a dict or None")
-    return below
-
-
-def _nested_parents(mapping: Mapping[str, Any]) -> dict[str, str | None]:
-    parents: dict[str, str | None] = {}
-    waiting: list[tuple[str | None, Any]] = [(None, mapping)]
-    while waiting:
-        parent, below = waiting.pop()
-        for child in below:
-            what = "a key of the hierarchy" if parent is None else f"a child of {parent!r}"
-            _place(parents, _checked_name(child, what), parent)
-            if isinstance(below, Mapping):
-                waiting.append((child, _children_of(child, below[child])))
-    return parents
-
-
-def _place(parents: dict[str, str | None], label: str, parent: str | None) -> None:
-    """Note the one parent a label has in a tree; None is the top."""
-    known = parents.setdefault(label, parent)
-    if known != parent:
-        first, second = ("at the top" if name is None else f"under {name!r}" for name in (known, parent))
-        raise ValueError(
-            f"label {label!r} stands both {first} and {second}, and a tree has it once; give the two unique "
-            "names, or pass (parent, child) pairs if it is one label with several parents"
-        )

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from skhimatch.hierarchy import as_hierarchy, as_indicator
+from skhimatch.hierarchy import as_indicator
+from skhimatch.hierarchy_forms import as_hierarchy
 
 __all__ = [
     "HierarchicalScore",
@@ -96,7 +97,7 @@ def f1_by_level(y_true: Any, y_pred: Any, hierarchy: Any) -> list[LevelScore]:
     ----------
     y_true, y_pred : array-like or sparse of shape (n, L)
         Indicators: 0 or 1.
-    hierarchy : LabelHierarchy or what :func:`~skhimatch.hierarchy.as_hierarchy` takes
+    hierarchy : LabelHierarchy or what :func:`~skhimatch.hierarchy_forms.as_hierarchy` takes
         Its labels are the columns. A label's level is 1 + the longest path from a root.
 
     Returns
@@ -137,7 +138,7 @@ def hierarchical_precision_recall_f1(y_true: Any, y_pred: Any, hierarchy: Any) -
     ----------
     y_true, y_pred : array-like or sparse of shape (n, L)
         Indicators: 0 or 1.
-    hierarchy : LabelHierarchy or what :func:`~skhimatch.hierarchy.as_hierarchy` takes
+    hierarchy : LabelHierarchy or what :func:`~skhimatch.hierarchy_forms.as_hierarchy` takes
         Its labels are the columns.
 
     Returns
@@ -173,7 +174,7 @@ def hierarchy_violation_rate(y_pred: Any, hierarchy: Any) -> float:
     ----------
     y_pred : array-like or sparse of shape (n, L)
         An indicator: 0 or 1.
-    hierarchy : LabelHierarchy or what :func:`~skhimatch.hierarchy.as_hierarchy` takes
+    hierarchy : LabelHierarchy or what :func:`~skhimatch.hierarchy_forms.as_hierarchy` takes
         Its labels are the columns.
 
     Returns

@@ -259,10 +259,10 @@ class HiMatchNetwork(nn.Module):
         *,
         propagation: str | None = "gcn",
         head: str = "auto",
-        node_dimension: int = 300,
+        node_dimension: int = 100,
         label_dimension: int = 300,
         joint_dimension: int = 200,
-        dropout: float = 0.5,
+        dropout: float = 0.3,
     ) -> None:
         super().__init__()
         n_labels = len(hierarchy)
@@ -368,9 +368,9 @@ def build_network(
     propagation: str | None = "gcn",
     head: str = "auto",
     embedding_dimension: int = 300,
-    node_dimension: int = 300,
+    node_dimension: int = 100,
     joint_dimension: int = 200,
-    dropout: float = 0.5,
+    dropout: float = 0.3,
     **encoder_settings: Any,
 ) -> HiMatchNetwork:
     """Build a network from plain settings (the `module__` entries of `net_params`).

@@ -253,7 +253,7 @@ class HiMatchLoss(nn.Module):
         alpha: float = 0.01,
         beta: float = 0.5,
         sampling: str = "hierarchy",
-        lambda_joint: float = 1.0,
+        lambda_joint: float = 0.1,
         lambda_match: float = 1.0,
         classification_reduction: str = "sum",
     ) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +25,7 @@ from skhimatch.text import Vocabulary, WordTokenizer
 if TYPE_CHECKING:
     from skhimatch.classifier import HiMatchClassifier
 
-__all__ = ["load", "save"]
+__all__ = ["check_folder", "load", "save"]
 
 FORMAT = 1
 DESCRIPTION, WEIGHTS = "classifier.json", "weights.npz"
@@ -51,13 +55,7 @@ def save(classifier: HiMatchClassifier, folder: str | PathLike[str]) -> None:
     TypeError
         When the tokenizer is not a `WordTokenizer`, or a parameter is not JSON.
     """
-    folder = Path(folder)
-    if (
-        folder.exists()
-        and not (folder / DESCRIPTION).is_file()
-        and (not folder.is_dir() or any(folder.iterdir()))
-    ):
-        raise FileExistsError(f"{folder} exists and holds no saved classifier: choose another folder.")
+    folder = check_folder(folder)
     description = json.dumps(_describe(classifier), indent=1, default=_plain)
     arrays = {
         f"network.{name}": value.cpu().numpy() for name, value in classifier.network_.state_dict().items()
@@ -72,11 +70,40 @@ def save(classifier: HiMatchClassifier, folder: str | PathLike[str]) -> None:
     try:
         np.savez(fresh / WEIGHTS, allow_pickle=False, **arrays)
         (fresh / DESCRIPTION).write_text(description, encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        fresh.rename(folder)
+        _put_in_place(fresh, folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def check_folder(folder: str | PathLike[str]) -> Path:
+    """Make sure that a classifier can be written there, before it is trained.
+
+    Parameters
+    ----------
+    folder : path
+        Its parents are created.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    FileExistsError
+        When the folder holds something other than a saved classifier.
+    PermissionError, NotADirectoryError
+        When nothing can be written there.
+    """
+    folder = Path(folder)
+    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if folder.exists() and not (folder.is_dir() and held <= {DESCRIPTION, WEIGHTS}):
+        raise FileExistsError(
+            f"{folder} exists and holds no saved classifier, or more than that: choose another folder."
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder.parent, os.W_OK):
+        raise PermissionError(f"{folder.parent} is not writable: choose another folder.")
+    return folder
 
 
 def load(make: Callable[..., HiMatchClassifier], folder: str | PathLike[str]) -> HiMatchClassifier:
@@ -106,17 +133,41 @@ def load(make: Callable[..., HiMatchClassifier], folder: str | PathLike[str]) ->
     for name in (DESCRIPTION, WEIGHTS):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder / name} is missing: {folder} is no saved classifier.")
-    try:
-        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{folder / DESCRIPTION} is damaged: {error}") from None
+    with _damage_named(folder / DESCRIPTION):
+        description = dict(json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")))
     if description.get("format") != FORMAT:
         raise ValueError(
             f"{folder} was saved in format {description.get('format')} by skhimatch "
             f"{description.get('version')}; version {skhimatch.__version__} reads {FORMAT}: upgrade it."
         )
-    with np.load(folder / WEIGHTS, allow_pickle=False) as stored:
-        arrays = dict(stored)
+    with _damage_named(folder / WEIGHTS), (folder / WEIGHTS).open("rb") as file:
+        arrays = dict(np.load(file, allow_pickle=False))
+    with _damage_named(folder):
+        return _rebuild(make, description, arrays)
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Say which file is truncated, edited or not the other's, whatever error that ends in."""
+    try:
+        yield
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise ValueError(f"{path} is damaged ({error!r}): save the classifier again.") from error
+
+
+def _rebuild(
+    make: Callable[..., HiMatchClassifier], description: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> HiMatchClassifier:
+    """Put a classifier together again."""
     hierarchy = _hierarchy(description["hierarchy"])
     classifier = make(hierarchy=None if hierarchy.is_flat else hierarchy, **description["parameters"])
     network = build_network(hierarchy, **description["network"])
@@ -156,6 +207,21 @@ def load(make: Callable[..., HiMatchClassifier], folder: str | PathLike[str]) ->
         _seed=description["seed"],
     )
     return classifier
+
+
+def _put_in_place(fresh: Path, folder: Path) -> None:
+    """Let `fresh` take the place of `folder`, which comes back if that fails."""
+    replaced = folder.with_name(folder.name + ".replaced")
+    shutil.rmtree(replaced, ignore_errors=True)
+    if folder.exists():
+        folder.rename(replaced)
+    try:
+        fresh.rename(folder)
+    except OSError:
+        if replaced.exists():
+            replaced.rename(folder)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _describe(classifier: HiMatchClassifier) -> dict[str, Any]:

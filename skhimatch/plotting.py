@@ -63,7 +63,7 @@ class LevelF1Display:
         ----------
         y_true, y_pred : array-like or sparse of shape (n, L)
             Indicators: 0 or 1.
-        hierarchy : LabelHierarchy or what :func:`~skhimatch.hierarchy.as_hierarchy` takes
+        hierarchy : LabelHierarchy or what :func:`~skhimatch.hierarchy_forms.as_hierarchy` takes
             Its labels are the columns.
         name : str, default=None
             Name of the model in the legend.

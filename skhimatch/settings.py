@@ -21,7 +21,11 @@ _WORDS: dict[str, Any] = {
     "patience": 50,
     "threshold": 0.5,
     "decoding": "threshold",
-    "net_params": {"criterion__classification_reduction": "mean"},
+    "net_params": {
+        "module__node_dimension": 300,
+        "module__dropout": 0.5,
+        "criterion__classification_reduction": "mean",
+    },
 }
 
 _SETTINGS = {"rcv1": _WORDS, "wos": _WORDS}

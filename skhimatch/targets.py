@@ -78,11 +78,6 @@ def encode_targets(y: Any, hierarchy: LabelHierarchy, n_texts: int | None = None
     array([[0., 1., 1.],
            [0., 0., 0.]], dtype=float32)
     """
-    if y is None:
-        raise ValueError(
-            "This HiMatchClassifier estimator requires y to be passed, but the target y is None: "
-            "pass one set of labels a text, or an indicator matrix."
-        )
     encoded = _encode_indicator(y, hierarchy) if is_indicator(y) else _encode_label_sets(y, hierarchy)
     if n_texts is not None and encoded.shape[0] != n_texts:
         raise ValueError(
@@ -172,9 +167,20 @@ def hold_out(
 
 def _rows(y: Iterable[Any]) -> Iterable[tuple[int, list[str]]]:
     """Yield each row's labels, checked."""
+    if y is None:
+        raise ValueError(
+            "This HiMatchClassifier estimator requires y to be passed, but the target y is None: "
+            "pass one set of labels a text, or an indicator matrix."
+        )
     if isinstance(y, str | bytes) or not isinstance(y, Iterable):
         raise TypeError(
             f"y is {type(y).__name__}, not one set of labels a text: pass [{{'science', 'physics'}}, ...]."
+        )
+    dtype = getattr(y, "dtype", None)
+    if getattr(dtype, "kind", "O") in "biufc":
+        raise ValueError(
+            f"Unknown label type: y is one {dtype} a text: pass one set of label names a text, or an "
+            "indicator of shape (n, L) that holds 0 and 1."
         )
     for row, labels in enumerate(y):
         if isinstance(labels, str | bytes) or not isinstance(labels, Iterable):

@@ -59,6 +59,8 @@ class TrainingNet(NeuralNet):
         parts = self.criterion_(y_pred, y_true.to(y_pred.logits.device))
         if not torch.isfinite(parts.total):
             epoch, batch = len(self.history), len(self.history[-1, "batches"])
+            if not training:
+                batch -= self.history[-1]["train_batch_count"]
             raise NonFiniteLossError(
                 f"The {'training' if training else 'validation'} loss is {parts.total.item()} in epoch "
                 f"{epoch}, batch {batch} (classification {parts.classification.item():.4g}, joint "
@@ -69,6 +71,18 @@ class TrainingNet(NeuralNet):
             for name in ("classification", "joint", "matching"):
                 self.history.record_batch(f"{name}_loss", getattr(parts, name).item())
         return parts.total
+
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Refuse an epoch whose last step broke the weights, which no loss has seen yet."""
+        super().on_epoch_end(net, **kwargs)
+        broken = [
+            name for name, weight in self.module_.named_parameters() if not torch.isfinite(weight).all()
+        ]
+        if broken:
+            raise NonFiniteLossError(
+                f"The weights {broken[0]} are no longer finite after the last batch of epoch "
+                f"{len(self.history)}: lower `learning_rate`, and look for extreme values in `word_vectors`."
+            )
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
@@ -205,9 +219,15 @@ def build_training_net(
     callbacks: Sequence[Any],
     net_params: dict[str, Any],
     verbose: int,
-    train_split: Any = None,
+    validation: TextDataset | None = None,
+    decide: Decide | None = None,
 ) -> TrainingNet:
     """Put network, objective, optimiser and callbacks together in one skorch net."""
+    own: list[Callback] = [GradientNormClipping(GRADIENT_NORM)]
+    if validation is not None and decide is not None:
+        own.append(ValidationF1(decide))
+    # The line shows the scores, and has to be out before a callback stops the training.
+    own.append(EpochLine())
     settings: dict[str, Any] = {
         "optimizer": torch.optim.Adam,
         "optimizer__fused": True,
@@ -216,8 +236,8 @@ def build_training_net(
         "max_epochs": max_epochs,
         "iterator_train": LengthBuckets,
         "iterator_valid": InOrder,
-        "train_split": train_split,
-        "callbacks": callbacks,
+        "train_split": None if validation is None else predefined_split(validation),
+        "callbacks": [*own, *callbacks],
         "device": device,
         "verbose": verbose,
     } | net_params
@@ -278,10 +298,13 @@ def train(
     NonFiniteLossError
         When the loss is NaN or infinite before any epoch is complete. After
         one, its weights are restored with a ConvergenceWarning instead.
+    KeyboardInterrupt
+        When interrupted before any epoch is complete. After one, the best
+        epoch's weights remain.
     """
     # Without validation no epoch is better than a later one.
     monitor = "epoch" if validation is None else "valid_score"
-    own: list[Any] = [GradientNormClipping(GRADIENT_NORM)]
+    own: list[Callback] = []
     if schedule == "one-cycle":
         # One step more than batches: OneCycleLR refuses to go past its end.
         steps = max_epochs * -(-len(training) // batch_size) + 1
@@ -295,14 +318,14 @@ def train(
                 step_every="batch",
             )
         )
-    if validation is not None:
-        own.append(ValidationF1(decide))
-    own.append(EpochLine())
     own.append(
         EarlyStopping(
             monitor,
             patience=-1 if patience is None else patience,
-            threshold=0,
+            # As good as the best is better: a small validation set has many ties, and the later
+            # epoch knows more.
+            threshold=-1e-9,
+            threshold_mode="abs",
             lower_is_better=False,
             load_best=True,
         )
@@ -317,7 +340,8 @@ def train(
         callbacks=[*own, *(callbacks or [])],
         net_params=net_params,
         verbose=verbose,
-        train_split=None if validation is None else predefined_split(validation),
+        validation=validation,
+        decide=decide,
     )
     try:
         net.partial_fit(training)
@@ -332,13 +356,23 @@ def train(
             ConvergenceWarning,
             stacklevel=2,
         )
-    return _complete_epochs(net)
+    return _more_epochs(net, 0)
 
 
 def train_one_epoch(net: TrainingNet, training: TextDataset) -> dict[str, Any]:
     """Run one more epoch of a net that `build_training_net` made, and return its record."""
+    complete = len(_complete_epochs(net))
     net.partial_fit(training, epochs=1)
-    return _complete_epochs(net)[-1]
+    return _more_epochs(net, complete)[-1]
+
+
+def _more_epochs(net: TrainingNet, before: int) -> list[dict[str, Any]]:
+    """Return the complete epochs, of which there have to be more than before."""
+    complete = _complete_epochs(net)
+    if len(complete) == before:
+        # skorch takes an interrupt for a wish to keep what was learned; here that is nothing.
+        raise KeyboardInterrupt("Interrupted before an epoch was complete.")
+    return complete
 
 
 def _complete_epochs(net: TrainingNet) -> list[dict[str, Any]]:

@@ -464,9 +464,9 @@ def label_vectors(
 def _characteristic_words(sequences: TokenSequences, targets: sp.csr_array) -> list[np.ndarray]:
     """Rank the words of each label, a column of targets; ids of at most ten words a label."""
     n_texts, n_words = len(sequences), len(sequences.vocabulary)
-    occurs = sp.csr_array(
-        (np.ones(sequences.ids.size), sequences.ids, sequences.offsets), shape=(n_texts, n_words)
-    )
+    # A copy, because summing the duplicates sorts the ids in place.
+    flat = (np.ones(sequences.ids.size), sequences.ids, sequences.offsets)
+    occurs = sp.csr_array(flat, shape=(n_texts, n_words), copy=True)
     occurs.sum_duplicates()
     occurs.data[:] = 1
     frequency: NDArray[np.float64] = occurs.sum(axis=0)

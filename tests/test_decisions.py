@@ -180,3 +180,28 @@ def test_check_threshold():
 def test_bad_thresholds_are_named(threshold, message):
     with pytest.raises(ValueError, match=message):
         check_threshold(threshold, LABELS)
+
+
+def test_learn_finds_ends_and_tagged_labels():
+    hierarchy = LabelHierarchy([("a", "b"), ("a", "c"), ("c", "d")])
+    single = [[1, 1, 0, 0], [1, 0, 1, 0]]
+    several = [[1, 1, 1, 0]]
+    assert DecisionRule.learn(single, hierarchy).ends.tolist() == [1, 2]
+    assert DecisionRule.learn(single, hierarchy).tagged.tolist() == [True, True, True, False]
+    assert DecisionRule.learn(several, hierarchy).ends is None
+    assert DecisionRule.learn(single, hierarchy, decoding="threshold").ends is None
+    assert DecisionRule.learn(several, hierarchy, decoding="path").ends.tolist() == [1, 2]
+
+
+def test_a_path_stops_early_only_where_no_child_goes_on():
+    ends = TREE.positions(["a", "a1", "a11", "b1"])
+    #                          a    b    a1   a2   b1   a11
+    probabilities = np.array([[0.9, 0.1, 0.4, 0.3, 0.1, 0.2],
+                              [0.9, 0.1, 0.7, 0.0, 0.1, 0.2],
+                              [0.9, 0.1, 0.8, 0.0, 0.1, 0.6],
+                              [0.4, 0.6, 0.0, 0.3, 0.5, 0.0]])  # fmt: skip
+    # a: .9 x .6, a1: .4 x .8  |  a: .9 x .3, a1: .7 x .8  |  a1: .8 x .4, a11: .6  |  a: .4 x .7, b1: .5
+    np.testing.assert_array_equal(
+        predict_path(probabilities, ends, TREE, EVERYWHERE).toarray(),
+        rows("a", "a a1", "a a1 a11", "b b1"),
+    )

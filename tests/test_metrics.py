@@ -4,6 +4,7 @@ from scipy import sparse
 from sklearn.metrics import f1_score
 
 from skhimatch.hierarchy import LabelHierarchy
+from skhimatch.hierarchy_forms import hierarchy_from_paths
 from skhimatch.metrics import (
     LevelScore,
     f1_by_level,
@@ -82,7 +83,7 @@ def test_hierarchical_scores_equal_hiclass_on_paths():
         ["b", "b1", "b11"],
         ["b", "b2", "b21"],
     ]
-    hierarchy = LabelHierarchy.from_paths("/".join(path) for path in paths)
+    hierarchy = hierarchy_from_paths("/".join(path) for path in paths)
     rng = np.random.default_rng(0)
     true, predicted = (np.array(paths)[rng.integers(len(paths), size=50)] for _ in range(2))
 

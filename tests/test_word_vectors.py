@@ -317,6 +317,7 @@ class TestLabelVectors:
         vectors = label_vectors(
             ["1", "2"], None, table, tokenizer.vocabulary_, None, sequences, sp.csr_array(targets), 0
         )
+        assert [sequences.words(row) for row in range(40)] == [text.split() for text in texts]
         frequency = Counter(word for text in texts for word in set(text.split()))
         for label in range(2):
             own = [set(text.split()) for text, row in zip(texts, targets, strict=True) if row[label]]

@@ -1,0 +1,1 @@
+"""Measurements of skhimatch; nothing here is imported by the package."""

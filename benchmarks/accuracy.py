@@ -1,0 +1,198 @@
+"""Accuracy of one model on one corpus, over seeds.
+
+    python -m benchmarks.accuracy --dataset wos --model himatch
+
+writes ``benchmarks/results/wos-himatch.json``, a run at a time; runs that are
+there already, of the same settings and versions, are not repeated. Every choice is made on
+the validation part; the test part is scored once a run. Corpora that need
+files look for them below the folder named by the variable SKHIMATCH_DATA.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+import skhimatch
+from skhimatch.baseline import LinearBaseline
+from skhimatch.datasets import Corpus, load_api_docs, load_htc_json, load_wos
+from skhimatch.report import Report
+from skhimatch.targets import encode_targets
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("torch", "skorch", "scikit-learn", "numpy", "scipy")
+
+# What the corpora bring along; everything else is the model's own settings.
+CORPORA: dict[str, tuple[Callable[[], Corpus], dict[str, str]]] = {
+    "api-docs": (load_api_docs, {}),
+    "wos": (
+        lambda: load_wos(data_folder() / "wos"),
+        {"word_vectors": "vectors/glove.840B.300d.9910.txt"},
+    ),
+}
+
+
+def data_folder() -> Path:
+    """Return the folder of corpora that are not part of the project."""
+    if "SKHIMATCH_DATA" not in os.environ:
+        raise SystemExit("Set SKHIMATCH_DATA to the folder that holds the corpora.")
+    return Path(os.environ["SKHIMATCH_DATA"])
+
+
+def load_corpus(name: str) -> Corpus:
+    """Return a known corpus, or read a folder in HTC json format."""
+    return CORPORA[name][0]() if name in CORPORA else load_htc_json(name)
+
+
+def fit_himatch(corpus: Corpus, seed: int, settings: dict[str, Any]) -> Any:
+    if "word_vectors" in settings:
+        settings = settings | {"word_vectors": data_folder() / settings["word_vectors"]}
+    classifier = skhimatch.HiMatchClassifier(corpus.hierarchy, random_state=seed, verbose=1, **settings)
+    return classifier.fit(*corpus.part("train"), validation_data=corpus.part("validation"))
+
+
+def fit_linear(corpus: Corpus, seed: int, settings: dict[str, Any]) -> Any:
+    baseline = LinearBaseline(corpus.hierarchy, **settings)
+    return baseline.fit(*corpus.part("train"), validation_data=corpus.part("validation"))
+
+
+# A model: how it is fitted, whether it takes word vectors, and its settings beside the defaults.
+MODELS: dict[str, tuple[Callable[[Corpus, int, dict[str, Any]], Any], bool, dict[str, Any]]] = {
+    "himatch": (fit_himatch, True, {}),
+    "tfidf-svm": (fit_linear, False, {"decoding": "threshold"}),
+    "tfidf-svm-path": (fit_linear, False, {"decoding": "path"}),
+}
+
+
+def run(dataset: str, model: str, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
+    """Fit once and score validation and test parts."""
+    corpus = load_corpus(dataset)
+    started = time.perf_counter()
+    fitted = MODELS[model][0](corpus, seed, settings)
+    fit_seconds = time.perf_counter() - started
+    texts, _ = corpus.part("test")
+    started = time.perf_counter()
+    fitted.predict(texts)
+    predict_seconds = time.perf_counter() - started
+    return {
+        "seed": seed,
+        "test": score(fitted, corpus, "test"),
+        "val": score(fitted, corpus, "validation"),
+        "fit_seconds": round(fit_seconds, 1),
+        "predict_texts_per_second": round(len(texts) / predict_seconds, 1),
+        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "parameters": parameters(fitted),
+        "epochs": getattr(fitted, "n_iter_", None),
+        "commit": commit(),
+    }
+
+
+def score(fitted: Any, corpus: Corpus, part: str) -> dict[str, Any]:
+    texts, label_sets = corpus.part(part)
+    expected = encode_targets(label_sets, corpus.hierarchy)
+    predicted = sp.csr_array(fitted.predict(texts))
+    report = Report.of(expected, predicted, corpus.hierarchy)
+    return {
+        "micro_f1": report.micro_f1,
+        "macro_f1": report.macro_f1,
+        "levels": [asdict(level) for level in report.levels],
+        "hierarchical_f1": report.hierarchical.f1,
+        "violation_rate": report.violations,
+    }
+
+
+def parameters(fitted: Any) -> int:
+    if hasattr(fitted, "network_"):
+        return sum(parameter.numel() for parameter in fitted.network_.parameters())
+    return int(fitted.coef_.size + fitted.intercept_.size)
+
+
+def summary(runs: list[dict[str, Any]], statistic: Callable[..., Any]) -> dict[str, dict[str, float]]:
+    """Return a statistic over the seeds of what the tables quote."""
+    names = ("micro_f1", "macro_f1", "hierarchical_f1", "violation_rate")
+    return {
+        part: {name: float(statistic([run[part][name] for run in runs])) for name in names}
+        for part in ("test", "val")
+    } | {"fit_seconds": float(statistic([run["fit_seconds"] for run in runs]))}
+
+
+def versions() -> dict[str, str]:
+    """Return what the figures depend on beside the code."""
+    return {"python": platform.python_version(), "skhimatch": skhimatch.__version__} | {
+        name: version(name) for name in PACKAGES
+    }
+
+
+def commit() -> str:
+    """Name the code that was measured."""
+    return subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def write(path: Path, dataset: str, model: str, settings: dict[str, Any], runs: list[dict[str, Any]]) -> None:
+    """Write the one shape that all results files have."""
+    runs = sorted(runs, key=lambda run: run["seed"])
+    content = {
+        "dataset": dataset,
+        "model": model,
+        "settings": settings,
+        "seeds": [run["seed"] for run in runs],
+        "runs": runs,
+        "mean": summary(runs, np.mean),
+        "std": summary(runs, np.std),
+        "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
+        "versions": versions(),
+        "commit": commit(),
+    }
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--dataset", required=True, help=f"{', '.join(CORPORA)}, or a folder of HTC json files"
+    )
+    parser.add_argument("--model", required=True, choices=MODELS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    arguments = parser.parse_args()
+    _, takes_vectors, settings = MODELS[arguments.model]
+    if takes_vectors and arguments.dataset in CORPORA:
+        settings = CORPORA[arguments.dataset][1] | settings
+    path = RESULTS / f"{Path(arguments.dataset).name}-{arguments.model}.json"
+    runs: list[dict[str, Any]] = []
+    if path.exists():
+        before = json.loads(path.read_text())
+        if before["settings"] == settings and before["versions"] == versions():
+            runs = before["runs"]
+    for seed in arguments.seeds:
+        if seed in [run["seed"] for run in runs]:
+            continue
+        # A process a run, so that each reports its own memory.
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            runs.append(pool.submit(run, arguments.dataset, arguments.model, seed, settings).result())
+        write(path, arguments.dataset, arguments.model, settings, runs)
+        result = runs[-1]["test"]
+        print(
+            f"seed {seed}: test micro-F1 {result['micro_f1']:.3f}, macro-F1 {result['macro_f1']:.3f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""The yardstick: TF-IDF and a linear SVM for each label, decided as the network is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, issparse
+from scipy.special import expit
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.svm import LinearSVC
+from sklearn.utils.validation import check_is_fitted
+
+from skhimatch.decisions import DecisionRule
+from skhimatch.hierarchy import LabelHierarchy
+from skhimatch.hierarchy_forms import as_hierarchy
+from skhimatch.metrics import micro_macro_f1
+from skhimatch.targets import encode_targets, label_names
+from skhimatch.text import check_texts
+
+__all__ = ["LinearBaseline"]
+
+
+class LinearBaseline(ClassifierMixin, BaseEstimator):
+    """TF-IDF of words and word pairs, and one linear SVM a label.
+
+    Margins become labels by the same `DecisionRule` as `HiMatchClassifier`: the best path where all
+    training targets are single paths, else a threshold.
+
+    Parameters
+    ----------
+    hierarchy : dict, pairs, paths, DiGraph, path of a file, or LabelHierarchy, optional
+        As for `HiMatchClassifier`; its labels are the columns of indicators.
+    C : float, default=1.0
+        Inverse strength of the SVM's regularisation.
+    decoding : {"auto", "threshold", "path"}, default="auto"
+        As for `HiMatchClassifier`.
+    consistency : {"ancestors", "descendants"} or None, default=None
+        As for `HiMatchClassifier`.
+
+    Attributes
+    ----------
+    classes_ : ndarray of L str
+        The labels, in column order.
+    hierarchy_ : LabelHierarchy
+        Over these labels.
+    vectorizer_ : TfidfVectorizer
+        Fitted on the training texts.
+    coef_ : float32 ndarray of shape (L, n_features)
+        A label that is on every training text, or on none, has only an intercept.
+    intercept_ : float32 ndarray of shape (L,)
+        Infinite for such a label.
+    decision_ : DecisionRule
+        Its threshold is on expit(margin), and tuned where there is validation data.
+
+    Examples
+    --------
+    >>> from skhimatch.baseline import LinearBaseline
+    >>> texts = ["a quark and a gluon", "the cell divides", "a serve and a volley"] * 2
+    >>> label_sets = [{"science", "physics"}, {"science", "biology"}, {"sport", "tennis"}] * 2
+    >>> baseline = LinearBaseline({"science": ["physics", "biology"], "sport": ["tennis"]})
+    >>> predicted = baseline.fit(texts, label_sets).predict(["the cell", "a volley"])
+    >>> [sorted(baseline.classes_[row.astype(bool)]) for row in predicted]
+    [['biology', 'science'], ['sport', 'tennis']]
+    """
+
+    def __init__(
+        self, hierarchy: Any = None, *, C: float = 1.0, decoding: str = "auto", consistency: str | None = None
+    ) -> None:
+        self.hierarchy = hierarchy
+        self.C = C
+        self.decoding = decoding
+        self.consistency = consistency
+
+    def fit(self, X: Any, y: Any, *, validation_data: tuple[Any, Any] | None = None) -> LinearBaseline:
+        """Train an SVM for each label.
+
+        Parameters
+        ----------
+        X : iterable of n str
+            The texts.
+        y : iterable of n iterables of str, indicator of shape (n, L), or DataFrame
+            The labels of each text.
+        validation_data : (X, y), optional
+            Tunes the threshold, on micro-F1 + macro-F1; a path needs none.
+
+        Returns
+        -------
+        LinearBaseline
+            Itself.
+        """
+        texts = check_texts(X)
+        hierarchy = (
+            LabelHierarchy.flat(label_names(y)) if self.hierarchy is None else as_hierarchy(self.hierarchy)
+        )
+        encoded = encode_targets(y, hierarchy, len(texts))
+        self.hierarchy_ = hierarchy
+        self.classes_ = np.asarray(hierarchy.labels, dtype=object)
+        self.sparse_output_ = issparse(y)
+        # A word pair that occurs in one text only makes the model three times larger, and no better.
+        self.vectorizer_ = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, dtype=np.float32)
+        features = self.vectorizer_.fit_transform(texts)
+        self.coef_ = np.zeros((len(hierarchy), features.shape[1]), dtype=np.float32)
+        self.intercept_ = np.zeros(len(hierarchy), dtype=np.float32)
+        by_label = encoded.tocsc()
+        for label in range(len(hierarchy)):
+            target = by_label[:, [label]].toarray().ravel()
+            if target.min() == target.max():
+                self.intercept_[label] = np.inf if target.all() else -np.inf
+                continue
+            svm = LinearSVC(C=self.C, dual=True, random_state=0).fit(features, target)
+            self.coef_[label], self.intercept_[label] = svm.coef_[0], svm.intercept_[0]
+        self.decision_ = DecisionRule.learn(
+            encoded, hierarchy, decoding=self.decoding, consistency=self.consistency
+        )
+        if validation_data is not None and self.decision_.ends is None:
+            self.decision_ = self._tuned(*validation_data)
+        return self
+
+    def decision_function(self, X: Any) -> NDArray[np.float32]:
+        """Return the margins of all labels.
+
+        Parameters
+        ----------
+        X : iterable of n str
+            The texts.
+
+        Returns
+        -------
+        float32 ndarray of shape (n, L)
+        """
+        check_is_fitted(self)
+        return self.vectorizer_.transform(check_texts(X)) @ self.coef_.T + self.intercept_
+
+    def predict(self, X: Any) -> NDArray[np.int64] | csr_array:
+        """Return the predicted labels as an indicator.
+
+        Parameters
+        ----------
+        X : iterable of n str
+            The texts.
+
+        Returns
+        -------
+        int64 ndarray or csr_array of shape (n, L)
+            Sparse where the baseline was taught with sparse targets. Columns are `classes_`.
+        """
+        margins = self.decision_function(X)
+        indicator = self.decision_(expit(margins)).astype(np.int64)
+        return indicator if self.sparse_output_ else indicator.toarray()
+
+    def _tuned(self, X: Any, y: Any) -> DecisionRule:
+        """Return the decision rule with the threshold that does best on these texts."""
+        probabilities = expit(self.decision_function(X))
+        encoded = encode_targets(y, self.hierarchy_, len(probabilities))
+        rules = [replace(self.decision_, threshold=float(value)) for value in np.linspace(0.2, 0.7, 51)]
+        return max(rules, key=lambda rule: sum(micro_macro_f1(encoded, rule(probabilities))))

@@ -1,0 +1,259 @@
+"""The command line: ``python -m skhimatch demo | fit | predict | evaluate``."""
+
+# Only what --help needs is imported here, so that it answers at once.
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skhimatch.classifier import HiMatchClassifier
+    from skhimatch.hierarchy import LabelHierarchy
+
+__all__ = ["main"]
+
+TEXTS = """\
+files of texts, in UTF-8, by their suffix:
+  .jsonl .json   a line is  {"text": "a wave in a field", "labels": ["science", "physics"]}
+  .csv           text,labels
+                 a wave in a field,science|physics
+  .tsv           the same with tabs
+"""
+HIERARCHY = """\
+file of the hierarchy, by its suffix:
+  .json          {"science": ["physics", "biology"], "sport": ["tennis"]}   nested at will
+  any other      a parent and its children, separated by tabs:
+                 science<TAB>physics<TAB>biology
+                 sport<TAB>tennis
+"""
+ABOUT = """\
+Hierarchical text classification by label-semantics matching.
+
+  python -m skhimatch demo                                             see it work, in three minutes
+  python -m skhimatch fit --train train.jsonl --hierarchy news.json --model news-model
+  python -m skhimatch predict --model news-model --input new.jsonl     labels, as json lines
+  python -m skhimatch evaluate --model news-model --input test.jsonl   how good it is
+
+Each command explains itself and its files:  python -m skhimatch fit --help
+"""
+ABOUT_DEMO = """\
+Train on the documentation of numpy, scipy, scikit-learn, torch and joblib, as they are installed:
+which library, subpackage and module is a docstring from? TF-IDF + linear SVM tries the same.
+
+  python -m skhimatch demo --output skhimatch-demo
+"""
+ABOUT_FIT = """\
+Train a classifier and save it.
+
+  python -m skhimatch fit --train train.jsonl --hierarchy news.json --model news-model
+  python -m skhimatch fit --train train.csv --validation val.csv --hierarchy news.taxonomy \\
+      --word-vectors glove.6B.300d.txt --epochs 20 --seed 0 --model news-model
+"""
+ABOUT_PREDICT = """\
+Write the labels of each text as json lines, from the roots down.
+
+  python -m skhimatch predict --model news-model --input new.jsonl --output labels.jsonl
+  echo '{"text": "a wave in a field"}' > new.jsonl
+  python -m skhimatch predict --model news-model --input new.jsonl
+
+  {"text": "a wave in a field", "labels": ["science", "physics"],
+   "probabilities": {"science": 0.98, "physics": 0.93}}                     (on one line)
+"""
+ABOUT_EVALUATE = """\
+Compare a saved classifier's predictions with the labels of a file: F1 over all labels and by level,
+hierarchical precision, recall and F1, and how often a label was predicted without its ancestors.
+
+  python -m skhimatch evaluate --model news-model --input test.jsonl
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; default those of the process.
+
+    Returns
+    -------
+    int
+        The exit status: 0, 2 after a mistake in the input, 130 after Ctrl-C.
+    """
+    arguments = vars(_parser().parse_args(argv))
+    run = arguments.pop("run")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Bars and texts go beyond what some systems expect of a pipe.
+        sys.stdout.reconfigure(encoding="utf-8")
+    try:
+        run(**arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("\nskhimatch: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever reads, such as head, has seen enough. Python would complain once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (OSError, ValueError, TypeError, ArithmeticError) as error:
+        print(f"skhimatch: error: {_in_one_line(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("skhimatch", description=ABOUT, formatter_class=_Raw)
+    commands = parser.add_subparsers(required=True)
+    file: dict[str, Any] = {"metavar": "FILE", "type": Path}
+    folder: dict[str, Any] = {"metavar": "FOLDER", "type": Path}
+    number: dict[str, Any] = {"metavar": "N", "type": int}
+
+    demo = commands.add_parser("demo", description=ABOUT_DEMO, formatter_class=_Raw)
+    demo.set_defaults(run=_demo)
+    demo.add_argument(
+        "--output",
+        **folder,
+        default=Path("skhimatch-demo"),
+        help="for the model and the picture (default: skhimatch-demo)",
+    )
+    demo.add_argument("--seed", **number, default=0, help="another one, another network (default: 0)")
+
+    fit = commands.add_parser(
+        "fit", description=ABOUT_FIT, epilog=f"{TEXTS}\n{HIERARCHY}", formatter_class=_Raw
+    )
+    fit.set_defaults(run=_fit)
+    fit.add_argument("--train", **file, required=True, help="texts and labels to learn from")
+    fit.add_argument("--model", **folder, required=True, help="where to save the classifier")
+    fit.add_argument("--hierarchy", **file, help="parents and children (default: none, flat)")
+    fit.add_argument(
+        "--validation",
+        **file,
+        help="texts and labels that choose the best epoch (default: a tenth of the training texts)",
+    )
+    fit.add_argument("--word-vectors", **file, help="GloVe or word2vec, as text or .gz")
+    fit.add_argument("--epochs", **number, help="at most so many passes over the texts")
+    fit.add_argument("--max-length", **number, help="read so many words of a text")
+    fit.add_argument("--seed", **number, help="makes the training repeatable")
+
+    predict = commands.add_parser("predict", description=ABOUT_PREDICT, epilog=TEXTS, formatter_class=_Raw)
+    predict.set_defaults(run=_predict)
+    predict.add_argument("--model", **folder, required=True, help="what fit has saved")
+    predict.add_argument("--input", **file, required=True, help="texts; labels are ignored")
+    predict.add_argument("--output", **file, help="json lines (default: the terminal)")
+
+    evaluate = commands.add_parser("evaluate", description=ABOUT_EVALUATE, epilog=TEXTS, formatter_class=_Raw)
+    evaluate.set_defaults(run=_evaluate)
+    evaluate.add_argument("--model", **folder, required=True, help="what fit has saved")
+    evaluate.add_argument("--input", **file, required=True, help="texts and their true labels")
+    return parser
+
+
+class _Raw(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=100)
+
+
+def _demo(output: Path, seed: int) -> None:
+    from skhimatch.demo import run
+
+    run(output, seed)
+
+
+def _fit(
+    train: Path,
+    model: Path,
+    hierarchy: Path | None,
+    validation: Path | None,
+    word_vectors: Path | None,
+    epochs: int | None,
+    max_length: int | None,
+    seed: int | None,
+) -> None:
+    from skhimatch.hierarchy import LabelHierarchy
+    from skhimatch.hierarchy_forms import as_hierarchy
+    from skhimatch.targets import label_names
+
+    labels = None if hierarchy is None else as_hierarchy(hierarchy)
+    texts, label_sets = _read_labelled(train, labels)
+    known = LabelHierarchy.flat(label_names(label_sets)) if labels is None else labels
+    held = None if validation is None else _read_labelled(validation, known)
+
+    # torch takes seconds to import: mistakes in the files come first.
+    from skhimatch.classifier import HiMatchClassifier
+    from skhimatch.persistence import check_folder
+    from skhimatch.text import WordTokenizer
+
+    check_folder(model)
+    settings: dict[str, Any] = {"word_vectors": word_vectors, "random_state": seed, "verbose": 1}
+    if epochs is not None:
+        settings["max_epochs"] = epochs
+    if max_length is not None:
+        settings["tokenizer"] = WordTokenizer(max_length=max_length)
+    print(f"{len(texts):,} texts, {known!r}\n", flush=True)
+    classifier = HiMatchClassifier(labels, **settings).fit(texts, label_sets, validation_data=held)
+    classifier.save(model)
+    print()
+    if validation is not None:
+        _print_report(classifier, validation)
+    elif scored := [epoch for epoch in classifier.history_ if "valid_score" in epoch]:
+        best = max(scored, key=lambda epoch: epoch["valid_score"])
+        print(
+            f"On held-out training texts, epoch {best['epoch']}: micro-F1 {best['valid_micro_f1']:.3f}, "
+            f"macro-F1 {best['valid_macro_f1']:.3f}"
+        )
+    print(f"\nSaved; next:  python -m skhimatch predict --model {model} --input FILE")
+
+
+def _predict(model: Path, input: Path, output: Path | None) -> None:
+    from skhimatch.text_files import read_texts
+
+    texts, _ = read_texts(input)
+
+    from skhimatch.classifier import HiMatchClassifier
+    from skhimatch.report import top_down
+
+    classifier = HiMatchClassifier.load(model)
+    with nullcontext(sys.stdout) if output is None else output.open("w", encoding="utf-8") as lines:
+        every = classifier.predict_proba(texts)
+        found = top_down(classifier.decision_(every), every, classifier.hierarchy_)
+        for text, probabilities in zip(texts, found, strict=True):
+            entry = {"text": text, "labels": list(probabilities), "probabilities": probabilities}
+            print(json.dumps(entry, ensure_ascii=False), file=lines)
+
+
+def _evaluate(model: Path, input: Path) -> None:
+    from skhimatch.classifier import HiMatchClassifier
+
+    _print_report(HiMatchClassifier.load(model), input)
+
+
+def _print_report(classifier: HiMatchClassifier, path: Path) -> None:
+    from skhimatch.report import Report, compare
+    from skhimatch.targets import encode_targets
+
+    hierarchy = classifier.hierarchy_
+    texts, label_sets = _read_labelled(path, hierarchy)
+    report = Report.of(encode_targets(label_sets, hierarchy), classifier.predict(texts), hierarchy)
+    print(compare({path.name: report}))
+
+
+def _read_labelled(path: Path, hierarchy: LabelHierarchy | None) -> tuple[list[str], list[frozenset[str]]]:
+    from skhimatch.text_files import read_texts
+
+    texts, label_sets = read_texts(path, hierarchy)
+    if label_sets is None:
+        raise ValueError(f"{path} has no labels: add them as 'labels' to its lines or as a column")
+    return texts, label_sets
+
+
+def _in_one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())

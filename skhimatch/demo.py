@@ -1,0 +1,117 @@
+"""The demo: HiMatch beside TF-IDF + linear SVM on the embedded corpus."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skhimatch.baseline import LinearBaseline
+from skhimatch.classifier import HiMatchClassifier
+from skhimatch.datasets import Corpus, load_api_docs
+from skhimatch.persistence import check_folder
+from skhimatch.plotting import LevelF1Display
+from skhimatch.report import Report, compare, top_down
+from skhimatch.targets import encode_targets
+from skhimatch.text import WordTokenizer
+
+__all__ = ["run"]
+
+# Smaller than the defaults: all of the demo takes at most three minutes on two cores.
+SETTINGS: dict[str, Any] = {
+    "tokenizer": WordTokenizer(max_length=96),
+    "max_epochs": 10,
+    "net_params": {"module__node_dimension": 50},
+}
+HIMATCH, BASELINE = "HiMatch", "TF-IDF + SVM"
+
+
+def run(output: Path, seed: int) -> None:
+    """Train both, compare them, classify three texts, and save model and picture.
+
+    Parameters
+    ----------
+    output : Path
+        The folder for the model and the picture.
+    seed : int
+        `HiMatchClassifier`'s `random_state`.
+    """
+    model = check_folder(output / "model")
+    corpus = load_api_docs()
+    train, validation, test = (corpus.part(name) for name in ("train", "validation", "test"))
+    _introduce(corpus)
+
+    _heading(HIMATCH)
+    start = time.perf_counter()
+    classifier = HiMatchClassifier(corpus.hierarchy, random_state=seed, verbose=1, **SETTINGS)
+    classifier.fit(*train, validation_data=validation)
+    seconds = {HIMATCH: time.perf_counter() - start}
+    classifier.save(model)
+
+    _heading(BASELINE)
+    start = time.perf_counter()
+    baseline = LinearBaseline(corpus.hierarchy).fit(*train, validation_data=validation)
+    seconds[BASELINE] = time.perf_counter() - start
+    words = len(baseline.vectorizer_.vocabulary_)
+    print(f"{len(corpus.hierarchy):,} SVMs on {words:,} words and pairs of words")
+
+    _heading(f"{len(test[0]):,} held-out texts")
+    expected = encode_targets(test[1], corpus.hierarchy)
+    reports = {
+        name: Report.of(expected, fitted.predict(test[0]), corpus.hierarchy)
+        for name, fitted in ((HIMATCH, classifier), (BASELINE, baseline))
+    }
+    print(compare(reports, seconds))
+
+    _heading(f"Three of them, as {HIMATCH} reads them")
+    some = slice(None, None, -(-len(test[0]) // 3))
+    _classify(classifier, test[0][some], test[1][some])
+
+    _heading("Saved")
+    print(f'{model}: HiMatchClassifier.load("{model.as_posix()}")')
+    print(_picture(reports, output / "f1-by-level.png"))
+
+
+def _introduce(corpus: Corpus) -> None:
+    learn, choose, judge = (f"{len(corpus.splits[name]):,}" for name in ("train", "validation", "test"))
+    libraries, *below = np.bincount(corpus.hierarchy.levels)[1:]
+    print(
+        f"{len(corpus):,} docstrings of {libraries} libraries: {learn} to learn from, {choose} to choose the "
+        f"best epoch, {judge} held out.\n"
+        f"Which library, subpackage and module is each from? {len(corpus.hierarchy):,} labels, "
+        f"{libraries} > {' > '.join(map(str, below))}."
+    )
+
+
+def _classify(classifier: HiMatchClassifier, texts: list[str], label_sets: list[frozenset[str]]) -> None:
+    hierarchy = classifier.hierarchy_
+    true = encode_targets(label_sets, hierarchy)
+    probabilities = classifier.predict_proba(texts)
+    for text, expected, found in zip(
+        texts,
+        top_down(true, true.toarray(), hierarchy),
+        top_down(classifier.predict(texts), probabilities, hierarchy),
+        strict=True,
+    ):
+        first_paragraph = text.partition("\n\n")[0]
+        print(f'"{textwrap.shorten(first_paragraph, 90, placeholder=" ...")}"')
+        print(f"  true       {' > '.join(expected)}")
+        print(f"  predicted  {' > '.join(f'{label} {p:.2f}' for label, p in found.items()) or 'nothing'}")
+
+
+def _picture(reports: Mapping[str, Report], path: Path) -> str:
+    """Draw F1 by level where matplotlib is installed; say in a line what came of it."""
+    try:
+        display = LevelF1Display({name: report.levels for name, report in reports.items()}).plot()
+    except ImportError as error:
+        return f"no picture: {error}"
+    display.figure_.savefig(path, dpi=150)
+    return f"{path}: F1 by level"
+
+
+def _heading(text: str) -> None:
+    print(f"\n{text}\n{'─' * len(text)}", flush=True)

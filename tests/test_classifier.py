@@ -1,0 +1,926 @@
+import random
+import re
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.metrics import accuracy_score, f1_score
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.validation import check_is_fitted
+from skorch.callbacks import Callback
+from toy_corpus import HIERARCHY, PATHS, QUICK, SMALL, THOROUGH, WORDS, binarize, make_corpus
+
+from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors
+from skhimatch.network import FlatHead, GatedPropagation, HierarchyGCN, LabelwiseHead
+from skhimatch.training import NonFiniteLossError
+
+LABELS = sorted(WORDS)
+TEXTS, LABEL_SETS = make_corpus(60)
+INDICATOR = binarize(LABEL_SETS)
+UNSEEN, UNSEEN_SETS = make_corpus(40, seed=1)
+
+
+def quick(hierarchy=HIERARCHY, **parameters):
+    """Return an unfitted classifier that trains in a fraction of a second."""
+    return HiMatchClassifier(hierarchy, **QUICK | parameters)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return quick().fit(TEXTS, LABEL_SETS)
+
+
+@pytest.fixture(scope="module")
+def learned():
+    return HiMatchClassifier(HIERARCHY, **THOROUGH).fit(*make_corpus(300))
+
+
+def assert_same_weights(left, right):
+    left, right = left.network_.state_dict(), right.network_.state_dict()
+    assert left.keys() == right.keys()
+    for name in left:
+        assert torch.equal(left[name], right[name]), name
+
+
+class TestTargets:
+    @pytest.mark.parametrize(
+        "y",
+        [
+            INDICATOR,
+            INDICATOR.astype(bool),
+            INDICATOR.astype(float),
+            sp.csr_array(INDICATOR),
+            sp.csc_matrix(INDICATOR),
+            pd.DataFrame(INDICATOR, columns=LABELS),
+            pd.DataFrame(INDICATOR, columns=LABELS).iloc[:, ::-1],
+            [sorted(labels) for labels in LABEL_SETS],
+            pd.Series([tuple(labels) for labels in LABEL_SETS]),
+            (labels for labels in LABEL_SETS),
+        ],
+        ids=[
+            "int",
+            "bool",
+            "float",
+            "csr",
+            "csc matrix",
+            "frame",
+            "other columns",
+            "lists",
+            "Series",
+            "generator",
+        ],
+    )
+    def test_every_form_teaches_the_same(self, fitted, y):
+        other = quick().fit(TEXTS, y)
+        assert_same_weights(fitted, other)
+        assert other.classes_.tolist() == LABELS
+
+    @pytest.mark.parametrize(
+        ("y", "container"),
+        [
+            (LABEL_SETS, np.ndarray),
+            (INDICATOR, np.ndarray),
+            (pd.DataFrame(INDICATOR, columns=LABELS), np.ndarray),
+            (sp.csr_array(INDICATOR), sp.csr_array),
+            (sp.csr_matrix(INDICATOR), sp.csr_array),
+        ],
+    )
+    def test_predict_returns_the_container_it_was_taught_with(self, fitted, y, container):
+        predicted = quick().fit(TEXTS, y).predict(UNSEEN)
+        assert type(predicted) is container
+        assert predicted.dtype == np.int64
+        dense = predicted if container is np.ndarray else predicted.toarray()
+        np.testing.assert_array_equal(dense, fitted.predict(UNSEEN))
+        assert set(np.unique(dense)) <= {0, 1}
+
+    def test_classes_set_the_order_of_columns(self):
+        order = LABELS[::-1]
+        by_name = quick(classes=order).fit(TEXTS, LABEL_SETS)
+        by_column = quick(classes=order).fit(TEXTS, INDICATOR[:, ::-1])
+        assert by_name.classes_.tolist() == order
+        assert_same_weights(by_name, by_column)
+        texts_of_rowing = np.flatnonzero(INDICATOR[:, LABELS.index("rowing")])
+        assert by_name.decision_.tagged.all()
+        assert by_name.to_label_sets(INDICATOR[:, ::-1])[texts_of_rowing[0]] == {"sport", "rowing"}
+
+    def test_classes_restrict_the_hierarchy(self):
+        kept = ["sport", "science", "tennis", "rowing", "optics", "mechanics", "botany", "zoology"]
+        label_sets = [labels - {"physics", "biology"} for labels in LABEL_SETS]
+        classifier = quick(classes=kept).fit(TEXTS, label_sets)
+        assert classifier.classes_.tolist() == kept
+        names = {(kept[parent], kept[child]) for parent, child in classifier.hierarchy_.edges}
+        assert ("science", "optics") in names
+        assert len(names) == 6
+        assert classifier.predict_proba(UNSEEN).shape == (40, 8)
+        with pytest.raises(ValueError, match=r"Label 'physics' in y.* is not among the 8 known labels"):
+            quick(classes=kept).fit(TEXTS, [{"science"}] * 59 + [{"physics"}])
+
+    @pytest.mark.parametrize(
+        ("y", "classes", "expected"),
+        [
+            (LABEL_SETS, None, LABELS),
+            (LABEL_SETS, [*LABELS, "chess"], [*LABELS, "chess"]),
+            (pd.DataFrame(INDICATOR, columns=LABELS).iloc[:, ::-1], None, LABELS[::-1]),
+            (INDICATOR, None, [str(column) for column in range(10)]),
+            (INDICATOR, LABELS, LABELS),
+        ],
+    )
+    def test_no_hierarchy_means_flat(self, y, classes, expected):
+        classifier = quick(None, classes=classes).fit(TEXTS, y)
+        assert classifier.classes_.tolist() == expected
+        assert classifier.hierarchy_.is_flat
+        assert not len(classifier.hierarchy_.edges)
+        assert classifier.predict_proba(UNSEEN).shape == (40, len(expected))
+
+    def test_a_single_label(self):
+        for y in (np.ones((60, 1)), [{"all"}] * 60):
+            classifier = quick(None).fit(TEXTS, y)
+            np.testing.assert_array_equal(classifier.predict(UNSEEN), np.ones((40, 1)))
+
+    def test_score_is_subset_accuracy(self):
+        classifier = quick(max_epochs=8, learning_rate=0.02, decoding="threshold").fit(TEXTS, LABEL_SETS)
+        expected, predicted = binarize(LABEL_SETS), classifier.predict(TEXTS)
+        for weights in (None, np.arange(60)):
+            accuracy = accuracy_score(expected, predicted, sample_weight=weights)
+            assert 0 < accuracy < 1
+            for y in (LABEL_SETS, expected, sp.csr_array(expected)):
+                assert classifier.score(TEXTS, y, sample_weight=weights) == pytest.approx(accuracy)
+
+    def test_to_label_sets(self, fitted):
+        assert fitted.to_label_sets(INDICATOR) == LABEL_SETS
+        assert fitted.to_label_sets(sp.csr_array(INDICATOR)) == LABEL_SETS
+        with pytest.raises(ValueError, match=r"shape \(60, 9\) does not fit 10 labels"):
+            fitted.to_label_sets(INDICATOR[:, 1:])
+
+
+class TestTexts:
+    @pytest.mark.parametrize(
+        "texts",
+        [
+            tuple(TEXTS),
+            np.array(TEXTS),
+            np.array(TEXTS, dtype=object),
+            pd.Series(TEXTS, index=range(100, 160)),
+            (text for text in TEXTS),
+            [text.split() for text in TEXTS],
+        ],
+        ids=["tuple", "str array", "object array", "Series", "generator", "tokens"],
+    )
+    def test_every_form_teaches_the_same(self, fitted, texts):
+        assert_same_weights(fitted, quick().fit(texts, LABEL_SETS))
+
+    def test_token_sequences(self, fitted):
+        sequences = WordTokenizer().fit_transform(TEXTS)
+        classifier = quick(validation_fraction=0).fit(sequences, LABEL_SETS)
+        assert classifier.tokenizer_ is None
+        assert classifier.vocabulary_ is sequences.vocabulary
+        assert_same_weights(classifier, quick(validation_fraction=0).fit(TEXTS, LABEL_SETS))
+
+    def test_the_vocabulary_is_of_the_training_texts_only(self):
+        unheard = "zyzzyva zyzzyva zyzzyva"
+        validation = [unheard], [{"sport"}]
+        classifier = quick().fit(TEXTS, LABEL_SETS, validation_data=validation)
+        assert "zyzzyva" not in classifier.vocabulary_
+        assert (
+            "zyzzyva" in quick(validation_fraction=0).fit([*TEXTS, unheard], [*LABEL_SETS, set()]).vocabulary_
+        )
+
+    def test_texts_without_a_known_word(self, fitted):
+        probabilities = fitted.predict_proba(["", "...", "qwertz", "asdfg", TEXTS[0]])
+        assert np.isfinite(probabilities).all()
+        np.testing.assert_array_equal(probabilities[0], probabilities[1])
+        np.testing.assert_allclose(probabilities[2], probabilities[3], atol=1e-6)
+        assert np.abs(probabilities[0] - probabilities[4]).max() > 1e-3
+        coordinates = fitted.transform(["", "qwertz"])
+        np.testing.assert_allclose(np.linalg.norm(coordinates, axis=1), 1, atol=1e-5)
+
+    def test_teaching_such_texts(self):
+        classifier = quick(validation_fraction=0).fit(["", "hapax", *TEXTS], [{"sport"}, set(), *LABEL_SETS])
+        assert np.isfinite(classifier.predict_proba(["", "hapax"])).all()
+        # No word occurs twice: an empty vocabulary.
+        lonely = quick().fit(["lens", "prism", "leaf"], [{"optics"}, {"optics"}, {"botany"}])
+        assert len(lonely.vocabulary_) == 2
+        assert np.isfinite(lonely.predict_proba(["lens", ""])).all()
+
+    def test_a_single_text(self):
+        classifier = quick().fit(["lens prism lens"], [{"optics"}])
+        assert classifier.predict_proba(["lens"]).shape == (1, 10)
+
+
+class TestHierarchies:
+    def test_dag(self):
+        dag = {"science": ["optics"], "craft": ["optics", "weaving"]}
+        texts = ["lens prism lens", "loom yarn loom", "prism lens"] * 6
+        label_sets = [
+            {"science", "craft", "optics"},
+            {"craft", "weaving"},
+            {"science", "craft", "optics"},
+        ] * 6
+        classifier = quick(dag, consistency="ancestors", decoding="threshold", threshold=0.01).fit(
+            texts, label_sets
+        )
+        assert len(classifier.hierarchy_.edges) == 3
+        predicted = classifier.to_label_sets(classifier.predict(texts))
+        assert all({"science", "craft"} <= labels for labels in predicted if "optics" in labels)
+        assert any("optics" in labels for labels in predicted)
+
+    def test_labels_without_parents_and_without_texts(self):
+        forest = LabelHierarchy([("science", "physics")], ["chess", "go", "physics", "science"])
+        classifier = quick(forest).fit(
+            ["quark lepton", "king pawn", "pawn queen"] * 5,
+            [{"science", "physics"}, {"chess"}, {"chess"}] * 5,
+        )
+        assert classifier.decision_.tagged.tolist() == [True, False, True, True]
+        assert (classifier.predict_proba(["stones"])[:, 1] < 0.5).all()
+
+    def test_texts_with_coarse_labels_only_or_several_paths(self):
+        texts, label_sets = make_corpus(40, paths=2)
+        classifier = quick().fit([*texts, "match team"], [*label_sets, {"sport"}])
+        assert classifier.decision_.ends is None
+        assert np.isfinite(classifier.history_[-1]["train_loss"])
+
+    def test_all_zero_rows_are_negative_examples_of_each_label(self):
+        texts = ["racket serve", "the of", "the of the"] * 10
+        settings = {"max_epochs": 15, "learning_rate": 0.05, "validation_fraction": 0}
+        classifier = quick({"sport": ["tennis"]}, **settings).fit(
+            texts, [{"sport", "tennis"}, set(), set()] * 10
+        )
+        tennis, nothing = classifier.predict_proba(["racket serve", "the of"])
+        assert (tennis > 0.5).all()
+        assert (nothing < 0.5).all()
+        assert classifier.to_label_sets(classifier.predict(["the of"])) == [set()]
+
+    @pytest.mark.parametrize(
+        ("propagation", "room"), [("gcn", HierarchyGCN), ("gated", GatedPropagation), (None, type(None))]
+    )
+    @pytest.mark.parametrize(
+        ("head", "layer"), [("flat", FlatHead), ("labelwise", LabelwiseHead), ("auto", FlatHead)]
+    )
+    def test_parameters_reach_the_network(self, propagation, room, head, layer):
+        network = quick(propagation=propagation, head=head, max_epochs=1).fit(TEXTS, LABEL_SETS).network_
+        assert type(network.propagation) is room
+        assert type(network.head) is (layer if propagation else FlatHead)
+
+    def test_margins_and_weights_reach_the_objective(self):
+        class Spy(Callback):
+            def on_train_begin(self, net, **kwargs):
+                found.append(net.criterion_)
+
+        found = []
+        numbers = {"gamma": 0.3, "alpha": 0.1, "beta": 0.6, "sampling": "all"}
+        weights = {"lambda_joint": 0.25, "lambda_match": 4.0}
+        net_params = SMALL | {"criterion__classification_reduction": "mean"}
+        quick(callbacks=[Spy()], **numbers, **weights, net_params=net_params).fit(TEXTS, LABEL_SETS)
+        [criterion] = found
+        assert {name: getattr(criterion.negatives, name) for name in numbers} == numbers
+        assert {name: getattr(criterion, name) for name in weights} == weights
+        assert criterion.classification_reduction == "mean"
+
+
+class TestDecisions:
+    def test_auto_predicts_paths_where_targets_are_paths(self, fitted):
+        labels = fitted.to_label_sets(fitted.predict(UNSEEN))
+        assert all(found in [set(path) for path in PATHS.values()] for found in labels)
+        probabilities = fitted.predict_proba(UNSEEN)
+        ends = [LABELS.index(label) for label in PATHS]
+        best = [LABELS[ends[column]] for column in probabilities[:, ends].argmax(axis=1)]
+        assert all(end in found for end, found in zip(best, labels, strict=True))
+
+    def test_auto_takes_the_threshold_elsewhere(self):
+        classifier = quick().fit([*TEXTS, "match"], [*LABEL_SETS, {"sport", "physics"}])
+        np.testing.assert_array_equal(classifier.predict(UNSEEN), classifier.predict_proba(UNSEEN) >= 0.5)
+
+    def test_threshold(self, learned):
+        classifier = clone(learned).set_params(decoding="threshold", max_epochs=3)
+        classifier.fit(*make_corpus(60))
+        probabilities = classifier.predict_proba(UNSEEN)
+        np.testing.assert_array_equal(classifier.predict(UNSEEN), probabilities >= 0.5)
+        # It may change after fit, label by label.
+        each = np.linspace(0.05, 0.95, 10)
+        np.testing.assert_array_equal(
+            classifier.set_params(threshold=each).predict(UNSEEN), probabilities >= each
+        )
+        assert classifier.set_params(threshold=0).predict(UNSEEN).all()
+        with pytest.raises(ValueError, match=r"threshold has shape \(3,\).*shape \(10,\)"):
+            classifier.set_params(threshold=[0.1, 0.2, 0.3]).predict(UNSEEN)
+
+    def test_path_although_targets_are_none(self):
+        texts, label_sets = make_corpus(40, paths=2)
+        predicted = quick(decoding="path").fit(texts, label_sets).predict(UNSEEN)
+        assert {
+            tuple(sorted(labels)) for labels in quick().fit(texts, label_sets).to_label_sets(predicted)
+        } <= {tuple(sorted(path)) for path in PATHS.values()}
+
+    def test_consistency(self, fitted):
+        chance = np.random.default_rng(0).uniform(size=10)
+        settings = {"decoding": "threshold", "threshold": chance}
+        classifier = quick(**settings).fit(TEXTS, LABEL_SETS)
+        parent, child = classifier.hierarchy_.edges.T
+        plain = classifier.predict(UNSEEN)
+        assert (plain[:, parent] < plain[:, child]).any()
+        for consistency, order in (("ancestors", np.greater_equal), ("descendants", np.less_equal)):
+            repaired = classifier.set_params(consistency=consistency).predict(UNSEEN)
+            assert (repaired[:, parent] >= repaired[:, child]).all()
+            assert order(repaired, plain).all()
+            assert (repaired != plain).any()
+
+    def test_probabilities_stay_within_bounds(self, fitted):
+        network = fitted.network_
+        sure = clone(fitted).fit(TEXTS, LABEL_SETS)
+        with torch.no_grad():
+            sure.network_.head.bias.fill_(200.0)
+            sure.network_.head.bias[0] = -200.0
+        probabilities = sure.predict_proba(UNSEEN)
+        assert probabilities.dtype == np.float32
+        assert ((probabilities > 0) & (probabilities < 1)).all()
+        assert network is not sure.network_
+
+
+class TestJointSpace:
+    @pytest.mark.parametrize(
+        "parameters", [{}, {"propagation": None}, {"lambda_joint": 0, "lambda_match": 0}]
+    )
+    def test_unit_rows(self, parameters):
+        classifier = quick(**parameters).fit(TEXTS, LABEL_SETS)
+        texts, labels = classifier.transform(UNSEEN), classifier.label_embeddings_
+        assert (texts.shape, labels.shape) == ((40, 8), (10, 8))
+        assert texts.dtype == labels.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(texts, axis=1), 1, atol=1e-5)
+        np.testing.assert_allclose(np.linalg.norm(labels, axis=1), 1, atol=1e-5)
+
+    def test_label_embeddings_are_those_of_the_trained_network(self, fitted):
+        with torch.inference_mode():
+            expected = fitted.network_.eval().embed_labels().numpy()
+        np.testing.assert_array_equal(fitted.label_embeddings_, expected)
+
+
+class TestLearning:
+    def test_held_out_texts(self, learned):
+        texts, label_sets = make_corpus(200, seed=5)
+        assert f1_score(binarize(label_sets), learned.predict(texts), average="micro") > 0.9
+        losses = [epoch["train_loss"] for epoch in learned.history_]
+        assert losses[-1] < losses[0] / 10
+
+    def test_texts_lie_nearest_to_their_fine_grained_label(self, learned):
+        texts, label_sets = make_corpus(200, seed=5)
+        fine = [LABELS.index(next(iter(labels & set(PATHS)))) for labels in label_sets]
+        untaught = clone(learned).set_params(lambda_joint=0, lambda_match=0).fit(*make_corpus(300))
+
+        def share_nearest(classifier):
+            distances = np.linalg.norm(
+                classifier.transform(texts)[:, None] - classifier.label_embeddings_, axis=2
+            )
+            return (distances.argmin(axis=1) == fine).mean()
+
+        assert share_nearest(learned) > 0.6
+        assert share_nearest(untaught) < 0.4
+
+    def test_matching_ranks_ancestors_before_strangers(self, learned):
+        texts, label_sets = make_corpus(200, seed=5)
+        distances = np.linalg.norm(learned.transform(texts)[:, None] - learned.label_embeddings_, axis=2)
+        own = binarize(label_sets).astype(bool)
+        assert distances[own].mean() < distances[~own].mean() / 2
+
+
+BATCH_SETTINGS = [
+    {},
+    {"propagation": "gated"},
+    {"propagation": None},
+    {"head": "labelwise"},
+    {"net_params": SMALL | {"module__top_k": 2, "module__kernel_sizes": (2, 5)}},
+]
+
+
+class TestBatches:
+    LONG = tuple(" ".join(TEXTS[start : start + 20]) for start in range(0, 40, 5))
+
+    def assert_rows_are_their_own(self, classifier):
+        texts = [UNSEEN[0], "lens", "", UNSEEN[1], *self.LONG]
+        for method in (classifier.predict_proba, classifier.transform):
+            together = method(texts)
+            alone = np.concatenate([method([text]) for text in texts])
+            np.testing.assert_allclose(together, alone, atol=1e-6, rtol=0)
+            order = np.random.default_rng(0).permutation(len(texts))
+            np.testing.assert_allclose(
+                method([texts[row] for row in order]), together[order], atol=1e-6, rtol=0
+            )
+            assert np.abs(together - together[0]).max() > 1e-3
+
+    @pytest.mark.parametrize("settings", BATCH_SETTINGS)
+    def test_a_row_never_depends_on_its_batch(self, settings):
+        self.assert_rows_are_their_own(quick(**settings).fit(TEXTS, LABEL_SETS))
+
+    @pytest.mark.parametrize("propagation", ["gcn", "gated"])
+    def test_many_labels(self, propagation):
+        hierarchy = {f"area {area}": [f"topic {area}.{topic}" for topic in range(9)] for area in range(21)}
+        label_sets = [{f"area {row % 21}", f"topic {row % 21}.{row % 9}"} for row in range(60)]
+        classifier = quick(hierarchy, propagation=propagation, learning_rate=0.05).fit(TEXTS, label_sets)
+        assert len(classifier.classes_) == 210
+        assert type(classifier.network_.head) is LabelwiseHead
+        assert classifier.network_.label_nodes.label_vectors.shape == (210, 8)
+        self.assert_rows_are_their_own(classifier)
+
+
+class TestReproducibility:
+    def test_refits_are_equal_bit_by_bit(self, fitted):
+        again = clone(fitted).fit(TEXTS, LABEL_SETS)
+        assert_same_weights(fitted, again)
+        assert_same_weights(fitted, again.fit(TEXTS, LABEL_SETS))
+        np.testing.assert_array_equal(fitted.predict_proba(UNSEEN), again.predict_proba(UNSEEN))
+        other = quick(random_state=1).fit(TEXTS, LABEL_SETS)
+        assert (fitted.predict_proba(UNSEEN) != other.predict_proba(UNSEEN)).any()
+
+    def test_global_generators_are_left_alone(self):
+        def state():
+            numpy = np.random.get_state()  # noqa: NPY002
+            return torch.get_rng_state().tolist(), numpy[1].tolist(), numpy[2:], random.getstate()
+
+        before = state()
+        classifier = quick().fit(TEXTS, LABEL_SETS)
+        classifier.partial_fit(TEXTS, LABEL_SETS)
+        classifier.predict(UNSEEN)
+        classifier.transform(UNSEEN)
+        assert state() == before
+        assert_same_weights(quick().fit(TEXTS, LABEL_SETS), quick().fit(TEXTS, LABEL_SETS))
+
+    def test_global_generators_have_no_say(self, fitted):
+        with torch.random.fork_rng():
+            torch.manual_seed(1234)
+            assert_same_weights(fitted, quick().fit(TEXTS, LABEL_SETS))
+
+    def test_random_state_instance(self):
+        first, second = (quick(random_state=np.random.RandomState(5)) for _ in range(2))
+        assert_same_weights(first.fit(TEXTS, LABEL_SETS), second.fit(TEXTS, LABEL_SETS))
+        # An instance goes on drawing.
+        before = first.predict_proba(UNSEEN)
+        assert (first.fit(TEXTS, LABEL_SETS).predict_proba(UNSEEN) != before).any()
+
+    def test_clone_of_a_loaded_vocabulary_does_not_change_the_fit(self, fitted):
+        tokenizer = WordTokenizer()
+        assert_same_weights(fitted, quick(tokenizer=tokenizer).fit(TEXTS, LABEL_SETS))
+        assert not hasattr(tokenizer, "vocabulary_")
+
+
+class TestPartialFit:
+    def test_first_call(self):
+        classifier = quick().partial_fit(TEXTS, LABEL_SETS)
+        assert classifier.n_iter_ == 1
+        assert classifier.classes_.tolist() == LABELS
+        assert "valid_score" not in classifier.history_[0]
+        assert classifier.history_[0]["docs_per_second"] > 0
+
+    def test_classes(self):
+        classifier = quick(None).partial_fit(TEXTS[:5], [{"sport"}] * 5, classes=LABELS)
+        classifier.partial_fit(TEXTS, LABEL_SETS)
+        assert classifier.classes_.tolist() == LABELS
+        assert quick(None).partial_fit(TEXTS, LABEL_SETS).classes_.tolist() == LABELS
+
+    def test_calls_add_up(self):
+        classifier = quick()
+        for _ in range(6):
+            classifier.partial_fit(TEXTS, LABEL_SETS)
+        assert classifier.n_iter_ == len(classifier.history_) == 6
+        assert [epoch["epoch"] for epoch in classifier.history_] == [1, 2, 3, 4, 5, 6]
+        losses = [epoch["train_loss"] for epoch in classifier.history_]
+        assert losses[-1] < 0.8 * losses[0]
+
+    def test_repeatable(self):
+        one, other = quick(), quick()
+        for _ in range(3):
+            one.partial_fit(TEXTS, LABEL_SETS)
+            other.partial_fit(TEXTS, LABEL_SETS)
+        assert_same_weights(one, other)
+
+    def test_after_fit(self):
+        classifier = quick().fit(TEXTS, LABEL_SETS)
+        before = classifier.predict_proba(UNSEEN)
+        embeddings = classifier.label_embeddings_
+        classifier.partial_fit(TEXTS, LABEL_SETS)
+        assert classifier.n_iter_ == 3
+        after = classifier.predict_proba(UNSEEN)
+        # One epoch on: not a fresh start, nor the same.
+        assert 0 < np.abs(after - before).max() < 0.5
+        assert (classifier.label_embeddings_ != embeddings).any()
+
+    def test_after_load(self, fitted, tmp_path):
+        fitted.save(tmp_path / "model")
+        loaded = HiMatchClassifier.load(tmp_path / "model")
+        loaded.partial_fit(TEXTS, LABEL_SETS)
+        assert loaded.n_iter_ == 3
+        here = clone(fitted).fit(TEXTS, LABEL_SETS).partial_fit(TEXTS, LABEL_SETS)
+        assert_same_weights(loaded, here)
+
+    def test_fit_starts_anew(self, fitted):
+        classifier = quick().partial_fit(TEXTS, LABEL_SETS).fit(TEXTS, LABEL_SETS)
+        assert_same_weights(classifier, fitted)
+        assert classifier.n_iter_ == 2
+
+    @pytest.mark.parametrize("first", [False, True])
+    def test_unknown_label_leaves_it_as_it_was(self, first):
+        classifier = quick()
+        if not first:
+            classifier.partial_fit(TEXTS, LABEL_SETS)
+            before = classifier.predict_proba(UNSEEN)
+        with pytest.raises(ValueError, match=r"Label 'tenis' in y\[1\].*Did you mean 'tennis'"):
+            classifier.partial_fit(TEXTS[:2], [{"sport"}, {"tenis"}])
+        if first:
+            assert_unfitted(classifier)
+        else:
+            np.testing.assert_array_equal(classifier.predict_proba(UNSEEN), before)
+            assert classifier.n_iter_ == 1
+
+    @pytest.mark.parametrize("error", [NonFiniteLossError, RuntimeError, KeyboardInterrupt])
+    def test_an_error_on_the_way_leaves_it_as_it_was(self, error):
+        trouble = Trouble(error, epoch=2, batch=3)
+        classifier = quick(callbacks=[trouble]).partial_fit(TEXTS, LABEL_SETS)
+        before = classifier.predict_proba(UNSEEN)
+        with pytest.raises(error):
+            classifier.partial_fit(TEXTS, LABEL_SETS)
+        np.testing.assert_array_equal(classifier.predict_proba(UNSEEN), before)
+        assert classifier.n_iter_ == 1
+        fresh = quick(callbacks=[Trouble(error, epoch=1, batch=2)])
+        with pytest.raises(error):
+            fresh.partial_fit(TEXTS, LABEL_SETS)
+        assert_unfitted(fresh)
+
+
+class TestHistory:
+    def test_one_record_an_epoch(self, fitted):
+        assert fitted.n_iter_ == len(fitted.history_) == 2
+        for number, epoch in enumerate(fitted.history_, start=1):
+            assert epoch["epoch"] == number
+            parts = epoch["classification_loss"] + epoch["joint_loss"] + epoch["matching_loss"]
+            assert epoch["train_loss"] == pytest.approx(parts, rel=1e-5)
+            assert epoch["valid_score"] == epoch["valid_micro_f1"] + epoch["valid_macro_f1"]
+            assert epoch["docs_per_second"] > 0
+            assert "batches" not in epoch
+
+    def test_validation_data_is_what_the_scores_are_of(self):
+        held = UNSEEN, sp.csr_array(binarize(UNSEEN_SETS))
+        classifier = quick(max_epochs=4, learning_rate=0.03).fit(TEXTS, LABEL_SETS, validation_data=held)
+        best = max(classifier.history_, key=lambda epoch: epoch["valid_score"])
+        expected, predicted = binarize(UNSEEN_SETS), classifier.predict(UNSEEN)
+        assert best["valid_micro_f1"] == pytest.approx(f1_score(expected, predicted, average="micro"))
+        assert best["valid_macro_f1"] == pytest.approx(f1_score(expected, predicted, average="macro"))
+        # No training text is held out besides.
+        everything = quick(max_epochs=1, validation_fraction=0).fit(TEXTS, LABEL_SETS)
+        assert classifier.vocabulary_ == everything.vocabulary_
+
+    def test_every_label_keeps_a_training_text(self):
+        texts = [*TEXTS, "king pawn king"]
+        label_sets = [*LABEL_SETS, {"chess"}]
+        hierarchy = LabelHierarchy(
+            [(p, c) for path in PATHS.values() for p, c in pairwise(path)],
+            [*LABELS, "chess"],
+        )
+        for seed in range(4):
+            classifier = quick(hierarchy, validation_fraction=0.5, random_state=seed, max_epochs=1)
+            classifier.fit(texts, label_sets)
+            assert classifier.decision_.tagged.all()
+            assert "king" in classifier.vocabulary_
+
+    def test_one_line_an_epoch(self, capsys):
+        quick(verbose=1).fit(TEXTS, LABEL_SETS)
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
+        number = r"\d+\.\d{3}"
+        line = (
+            rf"epoch   \d/2  loss {number} = classification {number}, joint {number}, matching {number} "
+            rf"\| validation micro-F1 {number}, macro-F1 {number} \| \d+ docs/s"
+        )
+        assert len(lines) == 2
+        assert all(re.fullmatch(line, found) for found in lines)
+        quick(verbose=1, validation_fraction=0).fit(TEXTS, LABEL_SETS)
+        assert "validation" not in capsys.readouterr().out
+
+    def test_silent_by_default(self, capsys):
+        quick(max_epochs=3, patience=1).fit(TEXTS, LABEL_SETS).predict(TEXTS)
+        captured = capsys.readouterr()
+        assert captured.out == captured.err == ""
+
+
+class TestWordVectors:
+    WORDS = ("lens", "leaf", "zither")
+    VECTORS = WordVectors(WORDS, np.arange(15).reshape(3, 5))
+    # As good as no training: each step of Adam moves a weight by the learning rate at most.
+    STILL = {"learning_rate": 1e-9, "max_epochs": 1}  # noqa: RUF012
+
+    def rows(self, classifier):
+        table = classifier.network_.text_encoder.embedding.weight.detach().numpy()
+        return {word: table[id] for word, id in classifier.vocabulary_.index.items()}
+
+    @pytest.mark.parametrize("as_mapping", [False, True])
+    def test_through_the_constructor(self, as_mapping):
+        vectors = dict(zip(self.WORDS, self.VECTORS.vectors, strict=True)) if as_mapping else self.VECTORS
+        classifier = quick(word_vectors=vectors, **self.STILL).fit(TEXTS, LABEL_SETS)
+        rows = self.rows(classifier)
+        assert rows["lens"] == pytest.approx([0, 1, 2, 3, 4], abs=1e-6)
+        assert rows["leaf"] == pytest.approx([5, 6, 7, 8, 9], abs=1e-6)
+        assert "zither" not in rows
+        assert np.abs(rows["mirror"]).max() > 0.1
+
+    def test_through_a_pipeline(self, tmp_path):
+        path = tmp_path / "vectors.txt"
+        path.write_text("lens 0 1 2 3 4\nleaf 5 6 7 8 9\n")
+        pipeline = make_pipeline(WordTokenizer(), quick(word_vectors=str(path), **self.STILL))
+        pipeline.fit(TEXTS, LABEL_SETS)
+        rows = self.rows(pipeline[-1])
+        assert rows["lens"] == pytest.approx([0, 1, 2, 3, 4], abs=1e-6)
+        assert rows["leaf"] == pytest.approx([5, 6, 7, 8, 9], abs=1e-6)
+
+    def test_label_texts_start_label_vectors(self):
+        texts = {"optics": "lens, leaf", "rowing": ["Zither"]}
+        classifier = quick(word_vectors=self.VECTORS, label_texts=texts, **self.STILL).fit(TEXTS, LABEL_SETS)
+        start = classifier.network_.label_vectors.detach().numpy()
+        assert start[LABELS.index("optics")] == pytest.approx([2.5, 3.5, 4.5, 5.5, 6.5], abs=1e-6)
+        # A word of a label's text is kept although no training text has it.
+        assert start[LABELS.index("rowing")] == pytest.approx([10, 11, 12, 13, 14], abs=1e-6)
+
+    def test_labels_start_from_their_names(self):
+        classifier = quick(**self.STILL).fit(
+            ["sport tennis sport", "tennis"] * 3, [{"sport", "tennis"}, {"tennis"}] * 3
+        )
+        start, rows = classifier.network_.label_vectors.detach().numpy(), self.rows(classifier)
+        np.testing.assert_allclose(start[LABELS.index("sport")], rows["sport"], atol=1e-6)
+        np.testing.assert_allclose(start[LABELS.index("tennis")], rows["tennis"], atol=1e-6)
+
+    def test_output_starts_at_the_log_odds_of_the_labels(self):
+        classifier = quick(validation_fraction=0, **self.STILL).fit(TEXTS, LABEL_SETS)
+        share = (INDICATOR.sum(axis=0) + 0.5) / 61
+        expected = np.log(share / (1 - share))
+        np.testing.assert_allclose(classifier.network_.head.bias.detach().numpy(), expected, atol=1e-5)
+
+
+class Trouble(Callback):
+    """Raise an error before a batch, or poison the weights so that its loss is NaN."""
+
+    def __init__(self, error, epoch, batch):
+        self.error = error
+        self.epoch = epoch
+        self.batch = batch
+
+    def on_batch_begin(self, net, training=False, **kwargs):
+        if training and (len(net.history), len(net.history[-1, "batches"])) == (self.epoch, self.batch):
+            if self.error is not NonFiniteLossError:
+                raise self.error("trouble")
+            with torch.no_grad():
+                net.module_.head.bias.fill_(torch.nan)
+
+
+def assert_unfitted(classifier):
+    with pytest.raises(NotFittedError):
+        check_is_fitted(classifier)
+    with pytest.raises(NotFittedError):
+        classifier.predict(UNSEEN)
+    assert not [name for name in vars(classifier) if name.endswith("_")]
+
+
+def assert_refused(error, match, X=TEXTS, y=LABEL_SETS, validation_data=None, **parameters):
+    """Neither a fresh nor a fitted classifier takes anything from a fit that fails."""
+    fresh = quick(**parameters)
+    with pytest.raises(error, match=match):
+        fresh.fit(X, y, validation_data=validation_data)
+    assert_unfitted(fresh)
+    fitted = quick(max_epochs=1).fit(TEXTS, LABEL_SETS)
+    before = fitted.predict_proba(UNSEEN)
+    usual = {name: getattr(fitted, name) for name in parameters}
+    with pytest.raises(error, match=match):
+        fitted.set_params(**parameters).fit(X, y, validation_data=validation_data)
+    np.testing.assert_array_equal(fitted.set_params(**usual).predict_proba(UNSEEN), before)
+    assert fitted.n_iter_ == 1
+
+
+class TestBadTexts:
+    def test_bare_string(self, fitted):
+        match = "Expected several texts, got a single str; wrap it in a list"
+        assert_refused(TypeError, match, X="a lens", y=[{"optics"}])
+        for method in (fitted.predict, fitted.predict_proba, fitted.decision_function, fitted.transform):
+            with pytest.raises(TypeError, match=match):
+                method("a lens")
+
+    @pytest.mark.parametrize(
+        ("stranger", "kind"), [(None, "NoneType"), (np.nan, "float"), (7, "int"), (b"lens", "bytes")]
+    )
+    def test_what_is_no_text(self, fitted, stranger, kind):
+        texts = [*TEXTS[:17], stranger, *TEXTS[18:]]
+        match = f"Text 17 is of type {kind}, not str; (fill or drop missing texts|decode it) first"
+        assert_refused(TypeError, match, X=texts)
+        assert_refused(TypeError, match, X=np.array(texts, dtype=object))
+        with pytest.raises(TypeError, match=match):
+            fitted.predict(texts)
+
+    @pytest.mark.parametrize("empty", [[], np.array([], dtype=object), pd.Series([], dtype=object)])
+    def test_empty(self, fitted, empty):
+        match = "Found 0 samples in .* while a minimum of 1 is required"
+        assert_refused(ValueError, match, X=empty, y=[])
+        with pytest.raises(ValueError, match=match):
+            fitted.predict(empty)
+
+    def test_empty_token_sequences(self, fitted):
+        sequences = fitted.tokenizer_.transform(TEXTS)[:0]
+        match = "Found 0 samples in .* while a minimum of 1 is required"
+        assert_refused(ValueError, match, X=sequences, y=[])
+        with pytest.raises(ValueError, match=match):
+            fitted.predict(sequences)
+
+    def test_two_dimensions(self, fitted):
+        match = (
+            r"Expected 1D texts, got a DataFrame of shape \(60, 1\); pass one column, such as df\['text'\]"
+        )
+        assert_refused(ValueError, match, X=pd.DataFrame({"text": TEXTS}))
+
+    def test_no_token_at_all(self):
+        assert_refused(ValueError, "finds no token in any of the 54 texts", X=["..."] * 60)
+
+    def test_another_vocabulary(self, fitted):
+        sequences = WordTokenizer().fit_transform(UNSEEN)
+        match = "TokenSequences over another vocabulary than in fit"
+        for method in (fitted.predict, fitted.transform):
+            with pytest.raises(ValueError, match=match):
+                method(sequences)
+        before = fitted.predict_proba(UNSEEN)
+        with pytest.raises(ValueError, match=match):
+            fitted.partial_fit(sequences, UNSEEN_SETS)
+        np.testing.assert_array_equal(fitted.predict_proba(UNSEEN), before)
+        assert_refused(ValueError, match, validation_data=(sequences, UNSEEN_SETS))
+
+    def test_texts_where_ids_were_taught(self):
+        sequences = WordTokenizer().fit_transform(TEXTS)
+        classifier = quick().fit(sequences, LABEL_SETS)
+        match = "was fitted on TokenSequences and got raw texts.*Pipeline"
+        with pytest.raises(ValueError, match=match):
+            classifier.predict(TEXTS)
+        assert_refused(ValueError, match, X=sequences, validation_data=(UNSEEN, UNSEEN_SETS))
+
+
+class TestBadTargets:
+    @pytest.mark.parametrize(
+        ("y", "error", "match"),
+        [
+            (None, ValueError, "requires y to be passed, but the target y is None: pass one set of labels"),
+            ("sport", TypeError, "y is str, not one set of labels a text"),
+            (LABEL_SETS[:-1], ValueError, "60 texts in X and 59 rows in y. Pass one row of targets a text"),
+            (INDICATOR[:-1], ValueError, "60 texts in X and 59 rows in y"),
+            (["sport"] * 60, TypeError, r"y\[0\] is 'sport', not a collection.*wrap a single label in a set"),
+            (np.array(["sport"] * 60), TypeError, r"y\[0\] is .*'sport'.*not a collection of label names"),
+            (np.arange(60), ValueError, "Unknown label type: y is one int64 a text: pass one set"),
+            ([{"sport"}] * 59 + [{3}], TypeError, r"y\[59\] holds 3 of type int: label names are strings"),
+            ([{"sport"}] * 59 + [None], TypeError, r"y\[59\] is None, not a collection of label names"),
+            (
+                [{"sport"}] * 59 + [{"opticks"}],
+                ValueError,
+                r"Label 'opticks' in y\[59\] is not among the 10 known labels. Did you mean 'optics'\?",
+            ),
+            (INDICATOR[:, 1:], ValueError, r"y has 9 columns but there are 10 labels \(biology, .*classes="),
+            (sp.csr_array(INDICATOR[:, :3]), ValueError, "y has 3 columns but there are 10 labels"),
+            (INDICATOR * 2, ValueError, "row 0 of y holds 2 in the column of .*only 0 and 1"),
+            (np.where(INDICATOR, np.nan, 0.0), ValueError, "y contains NaN or infinity, first at row 0"),
+            (INDICATOR.astype(str), ValueError, "an indicator holds 0 and 1, not <U"),
+            (
+                pd.DataFrame(INDICATOR, columns=[*LABELS[:-1], "zoo"]),
+                ValueError,
+                "Label 'zoo' in the columns of y is not among.*",
+            ),
+            (
+                pd.DataFrame(INDICATOR[:, 1:], columns=LABELS[1:]),
+                ValueError,
+                "y lacks a column for label 'biology'",
+            ),
+        ],
+    )
+    def test_refused(self, y, error, match):
+        assert_refused(error, match, y=y)
+
+    def test_validation_data(self):
+        assert_refused(ValueError, "Label 'chess' in y", validation_data=(UNSEEN[:1], [{"chess"}]))
+        assert_refused(TypeError, "Text 0 is of type NoneType", validation_data=([None], [{"sport"}]))
+
+    def test_no_label_at_all(self):
+        fresh = quick(None)
+        with pytest.raises(ValueError, match="no label"):
+            fresh.fit(TEXTS, [set()] * 60)
+        assert_unfitted(fresh)
+
+    def test_score(self, fitted):
+        with pytest.raises(ValueError, match="40 texts in X and 39 rows in y"):
+            fitted.score(UNSEEN, UNSEEN_SETS[:-1])
+
+
+class TestBadParameters:
+    @pytest.mark.parametrize(
+        ("parameters", "error", "match"),
+        [
+            ({"gamma": -0.1}, ValueError, r"The 'gamma' parameter .* must be a float in the range \[0"),
+            ({"alpha": -1}, ValueError, "The 'alpha' parameter"),
+            ({"beta": "big"}, ValueError, "The 'beta' parameter"),
+            ({"lambda_match": -1}, ValueError, "The 'lambda_match' parameter"),
+            ({"propagation": "gnn"}, ValueError, "The 'propagation' parameter .*'gated'"),
+            ({"head": "round"}, ValueError, "The 'head' parameter"),
+            ({"sampling": "some"}, ValueError, "The 'sampling' parameter"),
+            ({"max_epochs": 0}, ValueError, "The 'max_epochs' parameter"),
+            ({"learning_rate": 0}, ValueError, "The 'learning_rate' parameter"),
+            ({"validation_fraction": 1}, ValueError, "The 'validation_fraction' parameter"),
+            ({"decoding": "beam"}, ValueError, "The 'decoding' parameter"),
+            ({"consistency": "all"}, ValueError, "The 'consistency' parameter"),
+            ({"threshold": 1.5}, ValueError, "The 'threshold' parameter"),
+            ({"threshold": [0.5] * 9}, ValueError, r"threshold has shape \(9,\).*\(10,\)"),
+            ({"threshold": [0.5] * 9 + [2]}, ValueError, "the threshold of label 'zoology' is 2"),
+            ({"device": "abacus"}, ValueError, "device='abacus' is no device that torch knows"),
+            ({"hierarchy": {"a": ["b"], "b": ["c"], "c": ["a"]}}, ValueError, "a -> b -> c -> a"),
+            ({"hierarchy": {"a": ["a"]}}, ValueError, "'a'"),
+            ({"hierarchy": 3}, TypeError, "int"),
+            ({"classes": ["sport", "chess"]}, ValueError, "chess"),
+            ({"word_vectors": "nowhere.txt"}, FileNotFoundError, "nowhere.txt"),
+            ({"label_texts": [("optics", "lens")]}, ValueError, "The 'label_texts' parameter"),
+            ({"net_params": {"module__color": 1}}, TypeError, "color"),
+        ],
+    )
+    def test_refused(self, parameters, error, match):
+        assert_refused(error, match, **parameters)
+
+    @pytest.mark.parametrize(
+        "method", ["predict", "predict_proba", "decision_function", "transform", "to_label_sets"]
+    )
+    def test_before_fit(self, method):
+        with pytest.raises(NotFittedError, match="not fitted yet"):
+            getattr(quick(), method)(TEXTS)
+
+    def test_score_and_save_before_fit(self, tmp_path):
+        with pytest.raises(NotFittedError):
+            quick().score(TEXTS, LABEL_SETS)
+        with pytest.raises(NotFittedError):
+            quick().save(tmp_path / "model")
+        assert not (tmp_path / "model").exists()
+
+
+class TestNonFiniteLoss:
+    def test_before_an_epoch_is_complete(self):
+        huge = WordVectors(["sport"], np.full((1, 16), 3e38))
+        match = r"training loss is (nan|inf) in epoch 1, batch 1 .*lower `learning_rate`.*`word_vectors`"
+        assert_refused(NonFiniteLossError, match, word_vectors=huge)
+
+    @pytest.mark.parametrize("batch", [1, 3])
+    def test_names_the_batch(self, batch):
+        trouble = Trouble(NonFiniteLossError, epoch=1, batch=batch)
+        assert_refused(
+            NonFiniteLossError, f"training loss is nan in epoch 1, batch {batch} ", callbacks=[trouble]
+        )
+
+    @pytest.mark.parametrize("validation_fraction", [0, 0.2])
+    def test_after_a_good_epoch(self, validation_fraction):
+        settings = {"validation_fraction": validation_fraction, "schedule": "constant"}
+        classifier = quick(
+            callbacks=[Trouble(NonFiniteLossError, epoch=3, batch=2)], max_epochs=5, **settings
+        )
+        with pytest.warns(
+            ConvergenceWarning, match=r"epoch 3, batch 2 .* best of 2 complete epochs were restored"
+        ):
+            classifier.fit(TEXTS, LABEL_SETS)
+        assert classifier.n_iter_ == len(classifier.history_) == 2
+        assert np.isfinite(classifier.predict_proba(UNSEEN)).all()
+        assert_same_weights(classifier, quick(max_epochs=2, **settings).fit(TEXTS, LABEL_SETS))
+
+    def test_weights_that_break_in_the_last_step(self):
+        # No loss sees them: the epoch ends there.
+        class Breaks(Callback):
+            def on_batch_end(self, net, training=False, **kwargs):
+                if training and (len(net.history), len(net.history[-1, "batches"])) == (self.epoch, 4):
+                    with torch.no_grad():
+                        net.module_.head.bias.fill_(torch.inf)
+
+        Breaks.epoch = 1
+        match = "weights head.linear.bias are no longer finite after the last batch of epoch 1"
+        assert_refused(NonFiniteLossError, match, callbacks=[Breaks()], validation_fraction=0)
+        Breaks.epoch = 2
+        with pytest.warns(ConvergenceWarning, match="epoch 2.* best of 1 complete epochs"):
+            classifier = quick(callbacks=[Breaks()], validation_fraction=0).fit(TEXTS, LABEL_SETS)
+        assert np.isfinite(classifier.predict_proba(UNSEEN)).all()
+
+    def test_in_validation(self):
+        class Breaks(Callback):
+            def on_batch_begin(self, net, training=False, **kwargs):
+                if not training:
+                    with torch.no_grad():
+                        net.module_.head.bias.fill_(torch.nan)
+
+        assert_refused(
+            NonFiniteLossError, "validation loss is nan in epoch 1, batch 1 ", callbacks=[Breaks()]
+        )
+
+
+class TestInterrupt:
+    def test_before_an_epoch_is_complete(self):
+        assert_refused(
+            KeyboardInterrupt, "before an epoch was complete", callbacks=[Trouble(KeyboardInterrupt, 1, 2)]
+        )
+
+    def test_after_an_epoch(self):
+        settings = {"max_epochs": 4, "schedule": "constant", "validation_fraction": 0}
+        classifier = quick(callbacks=[Trouble(KeyboardInterrupt, epoch=2, batch=2)], **settings)
+        classifier.fit(TEXTS, LABEL_SETS)
+        assert classifier.n_iter_ == 1
+        assert_same_weights(classifier, quick(**settings | {"max_epochs": 1}).fit(TEXTS, LABEL_SETS))

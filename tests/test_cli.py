@@ -1,0 +1,196 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from toy_corpus import HIERARCHY, QUICK, make_corpus
+
+from skhimatch import HiMatchClassifier, as_hierarchy
+from skhimatch.cli import main
+from skhimatch.datasets import Corpus
+
+
+def write_texts(file, texts, label_sets):
+    lines = (
+        json.dumps({"text": text, "labels": sorted(labels)})
+        for text, labels in zip(texts, label_sets, strict=True)
+    )
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(file)
+
+
+@pytest.fixture
+def files(tmp_path):
+    hierarchy = tmp_path / "news.json"
+    hierarchy.write_text(json.dumps(HIERARCHY), encoding="utf-8")
+    return {
+        "train": write_texts(tmp_path / "train.jsonl", *make_corpus(60)),
+        "test": write_texts(tmp_path / "test.jsonl", *make_corpus(15, seed=1)),
+        "hierarchy": str(hierarchy),
+        "model": str(tmp_path / "model"),
+    }
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    HiMatchClassifier(HIERARCHY, **QUICK).fit(*make_corpus(60)).save(folder)
+    return str(folder)
+
+
+def error_of(capsys, *arguments):
+    assert main(list(arguments)) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("skhimatch: error: ")
+    assert printed.count("\n") == 1
+    return printed
+
+
+def test_fit_predict_evaluate(files, tmp_path, capsys):
+    fit = ["fit", "--train", files["train"], "--hierarchy", files["hierarchy"], "--model", files["model"]]
+    settings = ["--epochs", "3", "--max-length", "12", "--seed", "0"]
+    assert main([*fit, *settings, "--validation", files["test"]]) == 0
+    printed = capsys.readouterr().out
+    assert "60 texts, LabelHierarchy(10 labels" in printed
+    assert "epoch" in printed
+    assert "test.jsonl\nmicro-F1" in printed
+    classifier = HiMatchClassifier.load(files["model"])
+    assert classifier.tokenizer_.max_length == 12
+    assert classifier.n_iter_ == 3
+
+    assert main(["predict", "--model", files["model"], "--input", files["test"]]) == 0
+    lines = capsys.readouterr().out
+    output = tmp_path / "labels.jsonl"
+    assert (
+        main(["predict", "--model", files["model"], "--input", files["test"], "--output", str(output)]) == 0
+    )
+    assert output.read_text(encoding="utf-8") == lines
+    entries = [json.loads(line) for line in lines.splitlines()]
+    texts = make_corpus(15, seed=1)[0]
+    assert [entry["text"] for entry in entries] == texts
+    expected = classifier.to_label_sets(classifier.predict(texts))
+    levels = dict(zip(classifier.classes_, classifier.hierarchy_.levels, strict=True))
+    columns = {label: column for column, label in enumerate(classifier.classes_)}
+    for entry, labels, probabilities in zip(entries, expected, classifier.predict_proba(texts), strict=True):
+        assert set(entry["labels"]) == labels
+        assert [levels[label] for label in entry["labels"]] == sorted(levels[label] for label in labels)
+        for label, probability in entry["probabilities"].items():
+            assert probability == pytest.approx(probabilities[columns[label]], abs=1e-5)
+
+    assert main(["evaluate", "--model", files["model"], "--input", files["test"]]) == 0
+    assert capsys.readouterr().out.rstrip() in printed
+
+
+def test_fit_without_hierarchy_holds_out_some_texts(tmp_path, capsys):
+    train = tmp_path / "train.csv"
+    texts, label_sets = make_corpus(40)
+    rows = (f"{text},{'|'.join(labels)}\n" for text, labels in zip(texts, label_sets, strict=True))
+    train.write_text("text,labels\n" + "".join(rows), encoding="utf-8")
+    assert main(["fit", "--train", str(train), "--model", str(tmp_path / "model"), "--epochs", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "LabelHierarchy(10 labels, 10 roots, 10 leaves, depth 1, flat)" in printed
+    assert "On held-out training texts, epoch 1: micro-F1 " in printed
+
+
+def test_mistakes_are_named_before_training(files, tmp_path, capsys):
+    fit = ["fit", "--train", files["train"], "--hierarchy", files["hierarchy"], "--model"]
+    assert "nowhere.jsonl: No such file" in error_of(
+        capsys, "fit", "--train", "nowhere.jsonl", "--model", "m"
+    )
+    assert "nowhere.json: No such file" in error_of(capsys, *fit, "m", "--hierarchy", "nowhere.json")
+    assert "holds no saved classifier" in error_of(capsys, *fit, str(tmp_path))
+    assert "train.jsonl" in error_of(capsys, *fit, files["train"] + "/model")
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"text": "a", "labels": []}\n{"text"\n', encoding="utf-8")
+    assert f"line 2 of {broken} is not JSON" in error_of(capsys, *fit, "m", "--validation", str(broken))
+    unknown = write_texts(tmp_path / "unknown.jsonl", ["a"], [{"tenis"}])
+    assert "'tenis' in line 1 " in error_of(capsys, *fit, "m", "--validation", unknown)
+    flat = ["fit", "--train", files["train"], "--validation", unknown, "--model", "m"]
+    assert "did you mean 'tennis'?" in error_of(capsys, *flat)
+    unlabelled = tmp_path / "unlabelled.csv"
+    unlabelled.write_text("text\na wave\n", encoding="utf-8")
+    assert "unlabelled.csv has no labels" in error_of(
+        capsys, "fit", "--train", str(unlabelled), "--model", "m"
+    )
+    assert "max_epochs" in error_of(capsys, *fit, str(tmp_path / "m"), "--epochs", "0")
+    assert "nowhere.txt" in error_of(capsys, *fit, str(tmp_path / "m"), "--word-vectors", "nowhere.txt")
+    assert not (tmp_path / "m").exists()
+
+
+def test_mistakes_with_a_saved_model_are_named(model, files, tmp_path, capsys):
+    assert "is no saved classifier" in error_of(capsys, "predict", "--model", "m", "--input", files["test"])
+    unknown = write_texts(tmp_path / "unknown.jsonl", ["a"], [{"tenis"}])
+    message = error_of(capsys, "evaluate", "--model", model, "--input", unknown)
+    assert "'tenis' in line 1 of" in message
+    assert "did you mean 'tennis'?" in message
+    nowhere = str(tmp_path / "no" / "where.jsonl")
+    assert nowhere in error_of(
+        capsys, "predict", "--model", model, "--input", files["test"], "--output", nowhere
+    )
+
+
+def test_missing_arguments_exit_with_2(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["fit"])
+    assert end.value.code == 2
+    assert "--train" in capsys.readouterr().err
+
+
+def test_interruption_ends_in_one_line(monkeypatch, capsys):
+    def interrupt(output, seed):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skhimatch.demo.run", interrupt)
+    assert main(["demo"]) == 130
+    assert capsys.readouterr().err == "\nskhimatch: interrupted\n"
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["fit"], ["predict"], ["evaluate"]])
+def test_help_needs_no_torch_and_fits_the_terminal(command):
+    code = (
+        "import sys; sys.modules['torch'] = sys.modules['numpy'] = None; "
+        f"from skhimatch.cli import main; main({[*command, '--help']!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage: skhimatch")
+    assert "python -m skhimatch" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 100
+
+
+@pytest.fixture
+def tiny_demo(monkeypatch):
+    texts, label_sets = make_corpus(90)
+    parts = np.split(np.arange(90), [60, 75])
+    splits = dict(zip(("train", "validation", "test"), parts, strict=True))
+    corpus = Corpus("toy", texts, list(map(frozenset, label_sets)), as_hierarchy(HIERARCHY), splits)
+    monkeypatch.setattr("skhimatch.demo.load_api_docs", lambda: corpus)
+    monkeypatch.setattr("skhimatch.demo.SETTINGS", {k: v for k, v in QUICK.items() if k != "random_state"})
+
+
+def test_demo_compares_classifies_and_saves(tiny_demo, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    assert main(["demo", "--output", str(tmp_path / "demo"), "--seed", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "90 docstrings of 2 libraries: 60 to learn from" in printed
+    for row in ("micro-F1", "macro-F1", "hierarchical precision", "predictions that break", "seconds to fit"):
+        assert sum(line.startswith(row) for line in printed.splitlines()) == 1
+    assert printed.count("  true       ") == 3
+    assert (tmp_path / "demo" / "f1-by-level.png").read_bytes().startswith(b"\x89PNG")
+    loaded = HiMatchClassifier.load(tmp_path / "demo" / "model")
+    assert loaded.predict(["the wave"]).shape == (1, 10)
+
+
+def test_demo_without_matplotlib_says_how_to_get_it(tiny_demo, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    assert main(["demo", "--output", str(tmp_path / "demo")]) == 0
+    assert 'no picture: LevelF1Display draws with matplotlib: python -m pip install "skhimatch[plot]"' in (
+        capsys.readouterr().out
+    )
+
+
+def test_demo_refuses_an_occupied_folder(tiny_demo, tmp_path, capsys):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "thesis.tex").touch()
+    assert "choose another folder" in error_of(capsys, "demo", "--output", str(tmp_path))

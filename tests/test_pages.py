@@ -1,0 +1,74 @@
+"""README and guide say what is so: their blocks of Python run, and their tables are the results."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks import tables
+
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+def test_readme_example_prints_what_the_page_shows(capsys):
+    [code] = blocks("README.md", "python")
+    [shown] = blocks("README.md", "text")
+    assert len(code.strip().splitlines()) <= 22
+    exec(code, {})
+    assert capsys.readouterr().out == shown
+
+
+def test_the_guide_runs():
+    names = {}
+    for code in blocks("docs/guide.md", "python"):
+        exec(code, names)
+
+
+def test_every_room_is_on_the_architecture_page():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    for room in (ROOT / "skhimatch").glob("*.py"):
+        if not room.name.startswith("__"):
+            assert f"| `{room.name}` |" in page
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+def test_tables_are_generated_from_the_results(page):
+    results = tables.read_results()
+    text = (ROOT / page).read_text()
+    assert tables.accuracy_table(results) in text
+    if page != "README.md":
+        assert tables.level_table(results) in text
+
+
+def test_results_files_have_the_one_shape():
+    for content in tables.read_results():
+        assert {
+            "dataset",
+            "model",
+            "settings",
+            "seeds",
+            "runs",
+            "mean",
+            "std",
+            "threads",
+            "versions",
+            "commit",
+        } <= set(content)
+        assert [run["seed"] for run in content["runs"]] == content["seeds"]
+        for run in content["runs"]:
+            assert {
+                "seed",
+                "test",
+                "val",
+                "fit_seconds",
+                "predict_texts_per_second",
+                "peak_rss_mb",
+                "parameters",
+            } <= set(run)
+            for part in ("test", "val"):
+                assert {"micro_f1", "macro_f1", "levels"} <= set(run[part])
+                assert all({"level", "micro_f1", "macro_f1"} <= set(level) for level in run[part]["levels"])

@@ -1,0 +1,59 @@
+import pytest
+from toy_corpus import HIERARCHY, SMALL, make_corpus
+
+from skhimatch import HiMatchClassifier, paper_settings
+from skhimatch.network import FlatHead, HierarchyGCN
+
+
+@pytest.mark.parametrize("corpus", ["rcv1", "wos"])
+def test_as_in_section_4_1(corpus):
+    settings = paper_settings(corpus)
+    margins = settings["gamma"], settings["alpha"], settings["beta"]
+    assert margins == (0.2, 0.01, 0.5)
+    assert (settings["learning_rate"], settings["batch_size"], settings["threshold"]) == (1e-4, 64, 0.5)
+    assert (settings["lambda_joint"], settings["lambda_match"]) == (1, 1)
+    # The paper averages over labels, and has no schedule.
+    assert settings["net_params"] == {"criterion__classification_reduction": "mean"}
+    assert settings["schedule"] == "constant"
+
+
+def test_they_build_a_classifier():
+    settings = paper_settings("wos")
+    settings |= {"max_epochs": 1, "net_params": SMALL | settings["net_params"], "random_state": 0}
+    classifier = HiMatchClassifier(HIERARCHY, **settings).fit(*make_corpus(20))
+    assert type(classifier.network_.head) is FlatHead
+    assert type(classifier.network_.propagation) is HierarchyGCN
+    assert classifier.decision_.ends is None
+    # A cross-entropy that is averaged over labels stays below one from the start.
+    assert classifier.history_[0]["classification_loss"] < 1
+
+
+def test_the_widths_are_those_of_the_paper():
+    texts, label_sets = make_corpus(6)
+    network = (
+        HiMatchClassifier(HIERARCHY, **paper_settings("rcv1") | {"max_epochs": 1})
+        .fit(texts, label_sets)
+        .network_
+    )
+    assert network.text_encoder.embedding.embedding_dim == 300
+    assert network.text_encoder.gru.forward_gru.hidden_size == 100
+    assert [tuple(layer.weight.shape) for layer in network.text_encoder.convolutions] == [
+        (100, 200, 2),
+        (100, 200, 3),
+        (100, 200, 4),
+    ]
+    assert network.node_dimension == 300
+    assert network.label_vectors.shape == (10, 300)
+    assert network.embed_labels().shape == (10, 200)
+
+
+def test_a_fresh_copy_each_time():
+    paper_settings("wos")["net_params"]["module__top_k"] = 5
+    paper_settings("wos")["gamma"] = 5
+    assert paper_settings("wos") == paper_settings("rcv1")
+    assert "module__top_k" not in paper_settings("wos")["net_params"]
+
+
+def test_unknown_corpus():
+    with pytest.raises(ValueError, match="corpus='imdb': paper_settings knows 'rcv1', 'wos'"):
+        paper_settings("imdb")

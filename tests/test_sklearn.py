@@ -1,0 +1,297 @@
+"""scikit-learn's contract: its common checks on texts and indicators, and its tools around the classifier."""
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+from scipy.stats import rankdata
+from sklearn.base import clone
+from sklearn.metrics import f1_score
+from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, cross_val_predict, cross_val_score
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.utils import estimator_checks, get_tags
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from toy_corpus import HIERARCHY, QUICK, binarize, make_corpus
+
+import skhimatch
+from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors, as_hierarchy
+
+TEXTS, LABEL_SETS = make_corpus(90)
+INDICATOR = binarize(LABEL_SETS)
+
+
+class Texts(np.ndarray):
+    """A 1-D array of texts that still answers where a check asks for its first column of numbers.
+
+    Checks draw numbers, turn X into what the estimator takes, and then derive y from ``X[:, 0]``.
+    """
+
+    @classmethod
+    def of(cls, numbers):
+        """Write each row of numbers as a text, one word a number: a502 b498 ..."""
+        texts = np.empty(len(numbers), dtype=object)
+        for position, row in enumerate(np.asarray(numbers, dtype=float)):
+            texts[position] = " ".join(
+                f"{letter}{500 + round(5 * number)}"
+                for letter, number in zip("abcdefghijklmnopqrst", row, strict=False)
+            )
+        return texts.view(cls)
+
+    def __getitem__(self, key):
+        if isinstance(key, tuple) and len(key) == 2 and key[1] is not Ellipsis:
+            return np.array([(int(text.split()[0][1:]) - 500) / 5 for text in self])
+        return super().__getitem__(key)
+
+
+def texts_for(estimator, X, X_test=None, **kwargs):
+    """Stand in for the function that fits X to an estimator's tags."""
+    texts = [Texts.of(part) if np.ndim(part) == 2 else part for part in (X, X_test) if part is not None]
+    return texts[0] if X_test is None else tuple(texts)
+
+
+def indicator_for(estimator, y):
+    """Stand in for the function that fits y to an estimator's tags."""
+    return y if np.ndim(y) == 2 else (np.asarray(y)[:, None] == np.unique(y)).astype(int)
+
+
+@pytest.fixture
+def _texts_and_indicators(monkeypatch):
+    monkeypatch.setattr(estimator_checks, "_enforce_estimator_tags_X", texts_for)
+    monkeypatch.setattr(estimator_checks, "_enforce_estimator_tags_y", indicator_for)
+
+
+class CheckedClassifier(HiMatchClassifier):
+    """The checks leave out whatever takes no 2-D array; here X becomes texts on the way."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = True
+        return tags
+
+
+class CheckedTokenizer(WordTokenizer):
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = True
+        return tags
+
+
+NOT_FOR_TEXTS = {
+    "check_complex_data": "feeds complex numbers and wants their name in the error; any 2-D X is refused",
+    "check_estimator_sparse_array": "makes a sparse array of X, which cannot hold texts",
+    "check_estimator_sparse_matrix": "makes a sparse matrix of X, which cannot hold texts",
+    "check_estimator_sparse_tag": "makes a sparse array of X, which cannot hold texts",
+    "check_estimators_dtypes": "casts X to other numeric types; texts have one",
+    "check_estimators_empty_data_messages": "feeds a 2-D array without columns; see test_empty",
+    "check_estimators_nan_inf": "feeds a 2-D array with NaN; see test_what_is_no_text",
+    "check_f_contiguous_array_estimator": "takes X[:, 0] of a plain copy of X; texts are 1-D",
+    "check_fit1d": "feeds 1-D numbers and wants a ValueError; ours is a TypeError, see test_what_is_no_text",
+    "check_fit2d_predict1d": "predicts X[0], a bare text; wants 'Reshape your data'; see test_bare_string",
+    "check_methods_subset_invariance": "reshapes rows by X.shape[1]; texts are 1-D, see TestBatches",
+    "check_n_features_in": "wants n_features_in_; a text is no row of features",
+    "check_n_features_in_after_fitting": "wants n_features_in_; a text is no row of features",
+    "check_positive_only_tag_during_fit": "subtracts the mean of X; texts have none",
+    "check_transformer_data_not_an_array": "reads X.shape[1]; texts are 1-D",
+    "check_transformer_general": "reads X.shape[1]; texts are 1-D, see test_fit_transform",
+}
+LEFT_OUT = {
+    CheckedClassifier: NOT_FOR_TEXTS
+    | {
+        "check_classifier_data_not_an_array": "wraps X in what is no iterable; texts come as one",
+        "check_classifier_multioutput": "wants classes_ to be 0 and 1; they are the names of the labels",
+        "check_classifiers_classes": "teaches one class a text in a 1-D y; y is multi-label",
+        "check_classifiers_multilabel_representation_invariance": (
+            "passes an indicator as lists of 0 and 1, which could be sets of numbered labels: refused"
+        ),
+        "check_classifiers_one_label": "teaches one class a text in a 1-D y; see test_a_single_label",
+        "check_classifiers_train": "wants a 1-D prediction and probabilities that sum to 1; y is multi-label",
+        "check_decision_proba_consistency": (
+            "feeds 2-D numbers with a 1-D y; see test_probabilities_rank_like_logits"
+        ),
+        "check_estimators_partial_fit_n_features": "counts features, and names numbers as the classes",
+    },
+    CheckedTokenizer: NOT_FOR_TEXTS
+    | {"check_transformer_preserve_dtypes": "casts X to float types; ids are integers"},
+}
+
+
+@parametrize_with_checks(
+    [CheckedClassifier(**QUICK), CheckedTokenizer()],
+    expected_failed_checks=lambda estimator: LEFT_OUT[type(estimator)],
+)
+@pytest.mark.usefixtures("_texts_and_indicators")
+def test_common_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return HiMatchClassifier(HIERARCHY, **QUICK).fit(TEXTS, LABEL_SETS)
+
+
+def test_tags():
+    tags = get_tags(HiMatchClassifier())
+    assert tags.estimator_type == "classifier"
+    assert tags.classifier_tags.multi_label
+    assert tags.target_tags.multi_output
+    assert tags.target_tags.required
+    assert tags.input_tags.string
+    assert not tags.input_tags.two_d_array
+    assert not tags.input_tags.sparse
+
+
+def test_probabilities_rank_like_logits(fitted):
+    logits, probabilities = fitted.decision_function(TEXTS), fitted.predict_proba(TEXTS)
+    np.testing.assert_array_equal(rankdata(logits, axis=0), rankdata(probabilities, axis=0))
+    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-logits.astype(float))), rtol=1e-5)
+
+
+def test_fit_transform(fitted):
+    coordinates = clone(fitted).fit_transform(TEXTS, LABEL_SETS)
+    np.testing.assert_array_equal(coordinates, fitted.transform(TEXTS))
+
+
+class TestParameters:
+    VECTORS = WordVectors(["energy", "leaf"], np.eye(2, 16))
+    TREE = as_hierarchy(HIERARCHY)
+
+    def test_clone_shares_what_is_immutable(self):
+        original = HiMatchClassifier(
+            self.TREE, word_vectors=self.VECTORS, tokenizer=WordTokenizer(), net_params={"module__top_k": 2}
+        )
+        copy = clone(original)
+        assert copy.word_vectors is self.VECTORS
+        assert copy.hierarchy is self.TREE
+        assert copy.tokenizer is not original.tokenizer
+        assert copy.net_params == original.net_params
+
+    def test_clone_of_a_fitted_classifier_is_not_fitted(self, fitted):
+        assert not hasattr(clone(fitted), "network_")
+        assert clone(fitted).get_params() == fitted.get_params()
+
+    def test_round_trip(self):
+        original = HiMatchClassifier(self.TREE, word_vectors=self.VECTORS, **QUICK)
+        params = original.get_params(deep=False)
+        assert {"hierarchy", "tokenizer", "classes", "label_texts", "net_params", "verbose"} <= set(params)
+        for again in (HiMatchClassifier(**params), HiMatchClassifier().set_params(**params)):
+            assert again.get_params(deep=False) == params
+
+    def test_unknown_parameter(self):
+        with pytest.raises(ValueError, match="Invalid parameter 'gama'"):
+            HiMatchClassifier().set_params(gama=1)
+
+    def test_parameters_of_the_tokenizer(self):
+        classifier = HiMatchClassifier(HIERARCHY, tokenizer=WordTokenizer(max_length=9), **QUICK)
+        assert classifier.get_params()["tokenizer__max_length"] == 9
+        search = GridSearchCV(classifier, {"tokenizer__max_length": [1, 30]}, cv=2, scoring="f1_micro")
+        search.fit(TEXTS[:40], INDICATOR[:40])
+        chosen = search.best_params_["tokenizer__max_length"]
+        assert search.best_estimator_.tokenizer_.max_length == chosen
+        one_word, many_words = search.cv_results_["mean_test_score"]
+        assert one_word != many_words
+        assert classifier.tokenizer.max_length == 9
+
+
+class TestModelSelection:
+    def test_grid_search_in_a_pipeline(self):
+        settings = QUICK | {"max_epochs": 4, "learning_rate": 0.05, "batch_size": 8, "validation_fraction": 0}
+        pipeline = Pipeline([("words", WordTokenizer()), ("match", HiMatchClassifier(HIERARCHY, **settings))])
+        grid = {"match__gamma": [0.02, 2], "match__alpha": [0.01, 0.5], "match__beta": [0.01, 0.5]}
+        folds = ShuffleSplit(1, test_size=50, random_state=0)
+        search = GridSearchCV(pipeline, grid, scoring="f1_macro", cv=folds, n_jobs=2)
+        with joblib.parallel_config("loky", inner_max_num_threads=1):
+            search.fit(TEXTS, INDICATOR)
+        scores = search.cv_results_["mean_test_score"]
+        assert scores.shape == (8,)
+        assert (scores > 0).all()
+        assert len(set(scores)) > 1
+        # A candidate's score is what the same settings give here, in one process.
+        pipeline.set_params(**search.cv_results_["params"][7])
+        alone = cross_val_score(pipeline, TEXTS, INDICATOR, scoring="f1_macro", cv=folds)
+        assert scores[7] == pytest.approx(alone[0], abs=1e-6)
+        best = search.best_estimator_["match"]
+        assert {f"match__{name}": getattr(best, name) for name in ("gamma", "alpha", "beta")} == (
+            search.best_params_
+        )
+        assert search.predict(TEXTS[:3]).shape == (3, 10)
+
+    @pytest.mark.parametrize("tokenised", [False, True])
+    def test_cross_val_predict(self, tokenised):
+        X = WordTokenizer().fit_transform(TEXTS) if tokenised else np.array(TEXTS, dtype=object)
+        classifier = HiMatchClassifier(HIERARCHY, **QUICK)
+        folds = KFold(3, shuffle=True, random_state=0)
+        found = cross_val_predict(classifier, X, INDICATOR, cv=folds, method="predict_proba")
+        assert found.shape == INDICATOR.shape
+        train, test = next(folds.split(TEXTS))
+        expected = clone(classifier).fit(X[train], INDICATOR[train]).predict_proba(X[test])
+        np.testing.assert_allclose(found[test], expected, atol=1e-6)
+
+    def test_cross_val_score(self):
+        classifier = HiMatchClassifier(HIERARCHY, **QUICK)
+        scores = cross_val_score(classifier, TEXTS, INDICATOR, cv=KFold(2), scoring="f1_samples")
+        expected = classifier.fit(TEXTS[45:], INDICATOR[45:]).predict(TEXTS[:45])
+        assert scores[0] == pytest.approx(f1_score(INDICATOR[:45], expected, average="samples"), abs=1e-6)
+        # The default scorer is `score`, which takes label sets too.
+        subset = cross_val_score(classifier, TEXTS, INDICATOR, cv=KFold(2))
+        assert subset[0] == pytest.approx((expected == INDICATOR[:45]).all(axis=1).mean())
+
+    def test_pipeline_is_the_same_as_the_classifier_alone(self, fitted):
+        pipeline = make_pipeline(WordTokenizer(), HiMatchClassifier(HIERARCHY, **QUICK))
+        pipeline.fit(TEXTS, LABEL_SETS)
+        classifier = pipeline[-1]
+        assert classifier.tokenizer_ is None
+        unseen = make_corpus(20, 1)[0]
+        assert pipeline.predict_proba(unseen).shape == (20, 10)
+        np.testing.assert_array_equal(
+            pipeline.predict_proba(unseen), classifier.predict_proba(pipeline[0].transform(unseen))
+        )
+        assert pipeline.score(TEXTS, LABEL_SETS) == classifier.score(pipeline[0].transform(TEXTS), LABEL_SETS)
+        # The pipeline's vocabulary knows the texts that the classifier then holds out as well.
+        assert set(fitted.vocabulary_.words) <= set(classifier.vocabulary_.words)
+
+
+class TestPickling:
+    def test_joblib_from_one_process_to_another(self, fitted, tmp_path):
+        joblib.dump(fitted, tmp_path / "classifier.joblib")
+        unseen = make_corpus(20, 1)[0]
+        joblib.dump(unseen, tmp_path / "texts.joblib")
+        code = (
+            "import joblib, numpy as np, torch; torch.set_num_threads(1);"
+            "clf = joblib.load('classifier.joblib');"
+            "np.save('probabilities.npy', clf.predict_proba(joblib.load('texts.joblib')))"
+        )
+        root = str(Path(skhimatch.__file__).parents[1])
+        environment = os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
+        subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, env=environment, check=True)
+        np.testing.assert_array_equal(np.load(tmp_path / "probabilities.npy"), fitted.predict_proba(unseen))
+
+    def test_neither_texts_nor_optimiser_travel(self, fitted):
+        wide = QUICK | {"max_epochs": 1, "net_params": {"module__node_dimension": 100}}
+        large = HiMatchClassifier(HIERARCHY, **wide).fit(TEXTS[:20], LABEL_SETS[:20])
+        weights = sum(tensor.nbytes for tensor in large.network_.state_dict().values())
+        assert weights < len(pickle.dumps(large)) < 1.05 * weights
+        few = HiMatchClassifier(HIERARCHY, validation_fraction=0, **QUICK).fit(TEXTS, LABEL_SETS)
+        many = clone(few).fit(TEXTS * 4, LABEL_SETS * 4)
+        assert many.vocabulary_ == few.vocabulary_
+        size = len(pickle.dumps(few))
+        assert len(pickle.dumps(many)) < size + 100
+        assert len(pickle.dumps(many.partial_fit(TEXTS, LABEL_SETS))) < size + 1_000
+
+    def test_a_pickled_classifier_goes_on_learning(self, fitted):
+        again = pickle.loads(pickle.dumps(fitted))
+        before = again.predict_proba(TEXTS[:5])
+        again.partial_fit(TEXTS, LABEL_SETS)
+        assert again.n_iter_ == fitted.n_iter_ + 1
+        assert (again.predict_proba(TEXTS[:5]) != before).any()
+        np.testing.assert_array_equal(fitted.predict_proba(TEXTS[:5]), before)
+
+
+def test_hierarchy_shared_from_parameter_to_fitted_attribute():
+    tree = LabelHierarchy([("a", "b")])
+    fitted = HiMatchClassifier(tree, **QUICK).fit(["x y"] * 4, [{"a", "b"}] * 4)
+    assert fitted.hierarchy_ is tree
