@@ -71,8 +71,10 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         The text encoder: BiGRU, then convolutions with max-pooling.
     propagation : {"gcn", "gated"} or None
         How text features spread over the hierarchy (eq 1).
-    head : {"auto", "flat", "labelwise"}
-        The classifier; "auto" is "flat" up to a few hundred labels.
+    head : {"labelwise", "flat", "auto"}
+        The classifier: a row of weights a label on that label's node, or one
+        layer on all nodes (the paper's). "auto" is "flat" up to a few hundred
+        labels.
     sampling : {"hierarchy", "random", "all"}
         The negatives of the matching loss.
     gamma, alpha, beta : float
@@ -209,14 +211,14 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         word_vectors: Any = None,
         encoder: str = "rcnn",
         propagation: str | None = "gcn",
-        head: str = "auto",
+        head: str = "labelwise",
         sampling: str = "hierarchy",
         gamma: float = 0.2,
         alpha: float = 0.01,
         beta: float = 0.5,
         lambda_joint: float = 0.1,
         lambda_match: float = 1.0,
-        max_epochs: int = 15,
+        max_epochs: int = 12,
         batch_size: int = 32,
         learning_rate: float = 2e-3,
         schedule: str = "one-cycle",
@@ -365,7 +367,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         y = _reusable(y)
         if hasattr(self, "network_"):
             encoded = targets.encode_targets(y, self.hierarchy_, len(texts))
-            fitted = dict(vars(self))
+            fitted = {name: getattr(self, name) for name in ("hierarchy_", "network_", "_seed")}
             history = self.history_
             sequences = _sequences(texts, self.tokenizer_, self.vocabulary_)
         else:
@@ -393,12 +395,12 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         # Each epoch draws anew, and yet the same in every run.
         with seeded(fitted["_seed"] + len(history), device):
             try:
-                history = [*history, train_one_epoch(self._training_net, TextDataset(sequences, encoded))]
+                epoch = train_one_epoch(self._training_net, TextDataset(sequences, encoded))
             except BaseException:
                 network.load_state_dict(before)
                 self._training_net = None
                 raise
-        self._finish(fitted, history, y)
+        self._finish(fitted, [*history, epoch | {"epoch": len(history) + 1}], y)
         return self
 
     # --------------------------------------------------------------- predicting

@@ -502,10 +502,26 @@ class TestPartialFit:
         embeddings = classifier.label_embeddings_
         classifier.partial_fit(TEXTS, LABEL_SETS)
         assert classifier.n_iter_ == 3
+        assert [epoch["epoch"] for epoch in classifier.history_] == [1, 2, 3]
         after = classifier.predict_proba(UNSEEN)
         # One epoch on: not a fresh start, nor the same.
         assert 0 < np.abs(after - before).max() < 0.5
         assert (classifier.label_embeddings_ != embeddings).any()
+
+    @pytest.mark.parametrize("first", ["fit", "partial_fit"])
+    def test_the_optimiser_remembers(self, first):
+        class Optimisers(Callback):
+            def on_train_begin(self, net, **kwargs):
+                found.append(net.optimizer_)
+
+        found = []
+        classifier = getattr(quick(callbacks=[Optimisers()]), first)(TEXTS, LABEL_SETS)
+        for _ in range(2):
+            classifier.partial_fit(TEXTS, LABEL_SETS)
+        assert len(found) == 3
+        assert found[1] is found[2]
+        # After fit it is a new one: the last one's learning rate went down to nothing.
+        assert (found[0] is found[1]) == (first == "partial_fit")
 
     def test_after_load(self, fitted, tmp_path):
         fitted.save(tmp_path / "model")
