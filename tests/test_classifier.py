@@ -124,6 +124,7 @@ class TestTargets:
         ("y", "classes", "expected"),
         [
             (LABEL_SETS, None, LABELS),
+            (iter(LABEL_SETS), None, LABELS),
             (LABEL_SETS, [*LABELS, "chess"], [*LABELS, "chess"]),
             (pd.DataFrame(INDICATOR, columns=LABELS).iloc[:, ::-1], None, LABELS[::-1]),
             (INDICATOR, None, [str(column) for column in range(10)]),
@@ -481,7 +482,7 @@ class TestPartialFit:
         assert quick(None).partial_fit(TEXTS, LABEL_SETS).classes_.tolist() == LABELS
 
     def test_calls_add_up(self):
-        classifier = quick()
+        classifier = quick(learning_rate=0.03)
         for _ in range(6):
             classifier.partial_fit(TEXTS, LABEL_SETS)
         assert classifier.n_iter_ == len(classifier.history_) == 6
@@ -576,9 +577,11 @@ class TestHistory:
             assert epoch["docs_per_second"] > 0
             assert "batches" not in epoch
 
-    def test_validation_data_is_what_the_scores_are_of(self):
+    @pytest.mark.parametrize("decoding", ["path", "threshold"])
+    def test_validation_data_is_what_the_scores_are_of(self, decoding):
         held = UNSEEN, sp.csr_array(binarize(UNSEEN_SETS))
-        classifier = quick(max_epochs=4, learning_rate=0.03).fit(TEXTS, LABEL_SETS, validation_data=held)
+        classifier = quick(decoding=decoding, max_epochs=6, learning_rate=0.03)
+        classifier.fit(TEXTS, LABEL_SETS, validation_data=held)
         best = max(classifier.history_, key=lambda epoch: epoch["valid_score"])
         expected, predicted = binarize(UNSEEN_SETS), classifier.predict(UNSEEN)
         assert best["valid_micro_f1"] == pytest.approx(f1_score(expected, predicted, average="micro"))

@@ -17,7 +17,7 @@ def blocks(page, language):
 def test_readme_example_prints_what_the_page_shows(capsys):
     [code] = blocks("README.md", "python")
     [shown] = blocks("README.md", "text")
-    assert len(code.strip().splitlines()) <= 22
+    assert len(code.strip().splitlines()) <= 20
     exec(code, {})
     assert capsys.readouterr().out == shown
 
