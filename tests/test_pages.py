@@ -1,5 +1,6 @@
 """README and guide say what is so: their blocks of Python run, and their tables are the results."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -72,3 +73,11 @@ def test_results_files_have_the_one_shape():
             for part in ("test", "val"):
                 assert {"micro_f1", "macro_f1", "levels"} <= set(run[part])
                 assert all({"level", "micro_f1", "macro_f1"} <= set(level) for level in run[part]["levels"])
+
+
+def test_every_public_name_on_the_api_page_exists():
+    rows = re.findall(r"^\| (`.*`) \| `([\w.]+)` \|", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
+    assert len(rows) > 10
+    for names, room in rows:
+        for name in re.findall(r"`(\w+)`", names):
+            assert hasattr(importlib.import_module(room), name)

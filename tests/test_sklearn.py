@@ -9,7 +9,6 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from scipy.stats import rankdata
 from sklearn.base import clone
 from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, cross_val_predict, cross_val_score
@@ -121,12 +120,18 @@ LEFT_OUT = {
 
 
 @parametrize_with_checks(
-    [CheckedClassifier(**QUICK), CheckedTokenizer()],
+    [CheckedClassifier(**QUICK | {"max_epochs": 1}), CheckedTokenizer()],
     expected_failed_checks=lambda estimator: LEFT_OUT[type(estimator)],
 )
 @pytest.mark.usefixtures("_texts_and_indicators")
 def test_common_checks(estimator, check):
-    check(estimator)
+    try:
+        check(estimator)
+    except Exception as error:
+        if estimator_checks._check_name(check) not in LEFT_OUT[type(estimator)]:
+            raise
+        # Rendering a traceback through scikit-learn's sources takes longer than the check itself.
+        raise error.with_traceback(None) from None
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +152,8 @@ def test_tags():
 
 def test_probabilities_rank_like_logits(fitted):
     logits, probabilities = fitted.decision_function(TEXTS), fitted.predict_proba(TEXTS)
-    np.testing.assert_array_equal(rankdata(logits, axis=0), rankdata(probabilities, axis=0))
+    order = logits.argsort(axis=0)
+    assert (np.diff(np.take_along_axis(probabilities, order, axis=0), axis=0) >= 0).all()
     np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-logits.astype(float))), rtol=1e-5)
 
 
