@@ -23,9 +23,17 @@ __all__ = ["run"]
 
 # Smaller than the defaults: all of the demo takes at most three minutes on two cores.
 SETTINGS: dict[str, Any] = {
-    "tokenizer": WordTokenizer(max_length=96),
-    "max_epochs": 10,
-    "net_params": {"module__node_dimension": 50},
+    "tokenizer": WordTokenizer(max_length=64),
+    "max_epochs": 9,
+    "batch_size": 64,
+    "learning_rate": 8e-3,
+    "net_params": {
+        "module__embedding_dimension": 100,
+        "module__hidden_size": 64,
+        "module__filters": 64,
+        "module__node_dimension": 50,
+        "module__dropout": 0.2,
+    },
 }
 HIMATCH, BASELINE = "HiMatch", "TF-IDF + SVM"
 
