@@ -158,6 +158,7 @@ def write(path: Path, dataset: str, model: str, settings: dict[str, Any], runs: 
         "versions": versions(),
         "commit": commit(),
     }
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(content, indent=1) + "\n")
 
 

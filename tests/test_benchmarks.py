@@ -45,8 +45,8 @@ def toy(monkeypatch, tmp_path):
         accuracy, "MODELS", accuracy.MODELS | {"himatch": (accuracy.fit_himatch, True, SMALL)}
     )
     monkeypatch.setattr(accuracy, "ProcessPoolExecutor", Here)
-    monkeypatch.setattr(accuracy, "RESULTS", tmp_path)
-    return tmp_path
+    monkeypatch.setattr(accuracy, "RESULTS", tmp_path / "results")
+    return tmp_path / "results"
 
 
 def measure(monkeypatch, *arguments):
