@@ -7,8 +7,9 @@ if TYPE_CHECKING:
     from skhimatch.classifier import HiMatchClassifier
     from skhimatch.hierarchy import LabelHierarchy
     from skhimatch.hierarchy_forms import as_hierarchy, read_taxonomy
+    from skhimatch.sequences import TokenSequences
     from skhimatch.settings import paper_settings
-    from skhimatch.text import TokenSequences, WordTokenizer
+    from skhimatch.text import WordTokenizer
     from skhimatch.word_vectors import WordVectors, read_word_vectors
 
 __version__ = "0.1.0"
@@ -28,7 +29,7 @@ __all__ = [
 _ROOMS = {
     "HiMatchClassifier": "classifier",
     "LabelHierarchy": "hierarchy",
-    "TokenSequences": "text",
+    "TokenSequences": "sequences",
     "WordTokenizer": "text",
     "WordVectors": "word_vectors",
     "as_hierarchy": "hierarchy_forms",

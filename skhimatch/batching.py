@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from skhimatch.text import TokenSequences
+from skhimatch.sequences import TokenSequences
 
 __all__ = ["InOrder", "LengthBuckets", "TextDataset", "padding_mask"]
 

@@ -24,10 +24,12 @@ from skhimatch.batching import TextDataset
 from skhimatch.decisions import DecisionRule, check_threshold
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.hierarchy_forms import as_hierarchy
+from skhimatch.initial_embeddings import embedding_table, label_vectors, label_words
 from skhimatch.network import ENCODERS, HiMatchNetwork, build_network
 from skhimatch.objective import HiMatchLoss
 from skhimatch.prediction import embed_labels, embed_texts, score_texts
-from skhimatch.text import TokenSequences, Vocabulary, WordTokenizer, check_texts
+from skhimatch.sequences import TokenSequences, Vocabulary
+from skhimatch.text import WordTokenizer, check_texts
 from skhimatch.training import (
     TrainingNet,
     build_training_net,
@@ -36,9 +38,15 @@ from skhimatch.training import (
     train,
     train_one_epoch,
 )
-from skhimatch.word_vectors import as_word_vectors, embedding_table, label_vectors, label_words
+from skhimatch.word_vectors import as_word_vectors
 
 __all__ = ["HiMatchClassifier"]
+
+# What skorch calls otherwise, or would take past the schedule and the callbacks that rely on it.
+OWN_PARAMETERS = {name: name for name in ("batch_size", "callbacks", "device", "max_epochs", "verbose")} | {
+    "lr": "learning_rate",
+    "train_split": "validation_fraction",
+}
 
 
 class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
@@ -117,7 +125,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     net_params : dict, optional
         Anything else: ``module__*`` entries go to the network (such as
         ``module__dropout``, ``module__hidden_size``, ``module__top_k``),
-        ``criterion__*`` to `HiMatchLoss`, the others to ``skorch.NeuralNet``.
+        ``criterion__*`` to `HiMatchLoss`, the others to ``skorch.NeuralNet``
+        (such as ``optimizer__weight_decay``).
     verbose : int
         1 prints a line an epoch, and shows a bar when it predicts thousands
         of texts.
@@ -617,6 +626,11 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Sort `net_params` by what they are for: module, criterion or net."""
         split: dict[str, dict[str, Any]] = {"module": {}, "criterion": {}, "net": {}}
         for name, value in (self.net_params or {}).items():
+            if name in OWN_PARAMETERS:
+                raise ValueError(
+                    f"net_params holds {name!r}, which the classifier sets itself: "
+                    f"use its `{OWN_PARAMETERS[name]}`."
+                )
             prefix, _, rest = name.partition("__")
             if prefix in ("module", "criterion") and rest:
                 split[prefix][rest] = value

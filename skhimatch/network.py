@@ -1,4 +1,4 @@
-"""The HiMatch network: propagation over the hierarchy, heads, joint space (sections 3.1 to 3.4)."""
+"""The HiMatch network: encoders, propagation, heads and the joint space (sections 3.1 to 3.4)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,21 +9,23 @@ from torch import Tensor, nn
 
 from skhimatch.encoders import RCNNEncoder
 from skhimatch.hierarchy import LabelHierarchy
+from skhimatch.propagation import (
+    MANY_LABELS,
+    PROPAGATIONS,
+    GatedPropagation,
+    HierarchyEdges,
+    HierarchyGCN,
+    LabelNodes,
+)
 
 __all__ = [
-    "GatedPropagation",
     "HiMatchNetwork",
     "HiMatchOutput",
-    "HierarchyGCN",
     "JointProjection",
-    "LabelNodes",
     "build_network",
 ]
 
 ENCODERS = {"rcnn": RCNNEncoder}
-
-# Above this many labels no weight may grow with L * d * d (let alone L * L * d).
-MANY_LABELS = 200
 
 
 @dataclass(frozen=True)
@@ -43,141 +45,6 @@ class HiMatchOutput:
     logits: Tensor
     text_embedding: Tensor | None = None
     label_embedding: Tensor | None = None
-
-
-class HierarchyEdges(nn.Module):
-    """The two adjacencies of eq 1 and 2, as gather and scatter over the edges.
-
-    E_down[child, parent] = P(child | parent) and E_up[parent, child] = 1,
-    both with self-loops, without which a leaf would never see itself.
-
-    Parameters
-    ----------
-    hierarchy : LabelHierarchy
-        L labels and their E edges.
-    """
-
-    parent: Tensor
-    child: Tensor
-    prior: Tensor
-
-    def __init__(self, hierarchy: LabelHierarchy) -> None:
-        super().__init__()
-        # A copy: torch shares memory with numpy, and a hierarchy is read-only.
-        edges = torch.from_numpy(hierarchy.edges.astype(np.int64, copy=True)).reshape(-1, 2)
-        self.register_buffer("parent", edges[:, 0].contiguous())
-        self.register_buffer("child", edges[:, 1].contiguous())
-        self.register_buffer("prior", torch.ones(len(edges)))
-
-    def downward(self, nodes: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Return E_down · nodes (shape (..., L, d)) without its self-loop."""
-        weight = self.prior if weight is None else weight
-        messages = nodes.index_select(-2, self.parent) * weight[:, None]
-        return nodes.new_zeros(nodes.shape).index_add(-2, self.child, messages)
-
-    def upward(self, nodes: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Return E_up · nodes (shape (..., L, d)) without its self-loop."""
-        messages = nodes.index_select(-2, self.child)
-        if weight is not None:
-            messages = messages * weight[:, None]
-        return nodes.new_zeros(nodes.shape).index_add(-2, self.parent, messages)
-
-
-class HierarchyGCN(nn.Module):
-    """Graph convolution over the hierarchy, eq 1 (texts) and eq 2 (labels).
-
-    S = ReLU(E_down V W_g1 + E_up V W_g2), where E_down holds P(child | parent)
-    and E_up holds ones, both with self-loops. Sparse: O(edges), never L x L.
-
-    Parameters
-    ----------
-    hierarchy : LabelHierarchy
-        L labels.
-    dimension : int
-        Width d of a node, in and out.
-    """
-
-    def __init__(self, hierarchy: LabelHierarchy, dimension: int) -> None:
-        super().__init__()
-        self.edges = HierarchyEdges(hierarchy)
-        self.down = nn.Parameter(torch.empty(dimension, dimension))
-        self.up = nn.Parameter(torch.empty(dimension, dimension))
-        nn.init.xavier_uniform_(self.down)
-        nn.init.xavier_uniform_(self.up)
-
-    def forward(self, nodes: Tensor) -> Tensor:
-        """Map V of shape (..., L, d) to S of shape (..., L, d)."""
-        # (E V) W = E (V W), and one product with both weights is faster than two.
-        down, up = (nodes @ torch.cat([self.down, self.up], dim=1)).chunk(2, dim=-1)
-        return torch.relu(down + self.edges.downward(down) + up + self.edges.upward(up))
-
-
-class GatedPropagation(nn.Module):
-    """The gated variant of eq 1: scalar gates in place of weight matrices.
-
-    S = ReLU(g_down (E_down V + b_down) + g_up (E_up V + b_up) + g_loop V) with
-    gates g = sigmoid(V w + b), one number a node and a direction. The edge
-    weights are trained, E_down from the priors on, E_up from ones; the loop
-    is a message of its own here, so neither E holds one.
-
-    Parameters
-    ----------
-    hierarchy : LabelHierarchy
-        L labels.
-    dimension : int
-        Width d of a node, in and out.
-    """
-
-    def __init__(self, hierarchy: LabelHierarchy, dimension: int) -> None:
-        super().__init__()
-        self.edges = HierarchyEdges(hierarchy)
-        self.down_weight = nn.Parameter(self.edges.prior.clone())
-        self.up_weight = nn.Parameter(torch.ones_like(self.edges.prior))
-        self.down_bias = nn.Parameter(torch.zeros(len(hierarchy), dimension))
-        self.up_bias = nn.Parameter(torch.zeros(len(hierarchy), dimension))
-        self.gates = nn.Linear(dimension, 3)
-
-    def forward(self, nodes: Tensor) -> Tensor:
-        """Map V of shape (..., L, d) to S of shape (..., L, d)."""
-        down_gate, up_gate, loop_gate = torch.sigmoid(self.gates(nodes)).split(1, dim=-1)
-        down = self.edges.downward(nodes, self.down_weight) + self.down_bias
-        up = self.edges.upward(nodes, self.up_weight) + self.up_bias
-        return torch.relu(down_gate * down + up_gate * up + loop_gate * nodes)
-
-
-PROPAGATIONS = {"gcn": HierarchyGCN, "gated": GatedPropagation}
-
-
-class LabelNodes(nn.Module):
-    """Give every label its view of a text: V_t = reshape(W_proj T).
-
-    Up to a few hundred labels W_proj is as in the paper, L x d_T x d_t
-    numbers. Above, it is factored into a projection that the labels share
-    and a vector a label: V_t[l] = (A T + a) * e_l, d_T d_t + L d_t numbers.
-
-    Parameters
-    ----------
-    text_dimension : int
-        d_T, the width of T.
-    n_labels : int
-        L.
-    dimension : int
-        d_t, the width of a node.
-    """
-
-    def __init__(self, text_dimension: int, n_labels: int, dimension: int) -> None:
-        super().__init__()
-        self.shape = (n_labels, dimension)
-        factored = n_labels > MANY_LABELS
-        self.projection = nn.Linear(text_dimension, dimension if factored else n_labels * dimension)
-        self.label_vectors = nn.Parameter(torch.randn(n_labels, dimension)) if factored else None
-
-    def forward(self, text: Tensor) -> Tensor:
-        """Map T of shape (B, d_T) to V_t of shape (B, L, d_t)."""
-        projected = self.projection(text)
-        if self.label_vectors is None:
-            return projected.unflatten(1, self.shape)
-        return projected[:, None] * self.label_vectors
 
 
 class LabelwiseHead(nn.Module):

@@ -20,7 +20,8 @@ import skhimatch
 from skhimatch.decisions import DecisionRule, check_threshold
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.network import build_network
-from skhimatch.text import Vocabulary, WordTokenizer
+from skhimatch.sequences import Vocabulary
+from skhimatch.text import WordTokenizer
 
 if TYPE_CHECKING:
     from skhimatch.classifier import HiMatchClassifier

@@ -9,7 +9,7 @@ from tqdm import tqdm  # comes with skorch
 
 from skhimatch.batching import InOrder, TextDataset
 from skhimatch.network import HiMatchNetwork
-from skhimatch.text import TokenSequences
+from skhimatch.sequences import TokenSequences
 
 __all__ = ["embed_labels", "embed_texts", "score_texts"]
 

@@ -153,13 +153,13 @@ class EpochLine(Callback):
             return
         epoch = net.history[-1]
         line = (
-            f"epoch {epoch['epoch']:>3}/{net.max_epochs}  loss {epoch['train_loss']:.3f} = classification "
+            f"epoch {epoch['epoch']:>3}/{net.max_epochs} | loss {epoch['train_loss']:.3f}: classification "
             f"{epoch['classification_loss']:.3f}, joint {epoch['joint_loss']:.3f}, "
             f"matching {epoch['matching_loss']:.3f}"
         )
         if "valid_score" in epoch:
             micro, macro = epoch["valid_micro_f1"], epoch["valid_macro_f1"]
-            line += f" | validation micro-F1 {micro:.3f}, macro-F1 {macro:.3f}"
+            line += f" | validation F1 {micro:.3f} micro, {macro:.3f} macro"
         print(f"{line} | {epoch['docs_per_second']:.0f} docs/s", flush=True)
 
 
@@ -278,7 +278,7 @@ def train(
     schedule : {"one-cycle", "constant"}
         "one-cycle" warms up to `learning_rate` and decays to zero.
     patience : int or None
-        Epochs without a better micro-F1 + macro-F1 before stopping.
+        Epochs in a row below the best micro-F1 + macro-F1 before stopping.
     device : torch.device
         Where to train.
     callbacks : sequence of skorch callbacks, or None

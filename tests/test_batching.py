@@ -4,7 +4,7 @@ import scipy.sparse as sp
 import torch
 
 from skhimatch.batching import InOrder, LengthBuckets, TextDataset, padding_mask
-from skhimatch.text import TokenSequences, Vocabulary
+from skhimatch.sequences import TokenSequences, Vocabulary
 
 VOCABULARY = Vocabulary([f"word{i}" for i in range(98)])
 

@@ -18,7 +18,8 @@ from skorch.callbacks import Callback
 from toy_corpus import HIERARCHY, PATHS, QUICK, SMALL, THOROUGH, WORDS, binarize, make_corpus
 
 from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors
-from skhimatch.network import FlatHead, GatedPropagation, HierarchyGCN, LabelwiseHead
+from skhimatch.network import FlatHead, LabelwiseHead
+from skhimatch.propagation import GatedPropagation, HierarchyGCN
 from skhimatch.training import NonFiniteLossError
 
 LABELS = sorted(WORDS)
@@ -615,8 +616,8 @@ class TestHistory:
         lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
         number = r"\d+\.\d{3}"
         line = (
-            rf"epoch   \d/2  loss {number} = classification {number}, joint {number}, matching {number} "
-            rf"\| validation micro-F1 {number}, macro-F1 {number} \| \d+ docs/s"
+            rf"epoch   \d/2 \| loss {number}: classification {number}, joint {number}, matching {number} "
+            rf"\| validation F1 {number} micro, {number} macro \| \d+ docs/s"
         )
         assert len(lines) == 2
         assert all(re.fullmatch(line, found) for found in lines)
@@ -868,6 +869,8 @@ class TestBadParameters:
             ({"word_vectors": "nowhere.txt"}, FileNotFoundError, "nowhere.txt"),
             ({"label_texts": [("optics", "lens")]}, ValueError, "The 'label_texts' parameter"),
             ({"net_params": {"module__color": 1}}, TypeError, "color"),
+            ({"net_params": {"lr": 0.1}}, ValueError, "'lr'.*use its `learning_rate`"),
+            ({"net_params": {"batch_size": 8}}, ValueError, "use its `batch_size`"),
         ],
     )
     def test_refused(self, parameters, error, match):

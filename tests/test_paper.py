@@ -13,16 +13,9 @@ import torch
 
 from skhimatch.encoders import BidirectionalGRU, RCNNEncoder
 from skhimatch.hierarchy import LabelHierarchy
-from skhimatch.network import (
-    GatedPropagation,
-    HierarchyGCN,
-    HiMatchNetwork,
-    HiMatchOutput,
-    JointProjection,
-    LabelNodes,
-    build_network,
-)
+from skhimatch.network import HiMatchNetwork, HiMatchOutput, JointProjection, build_network
 from skhimatch.objective import HiMatchLoss, LabelPairs, NegativeSampler, joint_embedding_loss, matching_loss
+from skhimatch.propagation import GatedPropagation, HierarchyGCN, LabelNodes
 
 HIERARCHY = LabelHierarchy([("a", "b"), ("a", "c"), ("d", "e"), ("e", "f")])
 A, B, C, D, E, F = range(6)

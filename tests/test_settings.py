@@ -2,7 +2,8 @@ import pytest
 from toy_corpus import HIERARCHY, SMALL, make_corpus
 
 from skhimatch import HiMatchClassifier, paper_settings
-from skhimatch.network import FlatHead, HierarchyGCN
+from skhimatch.network import FlatHead
+from skhimatch.propagation import HierarchyGCN
 
 
 @pytest.mark.parametrize("corpus", ["rcv1", "wos"])

@@ -1,0 +1,226 @@
+"""Texts as ragged sequences of word ids that scikit-learn can split, index and clone."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import chain
+from numbers import Integral
+from operator import index as as_integer
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["PADDING_ID", "UNKNOWN_ID", "TokenSequences", "Vocabulary"]
+
+PADDING_ID = 0
+UNKNOWN_ID = 1
+SPECIAL_WORDS = ("<padding>", "<unknown>")
+
+
+class Vocabulary:
+    """The known words and their ids; immutable, so clones and pipelines share it.
+
+    Parameters
+    ----------
+    words : iterable of str
+        The known words in the order of their ids, which start at 2: id 0 is padding and
+        id 1 any unknown word.
+
+    Raises
+    ------
+    TypeError
+        If a word is not a str.
+    ValueError
+        If a word comes twice.
+
+    Examples
+    --------
+    >>> vocabulary = Vocabulary(["wave", "field"])
+    >>> len(vocabulary), vocabulary.index["field"], "tennis" in vocabulary
+    (4, 3, False)
+    """
+
+    def __init__(self, words: Iterable[str]):
+        self._words = tuple(words)
+        for position, word in enumerate(self._words):
+            if not isinstance(word, str):
+                raise TypeError(f"Word {position} of the vocabulary is {word!r}; words are str.")
+        if len(set(self._words)) < len(self._words):
+            [(twice, _)] = Counter(self._words).most_common(1)
+            raise ValueError(f"The word {twice!r} comes twice in the vocabulary; each word has one id.")
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The known words; ``words[i]`` has the id ``i + 2``."""
+        return self._words
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """The id of each known word."""
+        return {word: id for id, word in enumerate(self._words, start=len(SPECIAL_WORDS))}
+
+    def __len__(self) -> int:
+        return len(SPECIAL_WORDS) + len(self._words)
+
+    def __contains__(self, word: object) -> bool:
+        return word in self.index
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self._words == other._words
+
+    def __hash__(self) -> int:
+        return hash(self._words)
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[str, ...]]]:
+        return Vocabulary, (self._words,)
+
+    def __sklearn_clone__(self) -> "Vocabulary":
+        return self
+
+    def __repr__(self) -> str:
+        return f"<Vocabulary: {len(self._words)} words>"
+
+
+class TokenSequences:
+    """Texts as word ids: one flat array, cut at offsets.
+
+    It has the shape of a column of texts, so scikit-learn splits and indexes it like one: an integer
+    gives the ids of that text, and a slice, mask or array of integers gives `TokenSequences` that
+    share the vocabulary.
+
+    Parameters
+    ----------
+    ids : array-like of int, shape (n_tokens,)
+        The ids of all texts, one text after another.
+    offsets : array-like of int, shape (n_texts + 1,)
+        Text ``i`` is ``ids[offsets[i]:offsets[i + 1]]``.
+    vocabulary : Vocabulary
+        What the ids mean.
+
+    Attributes
+    ----------
+    ids : ndarray of int32, shape (n_tokens,)
+    offsets : ndarray of int64, shape (n_texts + 1,)
+    vocabulary : Vocabulary
+
+    Raises
+    ------
+    ValueError
+        If the offsets do not cut `ids` into texts, or an id lies outside the vocabulary.
+
+    Examples
+    --------
+    >>> vocabulary = Vocabulary(["wave", "field"])
+    >>> sequences = TokenSequences.from_lists([[2, 3], [], [3, 1, 2]], vocabulary)
+    >>> sequences[2]
+    array([3, 1, 2], dtype=int32)
+    >>> sequences.words(2)
+    ['field', '<unknown>', 'wave']
+    >>> sequences[[2, 0]].lengths
+    array([3, 2])
+    """
+
+    ndim = 1
+
+    def __init__(self, ids: ArrayLike, offsets: ArrayLike, vocabulary: Vocabulary):
+        self.ids: NDArray[np.int32] = np.asarray(ids, dtype=np.int32)
+        self.offsets: NDArray[np.int64] = np.asarray(offsets, dtype=np.int64)
+        self.vocabulary = vocabulary
+        if self.ids.ndim != 1 or self.offsets.ndim != 1 or self.offsets.size == 0:
+            raise ValueError(
+                f"ids and offsets are 1-D and offsets start with 0; got shapes {self.ids.shape} "
+                f"and {self.offsets.shape}."
+            )
+        if self.offsets[0] != 0 or self.offsets[-1] != self.ids.size or (self.lengths < 0).any():
+            raise ValueError(
+                f"offsets must rise from 0 to the number of ids, {self.ids.size}; "
+                f"got {self.offsets[0]} to {self.offsets[-1]}."
+            )
+        if self.ids.size and not 0 <= self.ids.min() <= self.ids.max() < len(vocabulary):
+            raise ValueError(
+                f"ids run from {self.ids.min()} to {self.ids.max()}, "
+                f"but this vocabulary has the ids 0 to {len(vocabulary) - 1}."
+            )
+
+    @classmethod
+    def from_lists(cls, lists: Iterable[Sequence[int]], vocabulary: Vocabulary) -> "TokenSequences":
+        """Join one list of ids a text.
+
+        Parameters
+        ----------
+        lists : iterable of sequences of int
+            The ids of each text.
+        vocabulary : Vocabulary
+            What the ids mean.
+
+        Returns
+        -------
+        TokenSequences
+        """
+        lists = list(lists)
+        offsets = np.cumsum([0, *map(len, lists)])
+        ids = np.fromiter(chain.from_iterable(lists), dtype=np.int32, count=offsets[-1])
+        return cls(ids, offsets, vocabulary)
+
+    @property
+    def shape(self) -> tuple[int]:
+        """``(n_texts,)``."""
+        return (len(self),)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Number of tokens of each text, shape (n_texts,)."""
+        return np.diff(self.offsets)
+
+    def words(self, position: int) -> list[str]:
+        """The words of one text, ``"<unknown>"`` where the vocabulary lacks the word.
+
+        Parameters
+        ----------
+        position : int
+            Which text.
+
+        Returns
+        -------
+        list of str
+        """
+        known = self.vocabulary.words
+        return [SPECIAL_WORDS[id] if id <= UNKNOWN_ID else known[id - 2] for id in self[position].tolist()]
+
+    def __len__(self) -> int:
+        return self.offsets.size - 1
+
+    def __iter__(self) -> Iterator[NDArray[np.int32]]:
+        return (self[position] for position in range(len(self)))
+
+    @overload
+    def __getitem__(self, key: int | np.integer) -> NDArray[np.int32]: ...
+
+    @overload
+    def __getitem__(self, key: Any) -> "TokenSequences": ...
+
+    def __getitem__(self, key: Any) -> "NDArray[np.int32] | TokenSequences":
+        # scikit-learn indexes whatever has a shape as container[key, ...].
+        if isinstance(key, tuple):
+            key, *rest = key
+            if rest != [Ellipsis]:
+                raise IndexError(f"TokenSequences have one dimension; got {1 + len(rest)} indices.")
+        if isinstance(key, Integral):
+            return self._text(as_integer(key))
+        rows = np.arange(len(self))[key]
+        if rows.ndim != 1:
+            raise IndexError(f"TokenSequences are indexed by a 1-D array; got {rows.ndim} dimensions.")
+        lengths = self.lengths[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        tokens = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
+        return TokenSequences(self.ids[tokens], offsets, self.vocabulary)
+
+    def _text(self, position: int) -> NDArray[np.int32]:
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"There is no text {position} among {len(self)} texts.")
+        position %= len(self)
+        return self.ids[self.offsets[position] : self.offsets[position + 1]]
+
+    def __repr__(self) -> str:
+        return f"<TokenSequences: {len(self)} texts, {self.ids.size} tokens, {self.vocabulary!r}>"
