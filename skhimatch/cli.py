@@ -203,7 +203,7 @@ def _fit(
     if validation is not None:
         _print_report(classifier, validation)
     elif scored := [epoch for epoch in classifier.history_ if "valid_score" in epoch]:
-        best = max(scored, key=lambda epoch: epoch["valid_score"])
+        best = max(scored, key=lambda epoch: (epoch["valid_score"], epoch["epoch"]))
         print(
             f"On held-out training texts, epoch {best['epoch']}: micro-F1 {best['valid_micro_f1']:.3f}, "
             f"macro-F1 {best['valid_macro_f1']:.3f}"

@@ -15,8 +15,9 @@ MANY_LABELS = 200
 class HierarchyEdges(nn.Module):
     """The two adjacencies of eq 1 and 2, as gather and scatter over the edges.
 
-    E_down[child, parent] = P(child | parent) and E_up[parent, child] = 1,
-    both with self-loops, without which a leaf would never see itself.
+    E_down[child, parent] = P(child | parent) and E_up[parent, child] = 1.
+    The self-loops of both, without which a leaf would never see itself, are
+    a plain addition and left to the caller.
 
     Parameters
     ----------
@@ -37,13 +38,13 @@ class HierarchyEdges(nn.Module):
         self.register_buffer("prior", torch.ones(len(edges)))
 
     def downward(self, nodes: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Return E_down · nodes (shape (..., L, d)) without its self-loop."""
+        """Return what parents tell their children, of shape (..., L, d)."""
         weight = self.prior if weight is None else weight
         messages = nodes.index_select(-2, self.parent) * weight[:, None]
         return nodes.new_zeros(nodes.shape).index_add(-2, self.child, messages)
 
     def upward(self, nodes: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Return E_up · nodes (shape (..., L, d)) without its self-loop."""
+        """Return what children tell their parents, of shape (..., L, d)."""
         messages = nodes.index_select(-2, self.child)
         if weight is not None:
             messages = messages * weight[:, None]
