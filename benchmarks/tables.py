@@ -9,6 +9,7 @@ say what the results say.
 import argparse
 import json
 from pathlib import Path
+from statistics import mean, median
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
@@ -29,16 +30,17 @@ def accuracy_table(results: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for content in results:
-        mean, deviation = content["mean"]["test"], content["std"]["test"]
+        means, deviations = content["mean"]["test"], content["std"]["test"]
+        several = len(content["seeds"]) > 1
         cells = [
-            f"{mean[name]:.3f} ± {deviation[name]:.3f}"
+            f"{means[name]:.3f} ± {deviations[name]:.3f}" if several else f"{means[name]:.3f}"
             for name in ("micro_f1", "macro_f1", "hierarchical_f1")
         ]
-        speed = sorted(run["predict_texts_per_second"] for run in content["runs"])
+        speed = median(run["predict_texts_per_second"] for run in content["runs"])
         lines.append(
             f"| {content['dataset']} | `{content['model']}` | {' | '.join(cells)} "
-            f"| {mean['violation_rate']:.1%} | {content['mean']['fit_seconds']:.0f} s "
-            f"| {speed[len(speed) // 2]:.0f} texts/s | {len(content['seeds'])} |"
+            f"| {means['violation_rate']:.1%} | {content['mean']['fit_seconds']:.0f} s "
+            f"| {speed:.0f} texts/s | {len(content['seeds'])} |"
         )
     return "\n".join(lines)
 
@@ -51,17 +53,12 @@ def level_table(results: list[dict[str, Any]]) -> str:
         f"|---|---|{'---|' * depth}",
     ]
     for content in results:
-        cells = []
-        for level in range(depth):
-            scores = [
-                run["test"]["levels"][level] for run in content["runs"] if level < len(run["test"]["levels"])
-            ]
-            means = (
-                [sum(score[name] for score in scores) / len(scores) for name in ("micro_f1", "macro_f1")]
-                if scores
-                else []
-            )
-            cells.append(" / ".join(f"{mean:.3f}" for mean in means))
+        levels = zip(*(run["test"]["levels"] for run in content["runs"]), strict=True)
+        cells = [
+            f"{mean(run['micro_f1'] for run in level):.3f} / {mean(run['macro_f1'] for run in level):.3f}"
+            for level in levels
+        ]
+        cells += [""] * (depth - len(cells))
         lines.append(f"| {content['dataset']} | `{content['model']}` | {' | '.join(cells)} |")
     return "\n".join(lines)
 
