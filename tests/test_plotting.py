@@ -1,4 +1,3 @@
-import subprocess
 import sys
 from itertools import pairwise
 
@@ -98,11 +97,3 @@ def test_missing_matplotlib_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"skhimatch\[plot\]"):
         LevelF1Display.from_predictions(TRUE, PREDICTED, HIERARCHY)
-
-
-def test_leaves_import_neither_torch_nor_matplotlib():
-    check = (
-        "import sys; sys.modules['torch'] = sys.modules['matplotlib'] = None; "
-        "import skhimatch.hierarchy, skhimatch.decisions, skhimatch.metrics, skhimatch.plotting"
-    )
-    subprocess.run([sys.executable, "-c", check], check=True)
