@@ -596,19 +596,16 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             "classes_": np.asarray(hierarchy.labels, dtype=object),
             "network_settings_": settings,
             "network_": network.to(device),
-            "decision_": self._decision_rule(encoded, hierarchy),
+            "decision_": DecisionRule.learn(
+                encoded,
+                hierarchy,
+                threshold=check_threshold(self.threshold, hierarchy.labels),
+                decoding=self.decoding,
+                consistency=self.consistency,
+            ),
             "_seed": seed,
         }
         return fitted, sequences
-
-    def _decision_rule(self, encoded: sp.csr_array, hierarchy: LabelHierarchy) -> DecisionRule:
-        return DecisionRule.learn(
-            encoded,
-            hierarchy,
-            threshold=check_threshold(self.threshold, hierarchy.labels),
-            decoding=self.decoding,
-            consistency=self.consistency,
-        )
 
     def _criterion(self, hierarchy: LabelHierarchy) -> HiMatchLoss:
         return HiMatchLoss(

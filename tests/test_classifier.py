@@ -443,7 +443,7 @@ class TestReproducibility:
 
     def test_global_generators_are_left_alone(self):
         def state():
-            numpy = np.random.get_state()  # noqa: NPY002
+            numpy = np.random.get_state()  # noqa: NPY002 (what is tested)
             return torch.get_rng_state().tolist(), numpy[1].tolist(), numpy[2:], random.getstate()
 
         before = state()
@@ -634,7 +634,7 @@ class TestWordVectors:
     WORDS = ("lens", "leaf", "zither")
     VECTORS = WordVectors(WORDS, np.arange(15).reshape(3, 5))
     # As good as no training: each step of Adam moves a weight by the learning rate at most.
-    STILL = {"learning_rate": 1e-9, "max_epochs": 1}  # noqa: RUF012
+    STILL = {"learning_rate": 1e-9, "max_epochs": 1}  # noqa: RUF012 (never written)
 
     def rows(self, classifier):
         table = classifier.network_.text_encoder.embedding.weight.detach().numpy()

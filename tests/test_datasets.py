@@ -228,9 +228,9 @@ class TestWos:
         (tmp_path / "X.txt").write_text("".join(f"text{i}\n" for i in range(n)))
         (tmp_path / "YL1.txt").write_text("".join(f"{i % 7}\n" for i in range(n)))
         (tmp_path / "YL2.txt").write_text("".join(f"{i % 3}\n" for i in range(n)))
-        before = np.random.get_state()[1].copy()  # noqa: NPY002
+        before = np.random.get_state()[1].copy()  # noqa: NPY002 (what is tested)
         corpus = load_wos(tmp_path)
-        np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+        np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002 (what is tested)
         sizes = {name: len(rows) for name, rows in corpus.splits.items()}
         assert sizes == {"train": 30070, "validation": 7518, "test": 9397}
         assert len(np.unique(np.concatenate(list(corpus.splits.values())))) == n

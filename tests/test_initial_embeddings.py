@@ -41,10 +41,10 @@ class TestEmbeddingTable:
         assert embedding_table(Vocabulary("ab"), None, 0, dimension=7).shape == (4, 7)
 
     def test_repeatable_without_the_global_generator(self):
-        before = np.random.get_state()[1].copy()  # noqa: NPY002
+        before = np.random.get_state()[1].copy()  # noqa: NPY002 (what is tested)
         tables = [embedding_table(Vocabulary("ab"), None, seed) for seed in (3, np.random.RandomState(3))]
         np.testing.assert_array_equal(*tables)
-        np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+        np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002 (what is tested)
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ class TestReadWordVectors:
 
 class TestAsWordVectors:
     MATRIX = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
-    INDEX = {"wave": 0, "Field": 1, "the": 2}  # noqa: RUF012
+    INDEX = {"wave": 0, "Field": 1, "the": 2}  # noqa: RUF012 (never written)
 
     @pytest.fixture(params=["path", "WordVectors", "mapping", "key_to_index", "index_to_key"])
     def source(self, request, tmp_path):
