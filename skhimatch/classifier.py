@@ -21,10 +21,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from skhimatch import persistence, targets
 from skhimatch.batching import TextDataset
+from skhimatch.calibration import Calibration
 from skhimatch.decisions import DecisionRule, check_threshold
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.hierarchy_forms import as_hierarchy
 from skhimatch.initial_embeddings import embedding_table, label_vectors, label_words
+from skhimatch.lexical import LexicalClassifier
 from skhimatch.network import ENCODERS, HiMatchNetwork, build_network
 from skhimatch.objective import HiMatchLoss
 from skhimatch.prediction import embed_labels, embed_texts, score_texts
@@ -47,6 +49,12 @@ OWN_PARAMETERS = {name: name for name in ("batch_size", "callbacks", "device", "
     "lr": "learning_rate",
     "train_split": "validation_fraction",
 }
+
+# Of max_epochs="auto".
+FEWEST_STEPS, FEWEST_EPOCHS = 1000, 4
+# Weights and intercept where nothing was held out to learn them from.
+CALIBRATION_OF_BOTH = (5.0, 1.5), 1.0
+CALIBRATION_OF_MARGINS = (3.0,), 0.0
 
 
 class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
@@ -75,8 +83,13 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     word_vectors : path, WordVectors, mapping or KeyedVectors, optional
         Pretrained word vectors. A path or `WordVectors` is shared by clones;
         a plain mapping is copied by each.
-    encoder : {"rcnn"}
-        The text encoder: BiGRU, then convolutions with max-pooling.
+    lexical : {"ngrams"} or None
+        Evidence beside the network's: a linear classifier on the words and
+        word pairs of a text. It learns within seconds, errs elsewhere than
+        the network does, and both together are better than either.
+    encoder : {"attention", "rcnn"}
+        The text encoder: a convolution, and for every label an attention of
+        its own; or the paper's BiGRU and convolutions with max-pooling.
     propagation : {"gcn", "gated"} or None
         How text features spread over the hierarchy (eq 1).
     head : {"labelwise", "flat", "auto"}
@@ -88,12 +101,18 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     gamma, alpha, beta : float
         Margins of eq 7: gamma for random labels, beta * gamma for siblings,
         alpha * gamma for ancestors. Meant to satisfy alpha < beta.
+    classification_loss : {"squared_hinge", "cross_entropy", "mean_cross_entropy"}
+        The network's loss beside those two, summed over labels; the last one
+        is the paper's, averaged over labels.
     lambda_joint, lambda_match : float
         Weights of the joint embedding loss (eq 5) and the matching loss
         (eq 6); 0 leaves a term out. With the paper's `lambda_joint=1` all
         labels can fall into one point early on, and matching stands still.
-    max_epochs, batch_size : int
-        Passes over the training texts, and texts a step.
+    max_epochs : int or "auto"
+        Passes over the training texts; "auto" is 4, or as many as make a
+        thousand steps.
+    batch_size : int
+        Texts a step.
     learning_rate : float
         Adam's, at its highest.
     schedule : {"one-cycle", "constant"}
@@ -104,8 +123,9 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     patience : int or None
         Epochs in a row below the best micro-F1 + macro-F1 before stopping;
         None runs all of them. Of equal epochs the last one is kept.
-    threshold : float or array-like of shape (L,)
-        Least probability of a predicted label, for all or by label.
+    threshold : float, array-like of shape (L,), or "auto"
+        Least probability of a predicted label, for all or by label. "auto" is the
+        one with the best micro-F1 + macro-F1 on the held-out texts, or 0.5 without any.
     decoding : {"auto", "threshold", "path"}
         "path" predicts the label most likely to end the path, of those that
         ended one in training, and its ancestors; "auto" does so where all training targets are
@@ -143,6 +163,10 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         The known words, of the training texts only.
     network_ : HiMatchNetwork
         The trained torch module.
+    lexical_ : LexicalClassifier or None
+        The linear classifier beside it.
+    calibration_ : Calibration
+        How the scores of both become one log-odds, as learned from the held-out texts.
     decision_ : DecisionRule
         What turns probabilities into labels.
     label_embeddings_ : float32 ndarray of shape (L, d_phi)
@@ -181,6 +205,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         "classes": ["array-like", None],
         "label_texts": [Mapping, None],
         "word_vectors": "no_validation",
+        "lexical": [StrOptions({"ngrams"}), None],
         "encoder": [StrOptions(set(ENCODERS))],
         "propagation": [StrOptions({"gcn", "gated"}), None],
         "head": [StrOptions({"auto", "flat", "labelwise"})],
@@ -188,15 +213,16 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         "gamma": [Interval(Real, 0, None, closed="left")],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "beta": [Interval(Real, 0, None, closed="left")],
+        "classification_loss": [StrOptions({"squared_hinge", "cross_entropy", "mean_cross_entropy"})],
         "lambda_joint": [Interval(Real, 0, None, closed="left")],
         "lambda_match": [Interval(Real, 0, None, closed="left")],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "schedule": [StrOptions({"one-cycle", "constant"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "patience": [Interval(Integral, 1, None, closed="left"), None],
-        "threshold": [Interval(Real, 0, 1, closed="both"), "array-like"],
+        "threshold": [Interval(Real, 0, 1, closed="both"), "array-like", StrOptions({"auto"})],
         "decoding": [StrOptions({"auto", "threshold", "path"})],
         "consistency": [StrOptions({"ancestors", "descendants"}), None],
         "device": [str],
@@ -218,22 +244,24 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         classes: Sequence[str] | None = None,
         label_texts: Mapping[str, str | Iterable[str]] | None = None,
         word_vectors: Any = None,
-        encoder: str = "rcnn",
-        propagation: str | None = "gcn",
+        lexical: str | None = "ngrams",
+        encoder: str = "attention",
+        propagation: str | None = None,
         head: str = "labelwise",
         sampling: str = "hierarchy",
         gamma: float = 0.2,
         alpha: float = 0.01,
         beta: float = 0.5,
+        classification_loss: str = "squared_hinge",
         lambda_joint: float = 0.1,
         lambda_match: float = 1.0,
-        max_epochs: int = 12,
+        max_epochs: int | str = "auto",
         batch_size: int = 32,
         learning_rate: float = 2e-3,
         schedule: str = "one-cycle",
         validation_fraction: float = 0.1,
         patience: int | None = 5,
-        threshold: float | ArrayLike = 0.5,
+        threshold: float | ArrayLike | str = "auto",
         decoding: str = "auto",
         consistency: str | None = None,
         device: str = "auto",
@@ -248,6 +276,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.classes = classes
         self.label_texts = label_texts
         self.word_vectors = word_vectors
+        self.lexical = lexical
         self.encoder = encoder
         self.propagation = propagation
         self.head = head
@@ -255,6 +284,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.gamma = gamma
         self.alpha = alpha
         self.beta = beta
+        self.classification_loss = classification_loss
         self.lambda_joint = lambda_joint
         self.lambda_match = lambda_match
         self.max_epochs = max_epochs
@@ -319,28 +349,37 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             held_texts, held_targets = texts[:0], encoded[:0]
 
         fitted, sequences = self._start(texts, encoded, hierarchy, seed)
-        training = TextDataset(sequences, encoded)
-        validation = None
+        network, device = fitted["network_"], fitted["network_"].label_vectors.device
+        held_sequences = None
         if len(held_texts):
             held_sequences = _sequences(held_texts, fitted["tokenizer_"], fitted["vocabulary_"])
-            validation = TextDataset(held_sequences, held_targets)
-        with seeded(seed, fitted["network_"].label_vectors.device):
+        with seeded(seed, device):
             history = train(
-                fitted["network_"],
+                network,
                 self._criterion(hierarchy),
-                training,
-                validation,
+                TextDataset(sequences, encoded),
+                None if held_sequences is None else TextDataset(held_sequences, held_targets),
                 decide=fitted["decision_"],
-                max_epochs=self.max_epochs,
+                max_epochs=self._epochs(len(sequences)),
                 batch_size=self.batch_size,
                 learning_rate=self.learning_rate,
                 schedule=self.schedule,
                 patience=self.patience,
-                device=fitted["network_"].label_vectors.device,
+                device=device,
                 callbacks=self.callbacks,
                 net_params=self._split_net_params()["net"],
                 verbose=self.verbose,
             )
+        if self.lexical is not None:
+            fitted["lexical_"] = LexicalClassifier.fit(sequences, encoded, seed=seed, device=device)
+        if held_sequences is not None:
+            self._learn_from_held_out(fitted, held_sequences, held_targets)
+            if self.lexical is not None and validation_data is None:
+                # What was held out has served its purpose, and the lexical classifier learns in seconds.
+                everything = TokenSequences.concatenated([sequences, held_sequences])
+                fitted["lexical_"] = LexicalClassifier.fit(
+                    everything, sp.vstack([encoded, held_targets], format="csr"), seed=seed, device=device
+                )
         self._finish(fitted, history, y)
         self._training_net = None
         return self
@@ -376,7 +415,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         y = _reusable(y)
         if hasattr(self, "network_"):
             encoded = targets.encode_targets(y, self.hierarchy_, len(texts))
-            fitted = {name: getattr(self, name) for name in ("hierarchy_", "network_", "_seed")}
+            fitted = {name: getattr(self, name) for name in ("hierarchy_", "network_", "lexical_", "_seed")}
             history = self.history_
             sequences = _sequences(texts, self.tokenizer_, self.vocabulary_)
         else:
@@ -402,20 +441,24 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             )
         before = copy.deepcopy(network.state_dict())
         # Each epoch draws anew, and yet the same in every run.
-        with seeded(fitted["_seed"] + len(history), device):
+        seed = fitted["_seed"] + len(history)
+        with seeded(seed, device):
             try:
                 epoch = train_one_epoch(self._training_net, TextDataset(sequences, encoded))
             except BaseException:
                 network.load_state_dict(before)
                 self._training_net = None
                 raise
+        if self.lexical is not None:
+            lexical = fitted["lexical_"] or LexicalClassifier.untrained(sequences, encoded.shape[1])
+            fitted["lexical_"] = lexical.trained(sequences, encoded, epochs=1, seed=seed, device=device)
         self._finish(fitted, [*history, epoch | {"epoch": len(history) + 1}], y)
         return self
 
     # --------------------------------------------------------------- predicting
 
     def decision_function(self, X: Any) -> NDArray[np.float32]:
-        """Return the logits of all labels.
+        """Return the log-odds of all labels.
 
         Parameters
         ----------
@@ -426,7 +469,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         -------
         float32 ndarray of shape (n, L)
         """
-        return score_texts(self._network(), self._sequences(X), progress=bool(self.verbose))
+        check_is_fitted(self)
+        return self.calibration_(self._scores(vars(self), self._sequences(X), self._network()))
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Return the probability of each label, which do not sum to one.
@@ -587,7 +631,9 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 hierarchy.labels, self.label_texts, table, vocabulary, vectors, sequences, encoded, draws
             ),
             edge_priors=hierarchy.edge_priors(encoded),
-            label_frequencies=(encoded.sum(axis=0) + 0.5) / (encoded.shape[0] + 1),
+            output_bias=self._criterion(hierarchy).best_constant(
+                (encoded.sum(axis=0) + 0.5) / (encoded.shape[0] + 1)
+            ),
         )
         fitted = {
             "tokenizer_": tokenizer,
@@ -599,13 +645,52 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             "decision_": DecisionRule.learn(
                 encoded,
                 hierarchy,
-                threshold=check_threshold(self.threshold, hierarchy.labels),
+                threshold=0.5 if self._tuned else check_threshold(self.threshold, hierarchy.labels),
                 decoding=self.decoding,
                 consistency=self.consistency,
             ),
+            "lexical_": None,
+            "calibration_": self._calibration_without_texts(),
             "_seed": seed,
         }
         return fitted, sequences
+
+    def _epochs(self, n_texts: int) -> int:
+        if self.max_epochs != "auto":
+            return int(self.max_epochs)
+        return max(FEWEST_EPOCHS, -(-FEWEST_STEPS // -(-n_texts // self.batch_size)))
+
+    @property
+    def _tuned(self) -> bool:
+        """Whether the threshold is to be found on held-out texts."""
+        return isinstance(self.threshold, str)
+
+    def _calibration_without_texts(self) -> Calibration:
+        if self.lexical is not None:
+            return Calibration(*CALIBRATION_OF_BOTH)
+        if self.classification_loss == "squared_hinge":
+            return Calibration(*CALIBRATION_OF_MARGINS)
+        return Calibration((1.0,), 0.0)
+
+    def _learn_from_held_out(
+        self, fitted: dict[str, Any], texts: TokenSequences, targets: sp.csr_array
+    ) -> None:
+        """Replace calibration and threshold by those that serve these texts best."""
+        scores = self._scores(fitted, texts, fitted["network_"])
+        if self.lexical is not None or self.classification_loss == "squared_hinge":
+            fitted["calibration_"] = Calibration.learn(scores, targets) or fitted["calibration_"]
+        if self._tuned and fitted["decision_"].ends is None:
+            probabilities = _probabilities(fitted["calibration_"](scores))
+            fitted["decision_"] = fitted["decision_"].tuned(probabilities, targets)
+
+    def _scores(
+        self, fitted: Mapping[str, Any], texts: TokenSequences, network: HiMatchNetwork
+    ) -> list[NDArray[np.float32]]:
+        """Return what each kind of evidence says, in the order of the calibration's weights."""
+        scores = [score_texts(network, texts, progress=bool(self.verbose))]
+        if fitted["lexical_"] is not None:
+            scores.insert(0, fitted["lexical_"].margins(texts))
+        return scores
 
     def _criterion(self, hierarchy: LabelHierarchy) -> HiMatchLoss:
         return HiMatchLoss(
@@ -616,6 +701,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             sampling=self.sampling,
             lambda_joint=self.lambda_joint,
             lambda_match=self.lambda_match,
+            classification_loss=self.classification_loss,
             **self._split_net_params()["criterion"],
         )
 
@@ -652,11 +738,10 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _decision(self) -> DecisionRule:
         """Return the fitted rule with the threshold and consistency that are set now."""
-        return replace(
-            self.decision_,
-            threshold=check_threshold(self.threshold, self.hierarchy_.labels),
-            consistency=self.consistency,
-        )
+        threshold = self.decision_.threshold
+        if not self._tuned:
+            threshold = check_threshold(self.threshold, self.hierarchy_.labels)
+        return replace(self.decision_, threshold=threshold, consistency=self.consistency)
 
     def _sequences(self, X: Any) -> TokenSequences:
         return _sequences(_check_texts(X), self.tokenizer_, self.vocabulary_)

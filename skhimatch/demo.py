@@ -29,9 +29,7 @@ SETTINGS: dict[str, Any] = {
     "learning_rate": 8e-3,
     "net_params": {
         "module__embedding_dimension": 100,
-        "module__hidden_size": 64,
-        "module__filters": 64,
-        "module__node_dimension": 50,
+        "module__node_dimension": 100,
         "module__dropout": 0.2,
     },
 }

@@ -1,11 +1,11 @@
-"""Text encoders: token ids to text features T (section 3.1 of the paper)."""
+"""Text encoders: token ids to one vector a text (T of section 3.1 of the paper) or to one a word."""
 
 import torch
 from torch import Tensor, nn
 
 from skhimatch.batching import padding_mask
 
-__all__ = ["BidirectionalGRU", "RCNNEncoder"]
+__all__ = ["BidirectionalGRU", "ConvolutionEncoder", "RCNNEncoder"]
 
 
 class BidirectionalGRU(nn.Module):
@@ -110,6 +110,60 @@ class RCNNEncoder(nn.Module):
             missing = max(0, self.top_k - activations.shape[-1])
             pooled.append(nn.functional.pad(activations, (0, missing)).topk(self.top_k)[0].flatten(1))
         return torch.cat(pooled, dim=1)
+
+
+class ConvolutionEncoder(nn.Module):
+    """One convolution: each word in the light of its neighbours.
+
+    word vectors -> dropout -> Conv1d -> tanh -> H. Padding is zero before and after, so a row never
+    depends on its batch.
+
+    Parameters
+    ----------
+    vocabulary_size : int
+        Rows of the word embedding, padding (0) and unknown (1) included.
+    output_size : int
+        Width d of a state.
+    embedding_dimension : int
+        Width of a word vector.
+    kernel_size : odd int
+        Words that the convolution spans.
+    dropout : float
+        Probability of dropping a feature of a word vector.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        output_size: int,
+        *,
+        embedding_dimension: int = 300,
+        kernel_size: int = 3,
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        if kernel_size % 2 == 0:
+            raise ValueError(
+                f"kernel_size={kernel_size}: take an odd number, which has a word in the middle."
+            )
+        self.embedding = nn.Embedding(vocabulary_size, embedding_dimension, padding_idx=0)
+        self.convolution = nn.Conv1d(embedding_dimension, output_size, kernel_size, padding=kernel_size // 2)
+        self.dropout = nn.Dropout(dropout)
+        self.output_size = output_size
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Return a state a word, H, float of shape (B, n, output_size), zero at padding.
+
+        Parameters
+        ----------
+        ids : int64 tensor of shape (B, n)
+            Token ids, 0 is padding.
+        lengths : int64 tensor of shape (B,)
+            Tokens in each text; 0 is allowed.
+        """
+        words = self.dropout(self.embedding(ids)).transpose(1, 2)
+        states = torch.tanh(self.convolution(words)).transpose(1, 2)
+        return states * padding_mask(lengths, ids.shape[1])[..., None]
 
 
 def _take(values: Tensor, positions: Tensor) -> Tensor:

@@ -7,16 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skhimatch.encoders import RCNNEncoder
+from skhimatch.encoders import ConvolutionEncoder, RCNNEncoder
 from skhimatch.hierarchy import LabelHierarchy
-from skhimatch.propagation import (
-    MANY_LABELS,
-    PROPAGATIONS,
-    GatedPropagation,
-    HierarchyEdges,
-    HierarchyGCN,
-    LabelNodes,
-)
+from skhimatch.label_nodes import MANY_LABELS, LabelAttention, LabelProjection
+from skhimatch.propagation import PROPAGATIONS, GatedPropagation, HierarchyEdges, HierarchyGCN
 
 __all__ = [
     "HiMatchNetwork",
@@ -25,7 +19,7 @@ __all__ = [
     "build_network",
 ]
 
-ENCODERS = {"rcnn": RCNNEncoder}
+ENCODERS = ("attention", "rcnn")
 
 
 @dataclass(frozen=True)
@@ -101,58 +95,65 @@ class HiMatchNetwork(nn.Module):
 
     Parameters
     ----------
-    text_encoder : RCNNEncoder
-        (ids, lengths) -> T, of width d_T.
+    text_encoder : ConvolutionEncoder or RCNNEncoder
+        (ids, lengths) to a state a word, or to one vector T a text.
     hierarchy : LabelHierarchy
         L labels.
+    label_nodes : LabelAttention, LabelProjection or None
+        What the encoder returns, and lengths, to V_t of shape (B, L, d_t).
+        None, behind an encoder of T only: no label has a node of its own,
+        and S_t is T.
     propagation : {"gcn", "gated"} or None
         How V_t spreads over the hierarchy (eq 1); None leaves it out and
-        S_t is T.
+        S_t is V_t.
     head : {"flat", "labelwise", "auto"}
         The classifier on S_t; "auto" is "flat" up to a few hundred labels.
-        Without propagation no label has a node of its own and the two are
-        the same linear layer.
-    node_dimension, label_dimension, joint_dimension : int
-        d_t, d_l and d_phi.
+        Where no label has a node the two are the same linear layer.
+    label_dimension, joint_dimension : int
+        d_l and d_phi.
     dropout : float
-        Probability of dropping a feature of T, and within the projections
-        into the joint space. Never on the logits.
+        Probability of dropping a feature of the encoded text, and within the
+        projections into the joint space. Never on the logits.
+    max_length : int or None
+        Words read from the start of a text.
     """
 
     def __init__(
         self,
-        text_encoder: RCNNEncoder,
+        text_encoder: ConvolutionEncoder | RCNNEncoder,
         hierarchy: LabelHierarchy,
+        label_nodes: LabelAttention | LabelProjection | None,
         *,
-        propagation: str | None = "gcn",
-        head: str = "auto",
-        node_dimension: int = 100,
+        propagation: str | None = None,
+        head: str = "labelwise",
+        node_dimension: int = 200,
         label_dimension: int = 300,
         joint_dimension: int = 200,
         dropout: float = 0.3,
+        max_length: int | None = 256,
     ) -> None:
         super().__init__()
         n_labels = len(hierarchy)
-        text_dimension = text_encoder.output_size
         many = n_labels > MANY_LABELS
         self.text_encoder = text_encoder
+        self.label_nodes = label_nodes
         self.node_dimension = node_dimension
         self.dropout = nn.Dropout(dropout)
+        self.max_length = max_length
+        self.propagation = PROPAGATIONS[propagation](hierarchy, node_dimension) if propagation else None
         self.head: FlatHead | LabelwiseHead
-        if propagation is None:
-            self.label_nodes = self.propagation = None
-            self.head = FlatHead(n_labels, text_dimension)
+        # Attention has made the mean node a vector of what matters in the text.
+        self.pooled = many or isinstance(label_nodes, LabelAttention)
+        if label_nodes is None:
+            self.head = FlatHead(n_labels, text_encoder.output_size)
             self.pooled = False
-            semantics_dimension = text_dimension
+            semantics_dimension = text_encoder.output_size
         else:
-            self.label_nodes = LabelNodes(text_dimension, n_labels, node_dimension)
-            self.propagation = PROPAGATIONS[propagation](hierarchy, node_dimension)
             if head == "labelwise" or (head == "auto" and many):
                 self.head = LabelwiseHead(n_labels, node_dimension)
             else:
                 self.head = FlatHead(n_labels, n_labels * node_dimension)
-            self.pooled = many
-            semantics_dimension = node_dimension if many else n_labels * node_dimension
+            semantics_dimension = node_dimension if self.pooled else n_labels * node_dimension
         self.text_projection = JointProjection(semantics_dimension, joint_dimension, dropout)
         self.label_vectors = nn.Parameter(torch.randn(n_labels, label_dimension))
         self.label_encoder = HierarchyGCN(hierarchy, label_dimension)
@@ -179,11 +180,15 @@ class HiMatchNetwork(nn.Module):
         return HiMatchOutput(logits, self.embed_text(semantics), self.embed_labels())
 
     def text_semantics(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Return S_t, of shape (B, L, d_t), or T of shape (B, d_T) without propagation."""
-        text = self.dropout(self.text_encoder(ids, lengths))
-        if self.label_nodes is None or self.propagation is None:
-            return text
-        return self.propagation(self.label_nodes(text))
+        """Return S_t, of shape (B, L, d_t), or T of shape (B, d_T) where labels have no nodes."""
+        if self.max_length is not None:
+            ids, lengths = ids[:, : self.max_length], lengths.clamp(max=self.max_length)
+        semantics = self.dropout(self.text_encoder(ids, lengths))
+        if self.label_nodes is not None:
+            semantics = self.label_nodes(semantics, lengths)
+        if self.propagation is not None:
+            semantics = self.propagation(semantics)
+        return semantics
 
     def embed_text(self, semantics: Tensor) -> Tensor:
         """Return Phi_t of eq 3, of shape (B, d_phi), from S_t."""
@@ -200,9 +205,9 @@ class HiMatchNetwork(nn.Module):
         word_table: np.ndarray,
         label_vectors: np.ndarray,
         edge_priors: np.ndarray,
-        label_frequencies: np.ndarray,
+        output_bias: np.ndarray,
     ) -> None:
-        """Take what is known before training: vectors, priors, and how often labels occur.
+        """Take what is known before training: vectors, priors, and what to predict of any text.
 
         Parameters
         ----------
@@ -212,9 +217,8 @@ class HiMatchNetwork(nn.Module):
             Initial V_l of eq 2.
         edge_priors : float array of shape (E,)
             P(child | parent), in the order of the hierarchy's edges.
-        label_frequencies : float array of shape (L,)
-            Share of the texts tagged with each label, in (0, 1). The output
-            starts at their log-odds, which saves the first epochs.
+        output_bias : float array of shape (L,)
+            The logits of a text of which nothing is known yet.
         """
         self.text_encoder.embedding.weight.copy_(torch.as_tensor(word_table))
         self.label_vectors.copy_(torch.as_tensor(label_vectors))
@@ -224,20 +228,21 @@ class HiMatchNetwork(nn.Module):
                 module.prior.copy_(priors)
             if isinstance(module, GatedPropagation):
                 module.down_weight.copy_(priors)
-        self.head.bias.copy_(torch.logit(torch.as_tensor(label_frequencies)))
+        self.head.bias.copy_(torch.as_tensor(output_bias))
 
 
 def build_network(
     hierarchy: LabelHierarchy,
     vocabulary_size: int,
     *,
-    encoder: str = "rcnn",
-    propagation: str | None = "gcn",
-    head: str = "auto",
+    encoder: str = "attention",
+    propagation: str | None = None,
+    head: str = "labelwise",
     embedding_dimension: int = 300,
-    node_dimension: int = 100,
+    node_dimension: int = 200,
     joint_dimension: int = 200,
     dropout: float = 0.3,
+    max_length: int | None = 256,
     **encoder_settings: Any,
 ) -> HiMatchNetwork:
     """Build a network from plain settings (the `module__` entries of `net_params`).
@@ -248,14 +253,17 @@ def build_network(
         L labels.
     vocabulary_size : int
         Word ids, padding and unknown included.
-    encoder : {"rcnn"}
-        The text encoder.
-    propagation, head, node_dimension, joint_dimension, dropout
-        As in `HiMatchNetwork`; `dropout` also reaches the encoder.
+    encoder : {"attention", "rcnn"}
+        A convolution and an attention for every label, or the paper's RCNN
+        and a projection onto the labels.
+    propagation, head, node_dimension, joint_dimension, dropout, max_length
+        As in `HiMatchNetwork`; `dropout` also reaches the encoder, and
+        `node_dimension` is the width of the convolution, too.
     embedding_dimension : int
         Width of word and label vectors.
     **encoder_settings
-        For the encoder: `hidden_size`, `kernel_sizes`, `filters`, `top_k`.
+        For the encoder: `kernel_size`, or for the RCNN `hidden_size`,
+        `kernel_sizes`, `filters`, `top_k`.
 
     Returns
     -------
@@ -264,20 +272,29 @@ def build_network(
     Examples
     --------
     >>> h = LabelHierarchy([("science", "physics"), ("science", "biology")])
-    >>> network = build_network(h, 10, node_dimension=4, filters=5)
+    >>> network = build_network(h, 10, node_dimension=4)
     >>> network(torch.tensor([[2, 3]]), torch.tensor([2])).logits.shape
     torch.Size([1, 3])
     """
-    text_encoder = ENCODERS[encoder](
-        vocabulary_size, embedding_dimension=embedding_dimension, dropout=dropout, **encoder_settings
-    )
+    encoder_settings |= {"embedding_dimension": embedding_dimension, "dropout": dropout}
+    text_encoder: ConvolutionEncoder | RCNNEncoder
+    label_nodes: LabelAttention | LabelProjection | None = None
+    if encoder == "attention":
+        text_encoder = ConvolutionEncoder(vocabulary_size, node_dimension, **encoder_settings)
+        label_nodes = LabelAttention(node_dimension, len(hierarchy))
+    else:
+        text_encoder = RCNNEncoder(vocabulary_size, **encoder_settings)
+        if propagation is not None:
+            label_nodes = LabelProjection(text_encoder.output_size, len(hierarchy), node_dimension)
     return HiMatchNetwork(
         text_encoder,
         hierarchy,
+        label_nodes,
         propagation=propagation,
         head=head,
         node_dimension=node_dimension,
         label_dimension=embedding_dimension,
         joint_dimension=joint_dimension,
         dropout=dropout,
+        max_length=max_length,
     )

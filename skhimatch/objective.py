@@ -16,6 +16,7 @@ __all__ = [
     "NegativeSampler",
     "joint_embedding_loss",
     "matching_loss",
+    "squared_hinge_loss",
 ]
 
 
@@ -122,6 +123,28 @@ def matching_loss(text_embedding: Tensor, label_embedding: Tensor, pairs: LabelP
         near = torch.linalg.vector_norm(text - label_embedding[pairs.positive], dim=-1)
         far = torch.linalg.vector_norm(text - label_embedding[pairs.negative], dim=-1)
     return torch.relu(near - far + pairs.margin).mean()
+
+
+def squared_hinge_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Ask of every label a margin of one: sum of max(0, 1 - y logit)^2, y = 1 for targets, else -1.
+
+    Parameters
+    ----------
+    logits : float tensor of shape (B, L)
+    targets : tensor of shape (B, L)
+        0/1 targets.
+
+    Returns
+    -------
+    float tensor, scalar
+        Summed over texts and labels.
+
+    Examples
+    --------
+    >>> squared_hinge_loss(torch.tensor([[0.5, -2.0]]), torch.tensor([[1.0, 0.0]]))
+    tensor(0.2500)
+    """
+    return torch.relu(1 - (2 * targets - 1) * logits).square().sum()
 
 
 class NegativeSampler(nn.Module):
@@ -239,10 +262,10 @@ class HiMatchLoss(nn.Module):
         As in `NegativeSampler`.
     lambda_joint, lambda_match : float
         Weights of eq 5 and of eq 6; a weight of 0 leaves its term out.
-    classification_reduction : {"sum", "mean"}
-        Binary cross-entropy is averaged over texts, and over labels summed,
-        or averaged as in the paper, which starves the classifier beside the
-        matching loss.
+    classification_loss : {"squared_hinge", "cross_entropy", "mean_cross_entropy"}
+        The classification loss, a mean over texts of a sum over labels. The
+        last one is the paper's: it is averaged over labels too, which
+        starves the classifier beside the matching loss.
     """
 
     def __init__(
@@ -255,13 +278,13 @@ class HiMatchLoss(nn.Module):
         sampling: str = "hierarchy",
         lambda_joint: float = 0.1,
         lambda_match: float = 1.0,
-        classification_reduction: str = "sum",
+        classification_loss: str = "squared_hinge",
     ) -> None:
         super().__init__()
         self.negatives = NegativeSampler(hierarchy, gamma=gamma, alpha=alpha, beta=beta, sampling=sampling)
         self.lambda_joint = lambda_joint
         self.lambda_match = lambda_match
-        self.classification_reduction = classification_reduction
+        self.classification_loss = classification_loss
 
     @property
     def needs_joint_space(self) -> bool:
@@ -282,11 +305,7 @@ class HiMatchLoss(nn.Module):
         -------
         LossParts
         """
-        classification = nn.functional.binary_cross_entropy_with_logits(
-            output.logits, targets, reduction=self.classification_reduction
-        )
-        if self.classification_reduction == "sum":
-            classification = classification / len(targets)
+        classification = self._classify(output.logits, targets)
         joint = matching = classification.new_zeros(())
         if output.text_embedding is not None and output.label_embedding is not None:
             if self.lambda_joint > 0:
@@ -296,6 +315,31 @@ class HiMatchLoss(nn.Module):
                 matching = matching_loss(output.text_embedding, output.label_embedding, pairs)
         total = classification + self.lambda_joint * joint + self.lambda_match * matching
         return LossParts(total, classification, joint, matching)
+
+    def _classify(self, logits: Tensor, targets: Tensor) -> Tensor:
+        if self.classification_loss == "squared_hinge":
+            return squared_hinge_loss(logits, targets) / len(targets)
+        if self.classification_loss == "cross_entropy":
+            summed = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
+            return summed / len(targets)
+        return nn.functional.binary_cross_entropy_with_logits(logits, targets)
+
+    def best_constant(self, frequencies: np.ndarray) -> np.ndarray:
+        """Return the logits that are best before anything is known of a text.
+
+        Parameters
+        ----------
+        frequencies : float array of shape (L,)
+            Share of the texts tagged with each label, in (0, 1).
+
+        Returns
+        -------
+        float array of shape (L,)
+            The log-odds for cross-entropy, 2 f - 1 for the squared hinge.
+        """
+        if self.classification_loss == "squared_hinge":
+            return 2 * frequencies - 1
+        return np.log(frequencies) - np.log1p(-frequencies)
 
 
 def _expand(offsets: Tensor, members: Tensor, owners: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,8 +17,10 @@ import numpy as np
 import torch
 
 import skhimatch
-from skhimatch.decisions import DecisionRule, check_threshold
+from skhimatch.calibration import Calibration
+from skhimatch.decisions import DecisionRule
 from skhimatch.hierarchy import LabelHierarchy
+from skhimatch.lexical import LexicalClassifier, NGramWeights
 from skhimatch.network import build_network
 from skhimatch.sequences import Vocabulary
 from skhimatch.text import WordTokenizer
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_folder", "load", "save"]
 
-FORMAT = 1
+FORMAT = 2
 DESCRIPTION, WEIGHTS = "classifier.json", "weights.npz"
 
 # Already at work in what is saved beside them.
@@ -63,8 +65,14 @@ def save(classifier: HiMatchClassifier, folder: str | PathLike[str]) -> None:
     }
     arrays["label_embeddings"] = classifier.label_embeddings_
     arrays["decision.tagged"] = classifier.decision_.tagged
+    arrays["decision.threshold"] = np.asarray(classifier.decision_.threshold)
     if classifier.decision_.ends is not None:
         arrays["decision.ends"] = classifier.decision_.ends
+    if classifier.lexical_ is not None:
+        arrays["lexical.codes"] = classifier.lexical_.ngrams.codes
+        arrays["lexical.idf"] = classifier.lexical_.ngrams.idf
+        arrays["lexical.weight"] = classifier.lexical_.weight
+        arrays["lexical.bias"] = classifier.lexical_.bias
     fresh = folder.with_name(folder.name + ".saving")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
@@ -185,9 +193,14 @@ def _rebuild(
     if description["tokenizer"] is not None:
         tokenizer = WordTokenizer(**description["tokenizer"])
         tokenizer.vocabulary_ = vocabulary
+    lexical = None
+    if "lexical.weight" in arrays:
+        ngrams = NGramWeights(arrays["lexical.codes"], arrays["lexical.idf"])
+        lexical = LexicalClassifier(ngrams, arrays["lexical.weight"], arrays["lexical.bias"])
+    threshold = arrays["decision.threshold"]
     decision = DecisionRule(
         hierarchy=hierarchy,
-        threshold=check_threshold(classifier.threshold, hierarchy.labels),
+        threshold=threshold if threshold.ndim else float(threshold),
         ends=arrays.get("decision.ends"),
         tagged=arrays["decision.tagged"],
         consistency=classifier.consistency,
@@ -200,6 +213,8 @@ def _rebuild(
         classes_=np.asarray(hierarchy.labels, dtype=object),
         network_settings_=description["network"],
         network_=network.eval(),
+        lexical_=lexical,
+        calibration_=Calibration(tuple(description["calibration"][:-1]), description["calibration"][-1]),
         decision_=decision,
         label_embeddings_=arrays["label_embeddings"],
         history_=description["history"],
@@ -247,6 +262,7 @@ def _describe(classifier: HiMatchClassifier) -> dict[str, Any]:
         "tokenizer": None if tokenizer is None else tokenizer.get_params(),
         "vocabulary": classifier.vocabulary_.words,
         "network": classifier.network_settings_,
+        "calibration": [*classifier.calibration_.weights, classifier.calibration_.intercept],
         "history": classifier.history_,
         "sparse_output": classifier.sparse_output_,
         "seed": classifier._seed,

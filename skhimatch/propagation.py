@@ -6,10 +6,7 @@ from torch import Tensor, nn
 
 from skhimatch.hierarchy import LabelHierarchy
 
-__all__ = ["MANY_LABELS", "PROPAGATIONS", "GatedPropagation", "HierarchyEdges", "HierarchyGCN", "LabelNodes"]
-
-# Above this many labels no weight may grow with L * d * d (let alone L * L * d).
-MANY_LABELS = 200
+__all__ = ["PROPAGATIONS", "GatedPropagation", "HierarchyEdges", "HierarchyGCN"]
 
 
 class HierarchyEdges(nn.Module):
@@ -114,35 +111,3 @@ class GatedPropagation(nn.Module):
 
 
 PROPAGATIONS = {"gcn": HierarchyGCN, "gated": GatedPropagation}
-
-
-class LabelNodes(nn.Module):
-    """Give every label its view of a text: V_t = reshape(W_proj T).
-
-    Up to a few hundred labels W_proj is as in the paper, L x d_T x d_t
-    numbers. Above, it is factored into a projection that the labels share
-    and a vector a label: V_t[l] = (A T + a) * e_l, d_T d_t + L d_t numbers.
-
-    Parameters
-    ----------
-    text_dimension : int
-        d_T, the width of T.
-    n_labels : int
-        L.
-    dimension : int
-        d_t, the width of a node.
-    """
-
-    def __init__(self, text_dimension: int, n_labels: int, dimension: int) -> None:
-        super().__init__()
-        self.shape = (n_labels, dimension)
-        factored = n_labels > MANY_LABELS
-        self.projection = nn.Linear(text_dimension, dimension if factored else n_labels * dimension)
-        self.label_vectors = nn.Parameter(torch.randn(n_labels, dimension)) if factored else None
-
-    def forward(self, text: Tensor) -> Tensor:
-        """Map T of shape (B, d_T) to V_t of shape (B, L, d_t)."""
-        projected = self.projection(text)
-        if self.label_vectors is None:
-            return projected.unflatten(1, self.shape)
-        return projected[:, None] * self.label_vectors

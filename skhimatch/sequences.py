@@ -163,6 +163,22 @@ class TokenSequences:
         ids = np.fromiter(chain.from_iterable(lists), dtype=np.int32, count=offsets[-1])
         return cls(ids, offsets, vocabulary)
 
+    @classmethod
+    def concatenated(cls, parts: Sequence["TokenSequences"]) -> "TokenSequences":
+        """Join texts over one vocabulary.
+
+        Parameters
+        ----------
+        parts : sequence of TokenSequences
+            One or more, with equal vocabularies.
+
+        Returns
+        -------
+        TokenSequences
+        """
+        offsets = np.cumsum(np.concatenate([[0], *(part.lengths for part in parts)]))
+        return cls(np.concatenate([part.ids for part in parts]), offsets, parts[0].vocabulary)
+
     @property
     def shape(self) -> tuple[int]:
         """``(n_texts,)``."""

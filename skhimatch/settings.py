@@ -5,6 +5,7 @@ from typing import Any
 __all__ = ["paper_settings"]
 
 _WORDS: dict[str, Any] = {
+    "lexical": None,
     "encoder": "rcnn",
     "propagation": "gcn",
     "head": "flat",
@@ -12,6 +13,7 @@ _WORDS: dict[str, Any] = {
     "gamma": 0.2,
     "alpha": 0.01,
     "beta": 0.5,
+    "classification_loss": "mean_cross_entropy",
     "lambda_joint": 1.0,
     "lambda_match": 1.0,
     "batch_size": 64,
@@ -24,7 +26,6 @@ _WORDS: dict[str, Any] = {
     "net_params": {
         "module__node_dimension": 300,
         "module__dropout": 0.5,
-        "criterion__classification_reduction": "mean",
     },
 }
 

@@ -15,9 +15,10 @@ from sklearn.metrics import accuracy_score, f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
-from toy_corpus import HIERARCHY, PATHS, QUICK, SMALL, THOROUGH, WORDS, binarize, make_corpus
+from toy_corpus import HIERARCHY, PATHS, QUICK, SMALL, SMALL_RCNN, THOROUGH, WORDS, binarize, make_corpus
 
 from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors
+from skhimatch.label_nodes import LabelAttention, LabelProjection
 from skhimatch.network import FlatHead, LabelwiseHead
 from skhimatch.propagation import GatedPropagation, HierarchyGCN
 from skhimatch.training import NonFiniteLossError
@@ -26,6 +27,7 @@ LABELS = sorted(WORDS)
 TEXTS, LABEL_SETS = make_corpus(60)
 INDICATOR = binarize(LABEL_SETS)
 UNSEEN, UNSEEN_SETS = make_corpus(40, seed=1)
+RCNN = {"encoder": "rcnn", "net_params": SMALL_RCNN}
 
 
 def quick(hierarchy=HIERARCHY, **parameters):
@@ -147,7 +149,8 @@ class TestTargets:
             np.testing.assert_array_equal(classifier.predict(UNSEEN), np.ones((40, 1)))
 
     def test_score_is_subset_accuracy(self):
-        classifier = quick(max_epochs=8, learning_rate=0.02, decoding="threshold").fit(TEXTS, LABEL_SETS)
+        settings = {"max_epochs": 8, "learning_rate": 0.02, "decoding": "threshold", "lexical": None}
+        classifier = quick(**settings).fit(TEXTS, LABEL_SETS)
         expected, predicted = binarize(LABEL_SETS), classifier.predict(TEXTS)
         for weights in (None, np.arange(60)):
             accuracy = accuracy_score(expected, predicted, sample_weight=weights)
@@ -265,10 +268,19 @@ class TestHierarchies:
     @pytest.mark.parametrize(
         ("head", "layer"), [("flat", FlatHead), ("labelwise", LabelwiseHead), ("auto", FlatHead)]
     )
-    def test_parameters_reach_the_network(self, propagation, room, head, layer):
-        network = quick(propagation=propagation, head=head, max_epochs=1).fit(TEXTS, LABEL_SETS).network_
+    @pytest.mark.parametrize(
+        ("encoder", "nodes"), [(RCNN, LabelProjection), ({"encoder": "attention"}, LabelAttention)]
+    )
+    def test_parameters_reach_the_network(self, propagation, room, head, layer, encoder, nodes):
+        settings = {"propagation": propagation, "head": head, "max_epochs": 1}
+        network = quick(**settings, **encoder).fit(TEXTS, LABEL_SETS).network_
         assert type(network.propagation) is room
-        assert type(network.head) is (layer if propagation else FlatHead)
+        if encoder is RCNN and propagation is None:
+            assert network.label_nodes is None
+            assert type(network.head) is FlatHead
+        else:
+            assert type(network.label_nodes) is nodes
+            assert type(network.head) is layer
 
     def test_margins_and_weights_reach_the_objective(self):
         class Spy(Callback):
@@ -278,12 +290,12 @@ class TestHierarchies:
         found = []
         numbers = {"gamma": 0.3, "alpha": 0.1, "beta": 0.6, "sampling": "all"}
         weights = {"lambda_joint": 0.25, "lambda_match": 4.0}
-        net_params = SMALL | {"criterion__classification_reduction": "mean"}
-        quick(callbacks=[Spy()], **numbers, **weights, net_params=net_params).fit(TEXTS, LABEL_SETS)
+        loss = {"classification_loss": "cross_entropy"}
+        quick(callbacks=[Spy()], **numbers, **weights, **loss).fit(TEXTS, LABEL_SETS)
         [criterion] = found
         assert {name: getattr(criterion.negatives, name) for name in numbers} == numbers
         assert {name: getattr(criterion, name) for name in weights} == weights
-        assert criterion.classification_reduction == "mean"
+        assert criterion.classification_loss == "cross_entropy"
 
 
 class TestDecisions:
@@ -296,11 +308,11 @@ class TestDecisions:
         assert all(end in found for end, found in zip(best, labels, strict=True))
 
     def test_auto_takes_the_threshold_elsewhere(self):
-        classifier = quick().fit([*TEXTS, "match"], [*LABEL_SETS, {"sport", "physics"}])
-        np.testing.assert_array_equal(classifier.predict(UNSEEN), classifier.predict_proba(UNSEEN) >= 0.5)
+        classifier = quick(threshold=0.4).fit([*TEXTS, "match"], [*LABEL_SETS, {"sport", "physics"}])
+        np.testing.assert_array_equal(classifier.predict(UNSEEN), classifier.predict_proba(UNSEEN) >= 0.4)
 
     def test_threshold(self, learned):
-        classifier = clone(learned).set_params(decoding="threshold", max_epochs=3)
+        classifier = clone(learned).set_params(decoding="threshold", threshold=0.5, max_epochs=3)
         classifier.fit(*make_corpus(60))
         probabilities = classifier.predict_proba(UNSEEN)
         np.testing.assert_array_equal(classifier.predict(UNSEEN), probabilities >= 0.5)
@@ -394,9 +406,13 @@ class TestLearning:
 BATCH_SETTINGS = [
     {},
     {"propagation": "gated"},
-    {"propagation": None},
-    {"head": "labelwise"},
-    {"net_params": SMALL | {"module__top_k": 2, "module__kernel_sizes": (2, 5)}},
+    {"propagation": "gcn"},
+    {"head": "flat"},
+    {"lexical": None},
+    {"net_params": SMALL | {"module__kernel_size": 5, "module__max_length": 30}},
+    RCNN,
+    RCNN | {"propagation": "gcn"},
+    RCNN | {"net_params": SMALL_RCNN | {"module__top_k": 2, "module__kernel_sizes": (2, 5)}},
 ]
 
 
@@ -423,9 +439,8 @@ class TestBatches:
     def test_many_labels(self, propagation):
         hierarchy = {f"area {area}": [f"topic {area}.{topic}" for topic in range(9)] for area in range(21)}
         label_sets = [{f"area {row % 21}", f"topic {row % 21}.{row % 9}"} for row in range(60)]
-        classifier = quick(hierarchy, propagation=propagation, head="auto", learning_rate=0.05).fit(
-            TEXTS, label_sets
-        )
+        settings = {"propagation": propagation, "head": "auto", "learning_rate": 0.05}
+        classifier = quick(hierarchy, **RCNN, **settings).fit(TEXTS, label_sets)
         assert len(classifier.classes_) == 210
         assert type(classifier.network_.head) is LabelwiseHead
         assert classifier.network_.label_nodes.label_vectors.shape == (210, 8)
@@ -588,7 +603,8 @@ class TestHistory:
     @pytest.mark.parametrize("decoding", ["path", "threshold"])
     def test_validation_data_is_what_the_scores_are_of(self, decoding):
         held = UNSEEN, sp.csr_array(binarize(UNSEEN_SETS))
-        classifier = quick(decoding=decoding, threshold=0.2, max_epochs=6, learning_rate=0.03)
+        network = {"lexical": None, "classification_loss": "cross_entropy"}
+        classifier = quick(decoding=decoding, threshold=0.2, max_epochs=6, learning_rate=0.03, **network)
         classifier.fit(TEXTS, LABEL_SETS, validation_data=held)
         best = max(classifier.history_, key=lambda epoch: epoch["valid_score"])
         expected, predicted = binarize(UNSEEN_SETS), classifier.predict(UNSEEN)
@@ -676,7 +692,8 @@ class TestWordVectors:
         np.testing.assert_allclose(start[LABELS.index("tennis")], rows["tennis"], atol=1e-6)
 
     def test_output_starts_at_the_log_odds_of_the_labels(self):
-        classifier = quick(validation_fraction=0, **self.STILL).fit(TEXTS, LABEL_SETS)
+        settings = {"validation_fraction": 0, "classification_loss": "cross_entropy", **self.STILL}
+        classifier = quick(**settings).fit(TEXTS, LABEL_SETS)
         share = (INDICATOR.sum(axis=0) + 0.5) / 61
         expected = np.log(share / (1 - share))
         np.testing.assert_allclose(classifier.network_.head.bias.detach().numpy(), expected, atol=1e-5)

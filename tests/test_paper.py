@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from skhimatch.encoders import BidirectionalGRU, RCNNEncoder
+from skhimatch.encoders import BidirectionalGRU, ConvolutionEncoder, RCNNEncoder
 from skhimatch.hierarchy import LabelHierarchy
+from skhimatch.label_nodes import LabelAttention, LabelProjection
 from skhimatch.network import HiMatchNetwork, HiMatchOutput, JointProjection, build_network
 from skhimatch.objective import HiMatchLoss, LabelPairs, NegativeSampler, joint_embedding_loss, matching_loss
-from skhimatch.propagation import GatedPropagation, HierarchyGCN, LabelNodes
+from skhimatch.propagation import GatedPropagation, HierarchyGCN
 
 HIERARCHY = LabelHierarchy([("a", "b"), ("a", "c"), ("d", "e"), ("e", "f")])
 A, B, C, D, E, F = range(6)
@@ -91,7 +92,7 @@ def test_equation_1_by_hand():
 
 
 def test_equation_1_node_inputs_are_a_reshaped_projection():
-    nodes = LabelNodes(text_dimension=4, n_labels=6, dimension=5)
+    nodes = LabelProjection(text_dimension=4, n_labels=6, dimension=5)
     text = torch.randn(2, 4)
     weight, bias = nodes.projection.weight.detach(), nodes.projection.bias.detach()
     for label in range(6):
@@ -121,7 +122,7 @@ def test_equation_1_gated():
 
 
 def test_equation_2_label_encoder():
-    network = build_network(HIERARCHY, 10, embedding_dimension=4, node_dimension=3, filters=2, hidden_size=2)
+    network = build_network(HIERARCHY, 10, embedding_dimension=4, node_dimension=3)
     with_priors(network.label_encoder)
     down, up = adjacency()
     v, w3, w4 = (
@@ -144,9 +145,8 @@ def test_equations_3_and_4_projections(input_size):
 
 
 def test_equation_3_sees_all_nodes_at_once():
-    network = build_network(
-        HIERARCHY, 10, embedding_dimension=4, node_dimension=3, filters=2, hidden_size=2
-    ).eval()
+    sizes = {"embedding_dimension": 4, "node_dimension": 3, "filters": 2, "hidden_size": 2}
+    network = build_network(HIERARCHY, 10, encoder="rcnn", propagation="gcn", **sizes).eval()
     semantics = torch.randn(2, 6, 3)
     torch.testing.assert_close(
         network.embed_text(semantics), network.text_projection(semantics.reshape(2, 18))
@@ -288,31 +288,39 @@ def test_the_gradient_is_finite_where_text_and_label_coincide():
         assert torch.isfinite(label.grad).all()
 
 
-@pytest.mark.parametrize("reduction", ["sum", "mean"])
-def test_equation_8_overall_objective(reduction):
+@pytest.mark.parametrize("classification_loss", ["squared_hinge", "cross_entropy", "mean_cross_entropy"])
+def test_equation_8_overall_objective(classification_loss):
     text, label = embeddings()
     logits = np.random.RandomState(1).randn(3, 6)
     loss = HiMatchLoss(
-        HIERARCHY, sampling="all", lambda_joint=0.7, lambda_match=0.3, classification_reduction=reduction
+        HIERARCHY,
+        sampling="all",
+        lambda_joint=0.7,
+        lambda_match=0.3,
+        classification_loss=classification_loss,
     )
     parts = loss(HiMatchOutput(torch.tensor(logits), text, label), torch.tensor(TARGETS))
     p = 1 / (1 + np.exp(-logits))
     entropy = -(TARGETS * np.log(p) + (1 - TARGETS) * np.log(1 - p)).sum(1).mean()
-    if reduction == "mean":
-        entropy /= 6
-    assert parts.classification.item() == pytest.approx(entropy)
+    missing = np.where(TARGETS == 1, np.maximum(0, 1 - logits), np.maximum(0, 1 + logits))
+    classification = {
+        "squared_hinge": (missing**2).sum(1).mean(),
+        "cross_entropy": entropy,
+        "mean_cross_entropy": entropy / 6,
+    }[classification_loss]
+    assert parts.classification.item() == pytest.approx(classification)
     assert parts.joint.item() == pytest.approx(
         joint_embedding_loss(text, label, torch.tensor(TARGETS)).item()
     )
     assert parts.matching.item() == pytest.approx(
         matching_loss(text, label, loss.negatives(torch.tensor(TARGETS))).item()
     )
-    expected = entropy + 0.7 * parts.joint.item() + 0.3 * parts.matching.item()
+    expected = classification + 0.7 * parts.joint.item() + 0.3 * parts.matching.item()
     assert parts.total.item() == pytest.approx(expected)
 
 
 def test_a_weight_of_zero_leaves_its_term_out():
-    loss = HiMatchLoss(HIERARCHY, lambda_joint=0, lambda_match=0)
+    loss = HiMatchLoss(HIERARCHY, lambda_joint=0, lambda_match=0, classification_loss="cross_entropy")
     text, label = embeddings()
     parts = loss(HiMatchOutput(torch.zeros(3, 6, dtype=torch.float64), text, label), torch.tensor(TARGETS))
     assert (parts.joint.item(), parts.matching.item()) == (0, 0)
@@ -388,14 +396,70 @@ def test_the_encoder_keeps_each_filters_largest_n_grams(top_k):
         np.testing.assert_allclose(found[row], np.concatenate(expected), atol=1e-6)
 
 
-def test_the_output_starts_at_the_labels_log_odds():
+def test_the_output_starts_at_the_best_constant():
     network: HiMatchNetwork = build_network(HIERARCHY, 4, embedding_dimension=2, node_dimension=2)
     frequencies = np.array([0.5, 0.1, 0.2, 0.3, 0.9, 0.01])
     network.start_from(
         word_table=np.zeros((4, 2)),
         label_vectors=np.zeros((6, 2)),
         edge_priors=HIERARCHY.edge_priors(TARGETS),
-        label_frequencies=frequencies,
+        output_bias=frequencies,
     )
-    np.testing.assert_allclose(network.head.bias.detach(), np.log(frequencies / (1 - frequencies)), rtol=1e-5)
+    np.testing.assert_allclose(network.head.bias.detach(), frequencies, rtol=1e-6)
     np.testing.assert_allclose(network.label_encoder.edges.prior, HIERARCHY.edge_priors(TARGETS))
+
+
+@pytest.mark.parametrize("classification_loss", ["squared_hinge", "cross_entropy", "mean_cross_entropy"])
+def test_the_best_constant_is_the_minimum_of_the_loss(classification_loss):
+    loss = HiMatchLoss(HIERARCHY, lambda_joint=0, lambda_match=0, classification_loss=classification_loss)
+    targets = torch.tensor(np.random.RandomState(0).uniform(size=(40, 6)) < 0.3, dtype=torch.float64)
+    logits = torch.tensor(loss.best_constant(targets.mean(0).numpy()), requires_grad=True)
+    loss(HiMatchOutput(logits.expand(40, 6)), targets).total.backward()
+    np.testing.assert_allclose(logits.grad, 0, atol=1e-12)
+
+
+def test_label_attention_by_hand():
+    attention = LabelAttention(3, 2)
+    states = torch.randn(2, 4, 3)
+    states[1, 2:] = 0
+    nodes = attention(states, torch.tensor([4, 2])).detach().numpy()
+    for text, length in enumerate((4, 2)):
+        words = states[text, :length].numpy()
+        for label in range(2):
+            scores = words @ attention.queries[label].detach().numpy()
+            shares = np.exp(scores) / np.exp(scores).sum()
+            np.testing.assert_allclose(nodes[text, label], shares @ words, atol=1e-6)
+
+
+def test_label_attention_on_a_text_without_words():
+    nodes = LabelAttention(3, 2)(torch.zeros(1, 1, 3), torch.tensor([0]))
+    assert (nodes == 0).all()
+
+
+def test_the_convolution_sees_its_neighbours_and_no_padding():
+    encoder = ConvolutionEncoder(9, 2, embedding_dimension=4, kernel_size=3, dropout=0)
+    ids = torch.tensor([[3, 4, 5, 0], [6, 7, 8, 2]])
+    states = encoder(ids, torch.tensor([3, 4])).detach().numpy()
+    table = encoder.embedding.weight.detach().numpy()
+    weight, bias = (parameter.detach().numpy() for parameter in encoder.convolution.parameters())
+    for text, length in enumerate((3, 4)):
+        words = np.zeros((length + 2, 4))
+        words[1:-1] = table[ids[text, :length]]
+        for place in range(length):
+            window = words[place : place + 3]
+            expected = np.tanh((weight * window.T).sum((1, 2)) + bias)
+            np.testing.assert_allclose(states[text, place], expected, atol=1e-6)
+    assert (states[0, 3] == 0).all()
+
+
+def test_a_network_reads_no_further_than_it_may():
+    network = build_network(HIERARCHY, 9, embedding_dimension=4, node_dimension=3, max_length=2).eval()
+    long, short = torch.tensor([[3, 4, 5, 6]]), torch.tensor([[3, 4]])
+    torch.testing.assert_close(
+        network(long, torch.tensor([4])).logits, network(short, torch.tensor([2])).logits
+    )
+
+
+def test_even_kernels_are_refused():
+    with pytest.raises(ValueError, match="kernel_size=4: take an odd number"):
+        build_network(HIERARCHY, 9, kernel_size=4)

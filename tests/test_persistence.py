@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from sklearn.base import clone
-from toy_corpus import HIERARCHY, QUICK, SMALL, WORDS, binarize, make_corpus
+from toy_corpus import HIERARCHY, QUICK, SMALL, SMALL_RCNN, WORDS, binarize, make_corpus
 
 from skhimatch import HiMatchClassifier, WordTokenizer, WordVectors, persistence
 
@@ -56,7 +56,13 @@ class TestRoundTrip:
             {"tokenizer": WordTokenizer(min_count=1, max_length=5, lowercase=False)},
             {"label_texts": {"optics": ["lens", "light"]}, "patience": None},
             {"word_vectors": WordVectors(["lens", "leaf"], np.eye(2, 5))},
-            {"net_params": SMALL | {"module__kernel_sizes": (2, 5), "module__top_k": 2}},
+            {"net_params": SMALL | {"module__kernel_size": 5, "module__max_length": 4}},
+            {
+                "encoder": "rcnn",
+                "propagation": "gcn",
+                "net_params": SMALL_RCNN | {"module__kernel_sizes": (2, 5)},
+            },
+            {"lexical": None, "classification_loss": "cross_entropy"},
             {"hierarchy": {"science": LABELS[:3], "sport": ["biology", *LABELS[3:6], *LABELS[8:]]}},
         ],
     )
@@ -69,6 +75,8 @@ class TestRoundTrip:
         for name in ("decoding", "consistency", "head", "propagation", "batch_size", "gamma", "patience"):
             assert getattr(loaded, name) == getattr(classifier, name)
         np.testing.assert_array_equal(loaded.threshold, classifier.threshold)
+        np.testing.assert_array_equal(loaded.decision_.threshold, classifier.decision_.threshold)
+        assert loaded.calibration_ == classifier.calibration_
 
     def test_sparse_targets(self, tmp_path):
         classifier = quick().fit(TEXTS, sp.csr_array(binarize(LABEL_SETS)))
@@ -124,7 +132,7 @@ class TestFiles:
         with zipfile.ZipFile(folder / "weights.npz") as archive:
             assert all(name.endswith(".npy") for name in archive.namelist())
         description = json.loads((folder / "classifier.json").read_text())
-        assert description["format"] == 1
+        assert description["format"] == 2
         assert description["hierarchy"]["labels"] == LABELS
         assert description["parameters"]["gamma"] == 0.2
 
@@ -251,7 +259,7 @@ class TestDamage:
         description = json.loads((folder / "classifier.json").read_text())
         description |= {"format": 99, "version": "7.0"}
         (folder / "classifier.json").write_text(json.dumps(description))
-        with pytest.raises(ValueError, match=r"saved in format 99 by skhimatch 7\.0; .* reads 1: upgrade it"):
+        with pytest.raises(ValueError, match=r"saved in format 99 by skhimatch 7\.0; .* reads 2: upgrade it"):
             HiMatchClassifier.load(folder)
 
     def test_a_pickle_among_the_weights_is_not_opened(self, folder):

@@ -19,9 +19,7 @@ def sequences():
 def network():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return build_network(
-            HIERARCHY, 6, embedding_dimension=6, node_dimension=4, joint_dimension=3, hidden_size=3, filters=2
-        )
+        return build_network(HIERARCHY, 6, embedding_dimension=6, node_dimension=4, joint_dimension=3)
 
 
 def test_rows_come_back_in_order(network, sequences):

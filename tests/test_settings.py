@@ -1,5 +1,5 @@
 import pytest
-from toy_corpus import HIERARCHY, SMALL, make_corpus
+from toy_corpus import HIERARCHY, SMALL_RCNN, make_corpus
 
 from skhimatch import HiMatchClassifier, paper_settings
 from skhimatch.network import FlatHead
@@ -14,13 +14,13 @@ def test_as_in_section_4_1(corpus):
     assert (settings["learning_rate"], settings["batch_size"], settings["threshold"]) == (1e-4, 64, 0.5)
     assert (settings["lambda_joint"], settings["lambda_match"]) == (1, 1)
     # The paper averages over labels, and has no schedule.
-    assert settings["net_params"]["criterion__classification_reduction"] == "mean"
+    assert settings["classification_loss"] == "mean_cross_entropy"
     assert settings["schedule"] == "constant"
 
 
 def test_they_build_a_classifier():
     settings = paper_settings("wos")
-    settings |= {"max_epochs": 1, "net_params": settings["net_params"] | SMALL, "random_state": 0}
+    settings |= {"max_epochs": 1, "net_params": settings["net_params"] | SMALL_RCNN, "random_state": 0}
     classifier = HiMatchClassifier(HIERARCHY, **settings).fit(*make_corpus(20))
     assert type(classifier.network_.head) is FlatHead
     assert type(classifier.network_.propagation) is HierarchyGCN

@@ -168,7 +168,10 @@ class TestParameters:
 
     def test_clone_shares_what_is_immutable(self):
         original = HiMatchClassifier(
-            self.TREE, word_vectors=self.VECTORS, tokenizer=WordTokenizer(), net_params={"module__top_k": 2}
+            self.TREE,
+            word_vectors=self.VECTORS,
+            tokenizer=WordTokenizer(),
+            net_params={"module__kernel_size": 5},
         )
         copy = clone(original)
         assert copy.word_vectors is self.VECTORS
@@ -206,6 +209,7 @@ class TestParameters:
 class TestModelSelection:
     def test_grid_search_in_a_pipeline(self):
         settings = QUICK | {"max_epochs": 4, "learning_rate": 0.05, "batch_size": 8, "validation_fraction": 0}
+        settings["lexical"] = None
         pipeline = Pipeline([("words", WordTokenizer()), ("match", HiMatchClassifier(HIERARCHY, **settings))])
         grid = {"match__gamma": [0.02, 2], "match__alpha": [0.01, 0.5], "match__beta": [0.01, 0.5]}
         folds = ShuffleSplit(1, test_size=50, random_state=0)
@@ -280,9 +284,11 @@ class TestPickling:
         wide = QUICK | {"max_epochs": 1, "net_params": {"module__node_dimension": 100}}
         large = HiMatchClassifier(HIERARCHY, **wide).fit(TEXTS[:20], LABEL_SETS[:20])
         weights = sum(tensor.nbytes for tensor in large.network_.state_dict().values())
+        lexical = large.lexical_
+        weights += sum(array.nbytes for array in (lexical.weight, lexical.ngrams.codes, lexical.ngrams.idf))
         assert weights < len(pickle.dumps(large)) < 1.05 * weights
-        few = HiMatchClassifier(HIERARCHY, validation_fraction=0, **QUICK).fit(TEXTS, LABEL_SETS)
-        many = clone(few).fit(TEXTS * 4, LABEL_SETS * 4)
+        few = HiMatchClassifier(HIERARCHY, validation_fraction=0, **QUICK).fit(TEXTS * 2, LABEL_SETS * 2)
+        many = clone(few).fit(TEXTS * 8, LABEL_SETS * 8)
         assert many.vocabulary_ == few.vocabulary_
         size = len(pickle.dumps(few))
         assert len(pickle.dumps(many)) < size + 100

@@ -165,14 +165,14 @@ class TestSkorch:
 
     def test_everything_else(self):
         record = Record("on_train_begin", lambda net, **kwargs: net)
-        net_params = SMALL | {"iterator_train__pool": 1, "module__top_k": 2}
+        net_params = SMALL | {"iterator_train__pool": 1, "module__kernel_size": 5}
         classifier = quick(callbacks=[record], net_params=net_params).fit(TEXTS, LABEL_SETS)
         [net] = record.found
         assert net.module_ is classifier.network_
         batches = net.get_iterator(net.get_dataset([0]), training=True)
         assert isinstance(batches, LengthBuckets)
         assert batches.pool == 1
-        assert classifier.network_.text_encoder.top_k == 2
+        assert classifier.network_.text_encoder.convolution.kernel_size == (5,)
         assert net.batch_size == QUICK["batch_size"]
 
     def test_unknown_argument(self):

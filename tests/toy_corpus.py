@@ -33,11 +33,10 @@ FILLERS = ["the", "a", "of", "and", "with", "for", "this", "that", "very", "new"
 SMALL = {
     "module__embedding_dimension": 16,
     "module__node_dimension": 8,
-    "module__hidden_size": 8,
-    "module__filters": 8,
     "module__joint_dimension": 8,
     "module__dropout": 0.1,
 }
+SMALL_RCNN = SMALL | {"module__hidden_size": 8, "module__filters": 8}
 # Fits in a fraction of a second; for what does not depend on how well it learned.
 QUICK = {"net_params": SMALL, "max_epochs": 2, "batch_size": 16, "learning_rate": 0.01, "random_state": 0}
 # Learns the corpus from a few hundred texts, in seconds.

@@ -1,0 +1,80 @@
+"""From several scores of a text and a label to one probability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+__all__ = ["Calibration"]
+
+# Pairs of a text and a label that a handful of numbers is learned from: more add nothing.
+MOST_PAIRS = 2_000_000
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A weighted sum of scores, as log-odds.
+
+    logit = sum_k weight_k score_k + intercept, the same for all labels, by logistic regression.
+
+    Attributes
+    ----------
+    weights : tuple of float
+        A weight a kind of score.
+    intercept : float
+
+    Examples
+    --------
+    >>> calibration = Calibration((2.0, 1.0), -0.5)
+    >>> calibration([np.array([[1.0, -1.0]]), np.array([[0.5, -0.5]])])
+    array([[ 2., -3.]], dtype=float32)
+    """
+
+    weights: tuple[float, ...]
+    intercept: float
+
+    @classmethod
+    def learn(cls, scores: Sequence[NDArray[np.float32]], targets: sp.csr_array) -> Calibration | None:
+        """Learn from texts that the scores' own models have not seen.
+
+        Parameters
+        ----------
+        scores : sequence of arrays of shape (n, L)
+            Each the higher, the more a label fits.
+        targets : csr_array of shape (n, L)
+            0/1 targets.
+
+        Returns
+        -------
+        Calibration or None
+            None where the texts are too few to tell: no target at all, or a
+            weight that is not positive.
+        """
+        rows = slice(None, max(1, MOST_PAIRS // targets.shape[1]))
+        wanted = targets[rows].toarray().ravel() > 0
+        if wanted.all() or not wanted.any():
+            return None
+        columns = np.column_stack([score[rows].ravel() for score in scores])
+        fitted = LogisticRegression(C=1e3, tol=1e-6, max_iter=1000).fit(columns, wanted)
+        if (fitted.coef_ <= 0).any():
+            return None
+        return cls(tuple(fitted.coef_[0].tolist()), float(fitted.intercept_[0]))
+
+    def __call__(self, scores: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+        """Return the log-odds, float32 of shape (n, L).
+
+        Parameters
+        ----------
+        scores : sequence of arrays of shape (n, L)
+            As many as `weights`.
+        """
+        logits = np.full(scores[0].shape, self.intercept, dtype=np.float32)
+        for weight, score in zip(self.weights, scores, strict=True):
+            logits += np.float32(weight) * score
+        return logits
