@@ -18,7 +18,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,41 @@ import numpy as np
 import scipy.sparse as sp
 
 import skhimatch
+from benchmarks.local_classifiers import LocalClassifiers
 from skhimatch.baseline import LinearBaseline
-from skhimatch.datasets import Corpus, load_api_docs, load_htc_json, load_wos
+from skhimatch.datasets import Corpus, load_api_docs, load_eurlex57k, load_htc_json, load_wos
+from skhimatch.metrics import micro_macro_f1
 from skhimatch.report import Report
+from skhimatch.settings import paper_settings
 from skhimatch.targets import encode_targets
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "skorch", "scikit-learn", "numpy", "scipy")
+# Labels by their number of training texts: from, to.
+BANDS: dict[str, tuple[float, float]] = {"1-9": (1, 9), "10-49": (10, 49), "50-": (50, np.inf)}
+
+
+def data_folder() -> Path:
+    """Return the folder of corpora that are not part of the project."""
+    if "SKHIMATCH_DATA" not in os.environ:
+        raise SystemExit("Set SKHIMATCH_DATA to the folder that holds the corpora.")
+    return Path(os.environ["SKHIMATCH_DATA"])
+
+
+def eurlex57k() -> Corpus:
+    return load_eurlex57k(data_folder() / "EURLEX57K.tar.xz")
+
+
+def eurlex57k_10k() -> Corpus:
+    """Return EURLEX57K with 10,000 of its training texts, and all others."""
+    return with_fewer_training_texts(eurlex57k(), 10_000, "eurlex57k-10k")
+
+
+def with_fewer_training_texts(corpus: Corpus, n_texts: int, name: str) -> Corpus:
+    train = corpus.splits["train"]
+    drawn = train[np.random.RandomState(0).permutation(len(train))[:n_texts]]
+    return replace(corpus, name=name, splits=corpus.splits | {"train": drawn})
+
 
 # What the corpora bring along; everything else is the model's own settings.
 CORPORA: dict[str, tuple[Callable[[], Corpus], dict[str, str]]] = {
@@ -42,14 +70,9 @@ CORPORA: dict[str, tuple[Callable[[], Corpus], dict[str, str]]] = {
         lambda: load_wos(data_folder() / "wos"),
         {"word_vectors": "vectors/glove.840B.300d.9910.txt"},
     ),
+    "eurlex57k": (eurlex57k, {}),
+    "eurlex57k-10k": (eurlex57k_10k, {}),
 }
-
-
-def data_folder() -> Path:
-    """Return the folder of corpora that are not part of the project."""
-    if "SKHIMATCH_DATA" not in os.environ:
-        raise SystemExit("Set SKHIMATCH_DATA to the folder that holds the corpora.")
-    return Path(os.environ["SKHIMATCH_DATA"])
 
 
 def load_corpus(name: str) -> Corpus:
@@ -60,7 +83,9 @@ def load_corpus(name: str) -> Corpus:
 def fit_himatch(corpus: Corpus, seed: int, settings: dict[str, Any]) -> Any:
     if "word_vectors" in settings:
         settings = settings | {"word_vectors": data_folder() / settings["word_vectors"]}
-    classifier = skhimatch.HiMatchClassifier(corpus.hierarchy, random_state=seed, verbose=1, **settings)
+    classifier = skhimatch.HiMatchClassifier(
+        corpus.hierarchy, label_texts=corpus.label_texts, random_state=seed, verbose=1, **settings
+    )
     return classifier.fit(*corpus.part("train"), validation_data=corpus.part("validation"))
 
 
@@ -69,11 +94,34 @@ def fit_linear(corpus: Corpus, seed: int, settings: dict[str, Any]) -> Any:
     return baseline.fit(*corpus.part("train"), validation_data=corpus.part("validation"))
 
 
+def fit_hiclass(corpus: Corpus, seed: int, settings: dict[str, Any]) -> Any:
+    return LocalClassifiers(corpus.hierarchy, **settings).fit(*corpus.part("train"))
+
+
+# A text encoder and a linear layer: what is left of the network without any hierarchy.
+FLAT = {
+    "encoder": "rcnn",
+    "propagation": None,
+    "head": "flat",
+    "lexical": None,
+    "classification_loss": "cross_entropy",
+    "lambda_match": 0,
+    "lambda_joint": 0,
+}
+
 # A model: how it is fitted, whether it takes word vectors, and its settings beside the defaults.
 MODELS: dict[str, tuple[Callable[[Corpus, int, dict[str, Any]], Any], bool, dict[str, Any]]] = {
     "himatch": (fit_himatch, True, {}),
+    "himatch-paper": (fit_himatch, True, paper_settings("wos")),
+    "himatch-no-matching": (fit_himatch, True, {"lambda_match": 0, "lambda_joint": 0}),
+    "himatch-no-joint": (fit_himatch, True, {"lambda_joint": 0}),
+    "himatch-random-sampling": (fit_himatch, True, {"sampling": "random"}),
+    "himatch-no-propagation": (fit_himatch, True, {"propagation": None}),
+    "himatch-no-lexical": (fit_himatch, True, {"lexical": None}),
+    "rcnn-flat": (fit_himatch, True, FLAT),
     "tfidf-svm": (fit_linear, False, {"decoding": "threshold"}),
     "tfidf-svm-path": (fit_linear, False, {"decoding": "path"}),
+    "hiclass": (fit_hiclass, False, {}),
 }
 
 
@@ -85,12 +133,12 @@ def run(dataset: str, model: str, seed: int, settings: dict[str, Any]) -> dict[s
     fit_seconds = time.perf_counter() - started
     texts, _ = corpus.part("test")
     started = time.perf_counter()
-    fitted.predict(texts)
+    predicted = fitted.predict(texts)
     predict_seconds = time.perf_counter() - started
     return {
         "seed": seed,
-        "test": score(fitted, corpus, "test"),
-        "val": score(fitted, corpus, "validation"),
+        "test": score(predicted, corpus, "test"),
+        "val": score(fitted.predict(corpus.part("validation")[0]), corpus, "validation"),
         "fit_seconds": round(fit_seconds, 1),
         "predict_texts_per_second": round(len(texts) / predict_seconds, 1),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
@@ -100,21 +148,35 @@ def run(dataset: str, model: str, seed: int, settings: dict[str, Any]) -> dict[s
     }
 
 
-def score(fitted: Any, corpus: Corpus, part: str) -> dict[str, Any]:
-    texts, label_sets = corpus.part(part)
-    expected = encode_targets(label_sets, corpus.hierarchy)
-    predicted = sp.csr_array(fitted.predict(texts))
+def score(predicted: Any, corpus: Corpus, part: str) -> dict[str, Any]:
+    expected = encode_targets(corpus.part(part)[1], corpus.hierarchy)
+    predicted = sp.csr_array(predicted)
     report = Report.of(expected, predicted, corpus.hierarchy)
     return {
         "micro_f1": report.micro_f1,
         "macro_f1": report.macro_f1,
+        "macro_f1_by_frequency": score_bands(predicted, expected, corpus),
         "levels": [asdict(level) for level in report.levels],
         "hierarchical_f1": report.hierarchical.f1,
         "violation_rate": report.violations,
     }
 
 
+def score_bands(predicted: sp.csr_array, expected: sp.csr_array, corpus: Corpus) -> dict[str, Any]:
+    """Score labels by their number of training texts; those that no text here carries are left out."""
+    n_texts = encode_targets(corpus.part("train")[1], corpus.hierarchy).sum(axis=0)
+    present = expected.sum(axis=0) > 0
+    bands = {}
+    for band, (least, most) in BANDS.items():
+        labels = np.flatnonzero(present & (n_texts >= least) & (n_texts <= most))
+        macro = micro_macro_f1(expected[:, labels], predicted[:, labels]).macro if len(labels) else None
+        bands[band] = {"labels": len(labels), "macro_f1": macro}
+    return bands
+
+
 def parameters(fitted: Any) -> int:
+    if isinstance(fitted, LocalClassifiers):
+        return fitted.n_parameters_
     if hasattr(fitted, "network_"):
         return sum(parameter.numel() for parameter in fitted.network_.parameters())
     return int(fitted.coef_.size + fitted.intercept_.size)
@@ -129,10 +191,11 @@ def summary(runs: list[dict[str, Any]], statistic: Callable[..., Any]) -> dict[s
     } | {"fit_seconds": float(statistic([run["fit_seconds"] for run in runs]))}
 
 
-def versions() -> dict[str, str]:
+def versions(model: str) -> dict[str, str]:
     """Return what the figures depend on beside the code."""
+    packages = (*PACKAGES, "hiclass") if model == "hiclass" else PACKAGES
     return {"python": platform.python_version(), "skhimatch": skhimatch.__version__} | {
-        name: version(name) for name in PACKAGES
+        name: version(name) for name in packages
     }
 
 
@@ -155,7 +218,7 @@ def write(path: Path, dataset: str, model: str, settings: dict[str, Any], runs: 
         "mean": summary(runs, np.mean),
         "std": summary(runs, np.std),
         "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
-        "versions": versions(),
+        "versions": versions(model),
         "commit": commit(),
     }
     path.parent.mkdir(exist_ok=True)
@@ -179,7 +242,7 @@ def main() -> None:
     runs: list[dict[str, Any]] = []
     if path.exists():
         before = json.loads(path.read_text())
-        if before["settings"] == settings and before["versions"] == versions():
+        if before["settings"] == settings and before["versions"] == versions(arguments.model):
             runs = before["runs"]
     for seed in arguments.seeds:
         if seed in [run["seed"] for run in runs]:

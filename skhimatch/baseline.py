@@ -21,7 +21,12 @@ from skhimatch.metrics import micro_macro_f1
 from skhimatch.targets import encode_targets, label_names
 from skhimatch.text import check_texts
 
-__all__ = ["LinearBaseline"]
+__all__ = ["TFIDF", "LinearBaseline"]
+
+# A word pair that occurs in one text only makes the model three times larger, and no better.
+TFIDF: dict[str, Any] = {"ngram_range": (1, 2), "sublinear_tf": True, "min_df": 2, "dtype": np.float32}
+# Margins are computed for so many labels at once: the product copies the weights it is given.
+LABELS_AT_ONCE = 64
 
 
 class LinearBaseline(ClassifierMixin, BaseEstimator):
@@ -100,17 +105,15 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         self.hierarchy_ = hierarchy
         self.classes_ = np.asarray(hierarchy.labels, dtype=object)
         self.sparse_output_ = issparse(y)
-        # A word pair that occurs in one text only makes the model three times larger, and no better.
-        self.vectorizer_ = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, dtype=np.float32)
+        self.vectorizer_ = TfidfVectorizer(**TFIDF)
         features = self.vectorizer_.fit_transform(texts)
         self.coef_ = np.zeros((len(hierarchy), features.shape[1]), dtype=np.float32)
-        self.intercept_ = np.zeros(len(hierarchy), dtype=np.float32)
         by_label = encoded.tocsc()
-        for label in range(len(hierarchy)):
-            target = by_label[:, [label]].toarray().ravel()
-            if target.min() == target.max():
-                self.intercept_[label] = np.inf if target.all() else -np.inf
-                continue
+        n_examples = np.diff(by_label.indptr)
+        self.intercept_ = np.where(n_examples > 0, np.inf, -np.inf).astype(np.float32)
+        for label in np.flatnonzero((n_examples > 0) & (n_examples < len(texts))):
+            target = np.zeros(len(texts), dtype=bool)
+            target[by_label.indices[by_label.indptr[label] : by_label.indptr[label + 1]]] = True
             svm = LinearSVC(C=self.C, dual=True, random_state=0).fit(features, target)
             self.coef_[label], self.intercept_[label] = svm.coef_[0], svm.intercept_[0]
         self.decision_ = DecisionRule.learn(
@@ -133,7 +136,13 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         float32 ndarray of shape (n, L)
         """
         check_is_fitted(self)
-        return self.vectorizer_.transform(check_texts(X)) @ self.coef_.T + self.intercept_
+        features = self.vectorizer_.transform(check_texts(X))
+        margins = np.tile(self.intercept_, (features.shape[0], 1))
+        trained = np.flatnonzero(np.isfinite(self.intercept_))
+        for start in range(0, len(trained), LABELS_AT_ONCE):
+            labels = trained[start : start + LABELS_AT_ONCE]
+            margins[:, labels] += features @ self.coef_[labels].T
+        return margins
 
     def predict(self, X: Any) -> NDArray[np.int64] | csr_array:
         """Return the predicted labels as an indicator.

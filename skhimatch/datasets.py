@@ -4,14 +4,17 @@ import ast
 import importlib.util
 import inspect
 import json
+import lzma
 import os
+import tarfile
 import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +23,7 @@ from sklearn.model_selection import train_test_split
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.hierarchy_forms import read_taxonomy
 
-__all__ = ["Corpus", "load_api_docs", "load_htc_json", "load_wos"]
+__all__ = ["Corpus", "load_api_docs", "load_eurlex57k", "load_htc_json", "load_wos"]
 
 LIBRARIES = ("numpy", "scipy", "sklearn", "torch", "joblib")
 # Not a library's own reference: tests, vendored code, build machinery.
@@ -51,6 +54,8 @@ class Corpus:
         The tree or graph of the labels.
     splits : dict of str to ndarray of int64
         Positions in `texts` of ``"train"``, ``"validation"`` and ``"test"``.
+    label_texts : dict of str to list of str, optional
+        The name of each label and its other names, where labels are mere identifiers.
 
     Examples
     --------
@@ -67,6 +72,7 @@ class Corpus:
     label_sets: list[frozenset[str]]
     hierarchy: LabelHierarchy
     splits: dict[str, NDArray[np.int64]]
+    label_texts: dict[str, list[str]] | None = None
 
     def part(self, name: str) -> tuple[list[str], list[frozenset[str]]]:
         """Return the texts and label sets of one part of the split.
@@ -261,19 +267,30 @@ def _read_json_lines(path: Path, hierarchy: LabelHierarchy) -> Iterator[tuple[st
     for number, line in _lines(path):
         if not line:
             continue
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"Line {number} of {path} is not JSON: {error}.") from error
-        for key in ("doc_token", "doc_label"):
-            if not isinstance(entry, dict) or key not in entry:
-                raise ValueError(f"Line {number} of {path} has no {key!r}; each line needs one.")
+        entry = _json_object(line, ("doc_token", "doc_label"), f"Line {number} of {path}")
         text, labels = entry["doc_token"], entry["doc_label"]
         labels = frozenset([labels] if isinstance(labels, str) else labels)
         for label in sorted(labels):
             if label not in hierarchy:
                 raise ValueError(f"Line {number} of {path} has the label {label!r}; the taxonomy lacks it.")
         yield text if isinstance(text, str) else " ".join(text), labels
+
+
+def _json_object(text: str | bytes, keys: tuple[str, ...], place: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{place} is not JSON: {error}.") from error
+    return _checked_entry(entry, keys, place)
+
+
+def _checked_entry(entry: Any, keys: tuple[str, ...], place: str) -> dict[str, Any]:
+    if not isinstance(entry, dict):
+        raise ValueError(f"{place} is no JSON object, with names and values in braces.")
+    for key in keys:
+        if key not in entry:
+            raise ValueError(f"{place} has no {key!r}; it needs one.")
+    return entry
 
 
 def load_wos(folder: str | os.PathLike[str]) -> Corpus:
@@ -366,3 +383,102 @@ def _read_wos_lines(folder: Path) -> tuple[list[str], list[tuple[str, str]]]:
             raise ValueError(f"{path} has {len(column)} lines, but X.txt has {len(texts)}; they must match.")
         numbers.append(column)
     return texts, [(domain, f"{domain}.{area}") for domain, area in zip(*numbers, strict=True)]
+
+
+def load_eurlex57k(path: str | os.PathLike[str]) -> Corpus:
+    """Load EURLEX57K (Chalkidis et al. 2019): laws of the European Union and their EUROVOC concepts.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder ``EURLEX57K``, which holds ``train/*.json``, ``dev/*.json``, ``test/*.json`` and the
+        concepts, ``EURLEX57K.json``; or its ``.tar.xz`` archive, which is read without being unpacked.
+
+    Returns
+    -------
+    Corpus
+        A text is a document's header, recitals, main body and attachments; its labels are the concepts
+        that it is tagged with, without their ancestors. Documents are in the order of their file names.
+        The hierarchy holds the concepts that any part is tagged with, contracted over the others, and
+        `label_texts` their names.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such path, or it lacks a part or the concepts.
+    ValueError
+        If the archive is cut off or damaged, a file (named) is not as it should be, a document is
+        tagged with an unknown concept, or a concept has an unknown parent.
+
+    Examples
+    --------
+    >>> load_eurlex57k("EURLEX57K.tar.xz")  # doctest: +SKIP
+    <Corpus eurlex57k: 57,000 texts, 4,271 labels on 6 levels; train 45,000, validation 6,000, test 6,000>
+    """
+    path = Path(path)
+    concepts: dict[str, Any] = {}
+    documents: dict[str, dict[str, tuple[str, frozenset[str]]]] = {"train": {}, "dev": {}, "test": {}}
+    for file, content in _eurlex_files(path):
+        if file.name == "EURLEX57K.json":
+            concepts = _read_eurlex_concepts(content)
+        elif file.parent.name in documents and file.suffix == ".json":
+            documents[file.parent.name][file.name] = _read_eurlex_document(file, content)
+    if not concepts:
+        raise FileNotFoundError(f"{path} lacks EURLEX57K.json, the concepts; fetch it again.")
+    texts: list[str] = []
+    label_sets: list[frozenset[str]] = []
+    splits = {}
+    for part, folder in (("train", "train"), ("validation", "dev"), ("test", "test")):
+        if not documents[folder]:
+            raise FileNotFoundError(f"{path} lacks {folder}/*.json, the documents; fetch it again.")
+        start = len(texts)
+        for name, (text, labels) in sorted(documents[folder].items()):
+            for label in sorted(labels):
+                if label not in concepts:
+                    raise ValueError(f"{folder}/{name} has the concept {label!r}; EURLEX57K.json lacks it.")
+            texts.append(text)
+            label_sets.append(labels)
+        splits[part] = np.arange(start, len(texts))
+    tagged = sorted(frozenset().union(*label_sets))
+    edges = [(parent, label) for label, concept in concepts.items() for parent in concept["parents"]]
+    hierarchy = LabelHierarchy(edges, list(concepts)).restrict(tagged)
+    label_texts = {label: [concepts[label]["label"], *concepts[label]["alt_labels"]] for label in tagged}
+    return Corpus("eurlex57k", texts, label_sets, hierarchy, splits, label_texts)
+
+
+def _eurlex_files(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
+    if path.is_dir():
+        for file in path.rglob("*.json"):
+            yield PurePosixPath(file.relative_to(path).as_posix()), file.read_bytes()
+        return
+    if not path.exists():
+        raise FileNotFoundError(f"There is no {path}; pass the folder EURLEX57K or its .tar.xz archive.")
+    try:
+        # Not tarfile's own "r|xz", which takes an archive that is cut between two files for a whole one.
+        with lzma.open(path) as unpacked, tarfile.open(fileobj=unpacked, mode="r|") as archive:
+            for member in archive:
+                content = archive.extractfile(member) if member.isfile() else None
+                if content is not None:
+                    yield PurePosixPath(member.name), content.read()
+    except EOFError as error:
+        raise ValueError(f"The archive {path} is cut off; fetch it again.") from error
+    except (lzma.LZMAError, tarfile.ReadError) as error:
+        raise ValueError(f"{path} is damaged, or no .tar.xz archive ({error}); fetch it again.") from error
+
+
+def _read_eurlex_concepts(content: bytes) -> dict[str, Any]:
+    concepts = _json_object(content, (), "EURLEX57K.json")
+    for label, concept in concepts.items():
+        place = f"The concept {label!r} in EURLEX57K.json"
+        for parent in _checked_entry(concept, ("label", "alt_labels", "parents"), place)["parents"]:
+            if parent not in concepts:
+                raise ValueError(f"{place} has the parent {parent!r}, which is not among the concepts.")
+    return concepts
+
+
+def _read_eurlex_document(file: PurePosixPath, content: bytes) -> tuple[str, frozenset[str]]:
+    sections = ("header", "recitals", "main_body", "attachments")
+    entry = _json_object(content, (*sections, "concepts"), str(file))
+    parts = [entry[section] for section in sections]
+    text = "\n".join(part if isinstance(part, str) else "\n".join(part) for part in parts)
+    return text, frozenset(entry["concepts"])

@@ -50,6 +50,13 @@ def test_labels_on_all_texts_or_on_none_are_constant():
     np.testing.assert_array_equal(baseline.predict(["a wave"])[:, [0, 3]], [[1, 0]])
 
 
+def test_margins_do_not_depend_on_how_many_labels_are_computed_at_once(monkeypatch):
+    fitted = LinearBaseline(HIERARCHY).fit(*make_corpus(80))
+    whole = fitted.decision_function(["a lens", "a leaf"])
+    monkeypatch.setattr("skhimatch.baseline.LABELS_AT_ONCE", 3)
+    np.testing.assert_allclose(fitted.decision_function(["a lens", "a leaf"]), whole, rtol=1e-6)
+
+
 def test_it_returns_the_container_it_was_taught_with():
     texts, label_sets = make_corpus(40)
     indicator = binarize(label_sets)

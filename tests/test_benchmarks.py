@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import accuracy, tables
+from benchmarks.local_classifiers import LocalClassifiers
 from skhimatch.datasets import Corpus
 from skhimatch.hierarchy import LabelHierarchy
 
@@ -54,8 +55,10 @@ def measure(monkeypatch, *arguments):
     accuracy.main()
 
 
-@pytest.mark.parametrize("model", ["himatch", "tfidf-svm", "tfidf-svm-path"])
+@pytest.mark.parametrize("model", ["himatch", "tfidf-svm", "tfidf-svm-path", "hiclass"])
 def test_a_run_is_written_and_not_repeated(toy, monkeypatch, capsys, model):
+    if model == "hiclass":
+        pytest.importorskip("hiclass", reason="hiclass comes with the extra 'benchmark'")
     measure(monkeypatch, "--model", model, "--seeds", "3")
     content = json.loads((toy / f"toy-{model}.json").read_text())
     assert content["seeds"] == [3]
@@ -64,6 +67,8 @@ def test_a_run_is_written_and_not_repeated(toy, monkeypatch, capsys, model):
     assert content["mean"]["test"]["micro_f1"] == run["test"]["micro_f1"]
     assert content["std"]["test"]["micro_f1"] == 0
     assert run["parameters"] > 0
+    assert run["test"]["macro_f1_by_frequency"]["1-9"]["labels"] == 4
+    assert run["test"]["macro_f1_by_frequency"]["10-49"]["labels"] == 1
     if model != "himatch":
         assert run["test"]["micro_f1"] == 1
     capsys.readouterr()
@@ -85,3 +90,68 @@ def test_tables_fill_each_pair_of_marks_in_turn():
     filled = tables.with_tables(page, ["first", "second"])
     assert filled == f"a\n{tables.BEGIN}\nfirst\n{tables.END}\nb\n{tables.BEGIN}\nsecond\n{tables.END}\nc\n"
     assert tables.with_tables(filled, ["first", "second"]) == filled
+
+
+def test_models_are_a_way_to_fit_and_settings_that_a_file_can_hold():
+    for fit, takes_vectors, settings in accuracy.MODELS.values():
+        assert fit in (accuracy.fit_himatch, accuracy.fit_linear, accuracy.fit_hiclass)
+        assert takes_vectors == (fit is accuracy.fit_himatch)
+        assert json.loads(json.dumps(settings)) == settings
+    assert {"himatch", "himatch-paper", "rcnn-flat", "tfidf-svm", "hiclass"} <= set(accuracy.MODELS)
+
+
+def test_a_corpus_with_fewer_training_texts():
+    fewer = accuracy.with_fewer_training_texts(CORPUS, 10, "toy-10")
+    assert fewer.name == "toy-10"
+    np.testing.assert_array_equal(fewer.splits["train"], np.random.RandomState(0).permutation(24)[:10])
+    for part in ("validation", "test"):
+        assert fewer.part(part) == CORPUS.part(part)
+
+
+def test_bands_hold_the_labels_that_are_tested():
+    hierarchy = LabelHierarchy([], ["frequent", "rare", "unseen", "untested"])
+    label_sets = [{"frequent", "rare"}, *[{"frequent"}] * 59, {"untested"}, {"frequent", "unseen"}, {"rare"}]
+    splits = {"train": np.arange(61), "test": np.arange(61, 63)}
+    corpus = Corpus("bands", ["text"] * 63, [frozenset(labels) for labels in label_sets], hierarchy, splits)
+    scores = accuracy.score([[1, 0, 0, 0], [1, 1, 0, 1]], corpus, "test")
+    assert scores["macro_f1_by_frequency"] == {
+        "1-9": {"labels": 1, "macro_f1": 1.0},
+        "10-49": {"labels": 0, "macro_f1": None},
+        "50-": {"labels": 1, "macro_f1": pytest.approx(2 / 3)},
+    }
+
+
+def test_frequencies_of_older_files_are_left_out():
+    bands = {"1-9": {"labels": 1234, "macro_f1": 0.5}, "10-49": {"labels": 0, "macro_f1": None}}
+    bands["50-"] = {"labels": 2, "macro_f1": 0.75}
+    again = bands | {"50-": {"labels": 2, "macro_f1": 0.25}}
+    new = {"dataset": "toy", "model": "new"}
+    new["runs"] = [{"test": {"macro_f1_by_frequency": score}} for score in (bands, again)]
+    old = {"dataset": "toy", "model": "old", "runs": [{"test": {}}]}
+    assert tables.frequency_table([old, new]).splitlines() == [
+        "| corpus | model | 1-9 texts | 10-49 texts | 50- texts |",
+        "|---|---|---|---|---|",
+        "| toy | `new` | 0.500 (1,234 labels) |  | 0.500 (2 labels) |",
+    ]
+
+
+class TestLocalClassifiers:
+    @pytest.fixture(autouse=True)
+    def hiclass(self):
+        pytest.importorskip("hiclass", reason="hiclass comes with the extra 'benchmark'")
+
+    def test_only_labels_of_training_texts_are_predicted(self):
+        leaves = [labels - {"science", "sport"} for labels in LABELS]
+        fitted = LocalClassifiers(CORPUS.hierarchy).fit(TEXTS, leaves)
+        predicted = fitted.predict(["a quark", "a volley"])
+        assert predicted.toarray().tolist() == [[0, 1, 0, 0, 0], [0, 0, 0, 0, 1]]
+
+    @pytest.mark.parametrize("labels", [frozenset(), frozenset({"physics", "tennis"})])
+    def test_single_paths_only(self, labels):
+        with pytest.raises(ValueError, match="hiclass predicts one path through a tree"):
+            LocalClassifiers(CORPUS.hierarchy).fit(TEXTS, [labels, *LABELS[1:]])
+
+    def test_trees_only(self):
+        hierarchy = LabelHierarchy([("a", "c"), ("b", "c")])
+        with pytest.raises(ValueError, match="some label has several parents"):
+            LocalClassifiers(hierarchy).fit(TEXTS[:2], [{"a"}, {"b"}])

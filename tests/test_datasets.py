@@ -1,6 +1,7 @@
 import json
 import os
 import sys
+import tarfile
 import textwrap
 from collections import Counter
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from skhimatch import datasets
-from skhimatch.datasets import Corpus, load_api_docs, load_htc_json, load_wos
+from skhimatch.datasets import Corpus, load_api_docs, load_eurlex57k, load_htc_json, load_wos
 from skhimatch.hierarchy import LabelHierarchy
 
 
@@ -192,7 +193,7 @@ class TestHtcJson:
         ("line", "message"),
         [
             ("{'a': 1}", "not JSON"),
-            ("[1]", "no 'doc_token'"),
+            ("[1]", "no JSON object"),
             ('{"doc_token": "a"}', "no 'doc_label'"),
             (
                 '{"doc_token": "a", "doc_label": ["science", "tennis"]}',
@@ -293,3 +294,129 @@ class TestWos:
             (tmp_path / name).write_text(content)
         with pytest.raises(ValueError, match=message):
             load_wos(tmp_path)
+
+
+CONCEPTS = {
+    "1": {"label": "trade", "alt_labels": ["commerce", "exchange of goods"], "parents": []},
+    "2": {"label": "foreign trade", "alt_labels": [], "parents": ["1"]},
+    "3": {"label": "export", "alt_labels": [], "parents": ["2"]},
+    "4": {"label": "farming", "alt_labels": [], "parents": []},
+    "5": {"label": "farm exports", "alt_labels": [], "parents": ["3", "4"]},
+}
+
+
+class TestEurlex57k:
+    @staticmethod
+    def write(file, text, concepts):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        sections = {
+            "header": text,
+            "recitals": "whereas",
+            "main_body": ["1st", "2nd"],
+            "attachments": "signed",
+        }
+        file.write_text(json.dumps(sections | {"title": "unused", "concepts": concepts}))
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        folder = tmp_path / "EURLEX57K"
+        self.write(folder / "train" / "b.json", "On exports", ["3", "1"])
+        self.write(folder / "train" / "a.json", "On farms", ["5"])
+        self.write(folder / "dev" / "c.json", "On trade", ["1"])
+        self.write(folder / "test" / "d.json", "On nothing", [])
+        (folder / "EURLEX57K.json").write_text(json.dumps(CONCEPTS))
+        return folder
+
+    @pytest.fixture
+    def archive(self, folder):
+        archive = folder.with_suffix(".tar.xz")
+        with tarfile.open(archive, "w:xz") as packed:
+            packed.add(folder, folder.name)
+        return archive
+
+    @pytest.mark.parametrize("layout", ["folder", "archive"])
+    def test_read(self, layout, request):
+        corpus = load_eurlex57k(request.getfixturevalue(layout))
+        assert corpus.name == "eurlex57k"
+        assert corpus.texts[0] == "On farms\nwhereas\n1st\n2nd\nsigned"
+        assert [text.split("\n")[0] for text in corpus.texts[1:]] == ["On exports", "On trade", "On nothing"]
+        assert corpus.label_sets == [{"5"}, {"1", "3"}, {"1"}, set()]
+        assert {name: rows.tolist() for name, rows in corpus.splits.items()} == {
+            "train": [0, 1],
+            "validation": [2],
+            "test": [3],
+        }
+        # Foreign trade and farming are on no document.
+        assert corpus.hierarchy == LabelHierarchy([("1", "3"), ("3", "5")])
+        assert corpus.label_texts == {
+            "1": ["trade", "commerce", "exchange of goods"],
+            "3": ["export"],
+            "5": ["farm exports"],
+        }
+
+    def test_main_body_in_one_piece(self, folder):
+        file = folder / "dev" / "c.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"main_body": "all of it"}))
+        assert load_eurlex57k(str(folder)).texts[2] == "On trade\nwhereas\nall of it\nsigned"
+
+    @pytest.mark.parametrize("lacking", ["train/*.json", "dev/*.json", "test/*.json", "EURLEX57K.json"])
+    def test_missing_parts(self, folder, lacking):
+        for file in folder.glob(lacking):
+            file.unlink()
+        with pytest.raises(FileNotFoundError, match=rf"EURLEX57K lacks {lacking}".replace("*", r"\*")):
+            load_eurlex57k(folder)
+
+    def test_missing_path(self, tmp_path):
+        with pytest.raises(
+            FileNotFoundError, match=r"no .*nowhere; pass the folder EURLEX57K or its \.tar\.xz"
+        ):
+            load_eurlex57k(tmp_path / "nowhere")
+
+    def test_unknown_concept(self, folder):
+        self.write(folder / "dev" / "e.json", "On fish", ["1", "6"])
+        with pytest.raises(ValueError, match=r"dev/e\.json has the concept '6'; EURLEX57K\.json lacks it"):
+            load_eurlex57k(folder)
+
+    @pytest.mark.parametrize(
+        ("concept", "message"),
+        [
+            ({"label": "fish", "alt_labels": [], "parents": ["7"]}, "has the parent '7', which is not among"),
+            ({"label": "fish", "alt_labels": []}, "has no 'parents'"),
+            ("fish", "is no JSON object"),
+        ],
+    )
+    def test_bad_concepts(self, folder, concept, message):
+        (folder / "EURLEX57K.json").write_text(json.dumps(CONCEPTS | {"6": concept}))
+        with pytest.raises(ValueError, match=rf"The concept '6' in EURLEX57K\.json {message}"):
+            load_eurlex57k(folder)
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [("{", "is not JSON"), ("[]", "is no JSON object"), ('{"header": "a"}', "has no 'recitals'")],
+    )
+    def test_bad_documents(self, folder, content, message):
+        (folder / "test" / "d.json").write_text(content)
+        with pytest.raises(ValueError, match=rf"test/d\.json {message}"):
+            load_eurlex57k(folder)
+
+    def test_an_archive_cut_anywhere(self, archive):
+        content = archive.read_bytes()
+        for length in range(0, len(content) - 100, 16):
+            archive.write_bytes(content[:length])
+            with pytest.raises(ValueError, match=r"EURLEX57K\.tar\.xz is cut off; fetch it again"):
+                load_eurlex57k(archive)
+
+    def test_no_archive(self, archive):
+        archive.write_text("<html>Not found</html>")
+        with pytest.raises(ValueError, match=r"damaged, or no \.tar\.xz archive"):
+            load_eurlex57k(archive)
+
+    def test_real_corpus(self):
+        if "SKHIMATCH_DATA" not in os.environ:
+            pytest.skip("SKHIMATCH_DATA does not name the folder of real data")
+        corpus = load_eurlex57k(Path(os.environ["SKHIMATCH_DATA"], "EURLEX57K.tar.xz"))
+        sizes = {name: len(rows) for name, rows in corpus.splits.items()}
+        assert sizes == {"train": 45_000, "validation": 6_000, "test": 6_000}
+        assert len(corpus.hierarchy) == len(corpus.label_texts) == 4271
+        assert corpus.label_texts["1000"] == ["financing"]
+        assert not corpus.hierarchy.is_tree

@@ -36,6 +36,7 @@ def test_tables_are_generated_from_the_results(page):
     assert tables.accuracy_table(results) in text
     if page != "README.md":
         assert tables.level_table(results) in text
+        assert tables.frequency_table(results) in text
 
 
 def test_results_files_have_the_one_shape():
