@@ -53,18 +53,25 @@ class Calibration:
         Returns
         -------
         Calibration or None
-            None where the texts are too few to tell: no target at all, or a
-            weight that is not positive.
+            A score that tells nothing beside the others has the weight 0. None where no score
+            tells anything, or the labels are on all of the texts or on none.
         """
         rows = slice(None, max(1, MOST_PAIRS // targets.shape[1]))
         wanted = targets[rows].toarray().ravel() > 0
         if wanted.all() or not wanted.any():
             return None
         columns = np.column_stack([score[rows].ravel() for score in scores])
-        fitted = LogisticRegression(C=1e3, tol=1e-6, max_iter=1000).fit(columns, wanted)
-        if (fitted.coef_ <= 0).any():
-            return None
-        return cls(tuple(fitted.coef_[0].tolist()), float(fitted.intercept_[0]))
+        used = list(range(len(scores)))
+        while used:
+            fitted = LogisticRegression(tol=1e-6, max_iter=1000).fit(columns[:, used], wanted)
+            least = int(fitted.coef_[0].argmin())
+            if fitted.coef_[0, least] > 0:
+                weights = np.zeros(len(scores))
+                weights[used] = fitted.coef_[0]
+                return cls(tuple(weights.tolist()), float(fitted.intercept_[0]))
+            # By definition more of a score never makes a label less likely.
+            del used[least]
+        return None
 
     def __call__(self, scores: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
         """Return the log-odds, float32 of shape (n, L).

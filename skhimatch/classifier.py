@@ -257,7 +257,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         lambda_match: float = 1.0,
         max_epochs: int | str = "auto",
         batch_size: int = 32,
-        learning_rate: float = 2e-3,
+        learning_rate: float = 4e-3,
         schedule: str = "one-cycle",
         validation_fraction: float = 0.1,
         patience: int | None = 5,

@@ -34,9 +34,9 @@ class LabelAttention(nn.Module):
         Parameters
         ----------
         states : float tensor of shape (B, n, d_t)
-            Zero at padding.
         lengths : int64 tensor of shape (B,)
-            Words in each text. The nodes of a text without words are zero.
+            Words in each text, behind which is padding. A text without words
+            is taken for padding throughout, alike for all such texts.
         """
         padding = ~padding_mask(lengths, states.shape[1])[:, None]
         # Not minus infinity: a text without words would have no weight to give.

@@ -102,7 +102,7 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
         A word must occur this often in the training texts to be known.
     max_vocabulary : int or None, default=50_000
         Keep at most this many words, the most frequent ones; None keeps all.
-    max_length : int or None, default=256
+    max_length : int or None, default=1_000
         Keep this many tokens from the start of each text, also when words are counted; None keeps all.
     lowercase : bool, default=True
         Whether "Wave" and "wave" are the same word.
@@ -142,7 +142,7 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
         *,
         min_count: int = 2,
         max_vocabulary: int | None = 50_000,
-        max_length: int | None = 256,
+        max_length: int | None = 1_000,
         lowercase: bool = True,
         token_pattern: str = r"(?u)\b\w+\b",
     ):

@@ -63,6 +63,9 @@ def test_nothing_to_tell_apart(everything):
     assert Calibration.learn([np.ones((3, 2))], targets) is None
 
 
-def test_a_score_that_misleads(told):
+def test_a_score_that_misleads_has_no_say(told):
     scores, targets = told
-    assert Calibration.learn([scores[0], -scores[1]], targets) is None
+    learned = Calibration.learn([scores[0], -scores[1]], targets)
+    alone = Calibration.learn([scores[0]], targets)
+    assert learned.weights == pytest.approx((alone.weights[0], 0), rel=1e-3)
+    assert Calibration.learn([-scores[0]], targets) is None

@@ -18,8 +18,11 @@ from skorch.callbacks import Callback
 from toy_corpus import HIERARCHY, PATHS, QUICK, SMALL, SMALL_RCNN, THOROUGH, WORDS, binarize, make_corpus
 
 from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors
+from skhimatch.calibration import Calibration
 from skhimatch.label_nodes import LabelAttention, LabelProjection
+from skhimatch.lexical import LexicalClassifier
 from skhimatch.network import FlatHead, LabelwiseHead
+from skhimatch.prediction import score_texts
 from skhimatch.propagation import GatedPropagation, HierarchyGCN
 from skhimatch.training import NonFiniteLossError
 
@@ -975,3 +978,83 @@ class TestInterrupt:
         classifier.fit(TEXTS, LABEL_SETS)
         assert classifier.n_iter_ == 1
         assert_same_weights(classifier, quick(**settings | {"max_epochs": 1}).fit(TEXTS, LABEL_SETS))
+
+
+class TestLexicalEvidence:
+    def test_both_kinds_of_evidence_count(self, fitted):
+        logits = fitted.decision_function(UNSEEN)
+        sequences = fitted.tokenizer_.transform(UNSEEN)
+        margins, scores = fitted.lexical_.margins(sequences), score_texts(fitted.network_, sequences)
+        of_ngrams, of_network = fitted.calibration_.weights
+        assert min(of_ngrams, of_network) > 0
+        expected = of_ngrams * margins + of_network * scores + fitted.calibration_.intercept
+        np.testing.assert_allclose(logits, expected, atol=1e-4)
+
+    def test_none_leaves_the_network_alone(self):
+        classifier = quick(lexical=None, classification_loss="cross_entropy").fit(TEXTS, LABEL_SETS)
+        assert classifier.lexical_ is None
+        assert classifier.calibration_ == Calibration((1.0,), 0.0)
+        scores = score_texts(classifier.network_, classifier.tokenizer_.transform(UNSEEN))
+        np.testing.assert_array_equal(classifier.decision_function(UNSEEN), scores)
+
+    def test_the_margins_of_a_network_alone_are_calibrated(self):
+        classifier = quick(lexical=None, max_epochs=8).fit(TEXTS, LABEL_SETS)
+        [weight] = classifier.calibration_.weights
+        assert weight > 1
+
+    def test_held_out_texts_are_learned_in_the_end(self, fitted):
+        everything = fitted.tokenizer_.transform(TEXTS)
+        untrained = LexicalClassifier.untrained(everything, 10)
+        np.testing.assert_array_equal(fitted.lexical_.ngrams.codes, untrained.ngrams.codes)
+        np.testing.assert_array_equal(fitted.lexical_.ngrams.idf, untrained.ngrams.idf)
+
+    def test_an_official_validation_set_is_not_learned(self):
+        with_it = quick(max_epochs=8).fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
+        without = quick(max_epochs=8, validation_fraction=0).fit(TEXTS, LABEL_SETS)
+        np.testing.assert_array_equal(with_it.lexical_.weight, without.lexical_.weight)
+        assert with_it.calibration_ != without.calibration_
+
+    def test_partial_fit_goes_on(self):
+        classifier = quick().partial_fit(TEXTS[:30], LABEL_SETS[:30])
+        first = classifier.lexical_
+        classifier.partial_fit(TEXTS[30:], LABEL_SETS[30:])
+        assert (classifier.lexical_.weight != first.weight).any()
+        np.testing.assert_array_equal(classifier.lexical_.ngrams.codes, first.ngrams.codes)
+
+
+class TestThresholdTuning:
+    def test_auto_is_the_best_on_the_held_out_texts(self):
+        texts, label_sets = make_corpus(80, paths=2)
+        held, held_sets = make_corpus(40, seed=7, paths=2)
+        classifier = quick(decoding="threshold").fit(texts, label_sets, validation_data=(held, held_sets))
+        expected = binarize(held_sets)
+
+        def score(threshold):
+            predicted = classifier.predict_proba(held) >= threshold
+            return sum(f1_score(expected, predicted, average=mean) for mean in ("micro", "macro"))
+
+        found = classifier.decision_.threshold
+        assert 0.05 <= found <= 0.7
+        assert score(found) == pytest.approx(max(score(t) for t in np.arange(0.05, 0.7, 0.01)), abs=1e-9)
+        np.testing.assert_array_equal(classifier.predict(held), classifier.predict_proba(held) >= found)
+        # It gives way to a number, and comes back.
+        np.testing.assert_array_equal(
+            classifier.set_params(threshold=0.9).predict(held), classifier.predict_proba(held) >= 0.9
+        )
+        np.testing.assert_array_equal(
+            classifier.set_params(threshold="auto").predict(held), classifier.predict_proba(held) >= found
+        )
+
+    def test_a_half_without_held_out_texts(self):
+        classifier = quick(decoding="threshold", validation_fraction=0).fit(TEXTS, LABEL_SETS)
+        assert classifier.decision_.threshold == 0.5
+
+    def test_a_number_is_left_as_it_is(self):
+        assert quick(decoding="threshold", threshold=0.3).fit(TEXTS, LABEL_SETS).decision_.threshold == 0.3
+
+
+@pytest.mark.parametrize(
+    ("n_texts", "batch_size", "epochs"), [(60, 1, 17), (60, 16, 250), (1000, 1, 4), (1, 1, 1000)]
+)
+def test_epochs_until_a_thousand_steps(n_texts, batch_size, epochs):
+    assert HiMatchClassifier(batch_size=batch_size)._epochs(n_texts) == epochs

@@ -421,7 +421,6 @@ def test_the_best_constant_is_the_minimum_of_the_loss(classification_loss):
 def test_label_attention_by_hand():
     attention = LabelAttention(3, 2)
     states = torch.randn(2, 4, 3)
-    states[1, 2:] = 0
     nodes = attention(states, torch.tensor([4, 2])).detach().numpy()
     for text, length in enumerate((4, 2)):
         words = states[text, :length].numpy()
@@ -431,9 +430,12 @@ def test_label_attention_by_hand():
             np.testing.assert_allclose(nodes[text, label], shares @ words, atol=1e-6)
 
 
-def test_label_attention_on_a_text_without_words():
-    nodes = LabelAttention(3, 2)(torch.zeros(1, 1, 3), torch.tensor([0]))
-    assert (nodes == 0).all()
+def test_texts_without_words_are_all_alike():
+    network = build_network(HIERARCHY, 9, embedding_dimension=4, node_dimension=3).eval()
+    alone = network(torch.tensor([[0]]), torch.tensor([0]))
+    beside = network(torch.tensor([[0, 0, 0], [3, 4, 5]]), torch.tensor([0, 3]))
+    torch.testing.assert_close(alone.logits[0], beside.logits[0])
+    torch.testing.assert_close(alone.text_embedding[0], beside.text_embedding[0])
 
 
 def test_the_convolution_sees_its_neighbours_and_no_padding():
@@ -441,15 +443,14 @@ def test_the_convolution_sees_its_neighbours_and_no_padding():
     ids = torch.tensor([[3, 4, 5, 0], [6, 7, 8, 2]])
     states = encoder(ids, torch.tensor([3, 4])).detach().numpy()
     table = encoder.embedding.weight.detach().numpy()
-    weight, bias = (parameter.detach().numpy() for parameter in encoder.convolution.parameters())
+    weight, bias = encoder.weight.detach().numpy(), encoder.bias.detach().numpy()
     for text, length in enumerate((3, 4)):
         words = np.zeros((length + 2, 4))
         words[1:-1] = table[ids[text, :length]]
         for place in range(length):
             window = words[place : place + 3]
-            expected = np.tanh((weight * window.T).sum((1, 2)) + bias)
+            expected = np.tanh(sum(window[i] @ weight[i] for i in range(3)) + bias)
             np.testing.assert_allclose(states[text, place], expected, atol=1e-6)
-    assert (states[0, 3] == 0).all()
 
 
 def test_a_network_reads_no_further_than_it_may():
@@ -463,3 +464,25 @@ def test_a_network_reads_no_further_than_it_may():
 def test_even_kernels_are_refused():
     with pytest.raises(ValueError, match="kernel_size=4: take an odd number"):
         build_network(HIERARCHY, 9, kernel_size=4)
+
+
+def test_the_convolution_is_torchs():
+    encoder = ConvolutionEncoder(9, 4, embedding_dimension=5, kernel_size=5, dropout=0).double()
+    with torch.no_grad():
+        encoder.bias.normal_()
+    ids = torch.randint(1, 9, (3, 7))
+    convolution = torch.nn.Conv1d(5, 4, 5, padding=2).double()
+    with torch.no_grad():
+        convolution.weight.copy_(encoder.weight.permute(2, 1, 0))
+        convolution.bias.copy_(encoder.bias)
+    found = encoder(ids, torch.full((3,), 7))
+    words = encoder.embedding(ids).detach().requires_grad_()
+    expected = torch.tanh(convolution(words.transpose(1, 2))).transpose(1, 2)
+    torch.testing.assert_close(found, expected)
+    # And so are its gradients.
+    toward = torch.randn_like(found)
+    (found * toward).sum().backward()
+    (expected * toward).sum().backward()
+    torch.testing.assert_close(encoder.weight.grad.permute(2, 1, 0), convolution.weight.grad)
+    by_word = torch.zeros(9, 5).double().index_add(0, ids.flatten(), words.grad.flatten(0, 1))
+    torch.testing.assert_close(encoder.embedding.weight.grad, by_word)

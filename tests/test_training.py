@@ -172,7 +172,7 @@ class TestSkorch:
         batches = net.get_iterator(net.get_dataset([0]), training=True)
         assert isinstance(batches, LengthBuckets)
         assert batches.pool == 1
-        assert classifier.network_.text_encoder.convolution.kernel_size == (5,)
+        assert classifier.network_.text_encoder.weight.shape[0] == 5
         assert net.batch_size == QUICK["batch_size"]
 
     def test_unknown_argument(self):
