@@ -1,0 +1,368 @@
+"""Speed and memory of the defaults, beside the paper's reading and the linear baseline.
+
+    python -m benchmarks.speed
+
+writes ``benchmarks/results/speed.json``. What is compared runs in turn, in one
+process, on the same texts; figures are medians. Whatever reports its memory
+has a process of its own. Texts come from the Web of Science subset where
+SKHIMATCH_DATA is set, else from the embedded corpus. With ``--quick``
+everything is small: it shows that the harness works, and no table quotes it.
+"""
+
+import argparse
+import copy
+import json
+import multiprocessing
+import os
+import resource
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from math import isqrt
+from statistics import median
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from torch import nn
+
+from benchmarks.accuracy import RESULTS, commit, fit_himatch, fit_linear, load_corpus, versions
+from benchmarks.reference import Reference
+from skhimatch import HiMatchClassifier
+from skhimatch.batching import Batch, LengthBuckets, TextDataset
+from skhimatch.datasets import Corpus
+from skhimatch.hierarchy import LabelHierarchy
+from skhimatch.network import HiMatchNetwork, build_network
+from skhimatch.objective import HiMatchLoss
+from skhimatch.sequences import TokenSequences, Vocabulary
+from skhimatch.targets import encode_targets
+from skhimatch.training import TrainingNet, build_training_net
+
+SPEED = RESULTS / "speed.json"
+
+# One epoch learns nothing worth keeping, but predicts as fast as many.
+ONE_EPOCH = {"max_epochs": 1, "device": "cpu"}
+# Of the made-up texts.
+VOCABULARY_SIZE = 30_000
+USUAL_WORDS, USUAL_LABELS = 200, 100
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured.
+
+    Attributes
+    ----------
+    training_texts, prediction_texts, latency_texts : int
+        Texts that are learned, predicted at once, and predicted one by one.
+    steps, predictions : int
+        Training steps and predictions of each contender.
+    words, labels, texts : tuple of int
+        Where growth is measured: words a text, labels, texts to fit.
+    growth_steps : int
+        Training steps for each of those.
+    """
+
+    training_texts: int = 6_000
+    prediction_texts: int = 1_000
+    latency_texts: int = 200
+    steps: int = 30
+    predictions: int = 5
+    words: tuple[int, ...] = (50, 100, 200, 500, 1_000)
+    labels: tuple[int, ...] = (100, 1_000, 10_000, 50_000)
+    texts: tuple[int, ...] = (1_000, 4_000, 16_000)
+    growth_steps: int = 5
+
+
+QUICK = Sizes(
+    training_texts=48,
+    prediction_texts=16,
+    latency_texts=4,
+    steps=1,
+    predictions=1,
+    words=(50, 100),
+    labels=(100, 200),
+    texts=(50, 100),
+    growth_steps=1,
+)
+
+
+def corpus_name() -> str:
+    return "wos" if "SKHIMATCH_DATA" in os.environ else "api-docs"
+
+
+def load(sizes: Sizes) -> Corpus:
+    """Return the corpus, cut to the sizes."""
+    corpus = load_corpus(corpus_name())
+    most = {
+        "train": sizes.training_texts,
+        "validation": sizes.prediction_texts,
+        "test": max(sizes.prediction_texts, sizes.latency_texts),
+    }
+    return replace(corpus, splits={part: corpus.splits[part][:number] for part, number in most.items()})
+
+
+def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function where nothing has left its memory behind.
+
+    A new process counts its starter's memory as its own peak, so the starter has to stay small.
+    """
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def peak_rss_mb() -> int:
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def in_turn(contenders: dict[str, Callable[[Any], object]], inputs: Iterable[Any]) -> dict[str, list[float]]:
+    """Give each input to every contender in turn, and return the seconds of each; the first round warms up."""
+    first, *others = inputs
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for number, given in enumerate([first, first, *others]):
+        for name, contender in contenders.items():
+            started = time.perf_counter()
+            contender(given)
+            if number:
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+class Stepper:
+    """Single training steps, as `HiMatchClassifier.fit` makes them.
+
+    Parameters
+    ----------
+    network : HiMatchNetwork
+        Copied, so that many can start from one.
+    criterion : HiMatchLoss
+        The objective.
+    callbacks : skorch callbacks
+        Told of each step.
+    """
+
+    def __init__(self, network: HiMatchNetwork, criterion: HiMatchLoss, *callbacks: Callback) -> None:
+        defaults = HiMatchClassifier()
+        self.net: TrainingNet = build_training_net(
+            copy.deepcopy(network),
+            criterion,
+            learning_rate=defaults.learning_rate,
+            batch_size=defaults.batch_size,
+            max_epochs=1,
+            device=torch.device("cpu"),
+            callbacks=callbacks,
+            net_params={},
+            verbose=0,
+        )
+        self.net.history.new_epoch()
+
+    def __call__(self, batch: Batch) -> None:
+        self.net.history.new_batch()
+        self.net.train_step(batch)
+
+
+class StepClock(Callback):
+    """Find out what a training step spends its time on."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(("encoder", "label_nodes", "head", "matching_objective", "backward"), 0.0)
+
+    def watch(self, part: str, *modules: nn.Module | None) -> None:
+        """Add what these modules' forward takes to a part."""
+        for module in modules:
+            if module is not None:
+                module.register_forward_pre_hook(lambda *_: self._start())
+                module.register_forward_hook(lambda *_: self._stop(part))
+
+    def on_grad_computed(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Take everything since the loss for its backward pass, the clipping of gradients included."""
+        self._stop("backward")
+
+    def _start(self) -> None:
+        self._since = time.perf_counter()
+
+    def _stop(self, part: str) -> None:
+        now = time.perf_counter()
+        self.seconds[part] += now - self._since
+        self._since = now
+
+
+def parts_of_a_step(network: HiMatchNetwork, criterion: HiMatchLoss, batches: list[Batch]) -> dict[str, float]:
+    """Return the shares of a training step, which sum to one; the classification loss is in the objective's."""
+    clock = StepClock()
+    stepper = Stepper(network, criterion, clock)
+    stepper(batches[0])
+    clock.seconds = dict.fromkeys(clock.seconds, 0.0)
+    network, criterion = stepper.net.module_, stepper.net.criterion_
+    clock.watch("encoder", network.text_encoder)
+    clock.watch("label_nodes", network.label_nodes, network.propagation)
+    clock.watch("head", network.head)
+    clock.watch("matching_objective", network.text_projection, network.label_encoder, network.label_projection)
+    clock.watch("matching_objective", criterion)
+    updates = 0.0
+    started = time.perf_counter()
+    for batch in batches:
+        stepper(batch)
+        # Since the gradients: all that is left to do is the update.
+        updates += time.perf_counter() - clock._since
+    seconds = clock.seconds | {"optimiser": updates}
+    total = time.perf_counter() - started
+    shares = {part: part_seconds / total for part, part_seconds in seconds.items()}
+    return shares | {"rest": 1 - sum(shares.values())}
+
+
+def measure_models(sizes: Sizes) -> dict[str, Any]:
+    """Fit the defaults, and compare them with the reference and the baseline."""
+    corpus = load(sizes)
+    texts, label_sets = corpus.part("train")
+    new_texts, _ = corpus.part("test")
+    started = time.perf_counter()
+    classifier = fit_himatch(corpus, 0, ONE_EPOCH)
+    fit_seconds = time.perf_counter() - started
+    classifier.predict(new_texts)
+    # Before anything else moves in.
+    memory = peak_rss_mb()
+    alone = [[text] for text in new_texts[: sizes.latency_texts]]
+    latencies = in_turn({"defaults": classifier.predict}, alone)["defaults"]
+
+    tokenizer = classifier.tokenizer_
+    encoded = encode_targets(label_sets, corpus.hierarchy)
+    linear = fit_linear(corpus, 0, {})
+    reference = Reference(corpus.hierarchy, len(classifier.vocabulary_), encoded)
+    predicting = in_turn(
+        {
+            "defaults": classifier.predict,
+            "linear": linear.predict,
+            "reference": lambda raw: reference.predict(tokenizer.transform(raw)),
+        },
+        [new_texts[: sizes.prediction_texts]] * sizes.predictions,
+    )
+    predict_seconds = {name: median(seconds) for name, seconds in predicting.items()}
+
+    torch.manual_seed(0)
+    dataset = TextDataset(tokenizer.transform(texts), encoded)
+    batches = list(islice(LengthBuckets(dataset, classifier.batch_size), sizes.steps))
+    network, criterion = classifier.network_, HiMatchLoss(corpus.hierarchy)
+    without = HiMatchLoss(corpus.hierarchy, lambda_joint=0, lambda_match=0)
+    stepping = in_turn(
+        {
+            "defaults": Stepper(network, criterion),
+            "without_matching": Stepper(network, without),
+            "reference": reference.training_step,
+        },
+        batches,
+    )
+    step_seconds = {name: median(seconds) for name, seconds in stepping.items()}
+    return {
+        "train_step_ratio_vs_reference": step_seconds["reference"] / step_seconds["defaults"],
+        "predict_ratio_vs_reference": predict_seconds["reference"] / predict_seconds["defaults"],
+        "predict_ratio_vs_linear": predict_seconds["linear"] / predict_seconds["defaults"],
+        "latency_ms_p50": 1000 * float(np.percentile(latencies, 50)),
+        "latency_ms_p99": 1000 * float(np.percentile(latencies, 99)),
+        "matching_overhead": step_seconds["defaults"] / step_seconds["without_matching"],
+        "fit_texts_per_second": len(texts) / fit_seconds,
+        "epoch_texts_per_second": classifier.history_[-1]["docs_per_second"],
+        "predict_texts_per_second": len(new_texts[: sizes.prediction_texts]) / predict_seconds["defaults"],
+        "peak_rss_mb": memory,
+        "step_seconds": step_seconds,
+        "predict_seconds": predict_seconds,
+        "parts": parts_of_a_step(network, criterion, batches),
+        "batch_size": classifier.batch_size,
+        "labels": len(corpus.hierarchy),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def two_levels(n_labels: int) -> LabelHierarchy:
+    """Make a tree of about as many parents as each of them has children."""
+    n_parents = isqrt(n_labels)
+    edges = [(f"parent {child % n_parents}", f"child {child}") for child in range(n_labels - n_parents)]
+    return LabelHierarchy(edges)
+
+
+def made_up(n_texts: int, n_words: int, hierarchy: LabelHierarchy) -> tuple[TokenSequences, sp.csr_array]:
+    """Draw texts of one length, common words more often than rare ones, each with a leaf and its parent."""
+    draws = np.random.RandomState(0)
+    vocabulary = Vocabulary(f"word{number}" for number in range(VOCABULARY_SIZE))
+    words = 2 + (VOCABULARY_SIZE * draws.rand(n_texts * n_words) ** 3).astype(np.int32)
+    texts = TokenSequences(words, np.arange(n_texts + 1) * n_words, vocabulary)
+    leaves = draws.choice(hierarchy.leaves, n_texts)
+    one_leaf = sp.csr_array(
+        (np.ones(n_texts), leaves, np.arange(n_texts + 1)), shape=(n_texts, len(hierarchy))
+    )
+    return texts, hierarchy.close(one_leaf).astype(np.float32)
+
+
+def measure_step(n_words: int, n_labels: int, n_steps: int) -> dict[str, float]:
+    """Take training steps of a network that reads its texts to the end."""
+    torch.manual_seed(0)
+    hierarchy = two_levels(n_labels)
+    batch_size = HiMatchClassifier().batch_size
+    texts, targets = made_up(batch_size, n_words, hierarchy)
+    network = build_network(hierarchy, len(texts.vocabulary), max_length=None)
+    batch = TextDataset(texts, targets).batch(np.arange(batch_size))
+    seconds = in_turn({"step": Stepper(network, HiMatchLoss(hierarchy))}, [batch] * n_steps)["step"]
+    return {"step_seconds": median(seconds), "peak_rss_mb": peak_rss_mb()}
+
+
+def measure_fit(n_texts: int) -> dict[str, float]:
+    """Fit one epoch and predict, from raw texts."""
+    hierarchy = two_levels(USUAL_LABELS)
+    sequences, targets = made_up(n_texts, USUAL_WORDS, hierarchy)
+    texts = [" ".join(sequences.words(row)) for row in range(n_texts)]
+    started = time.perf_counter()
+    classifier = HiMatchClassifier(hierarchy, random_state=0, **ONE_EPOCH).fit(texts, targets)
+    fitted = time.perf_counter()
+    classifier.predict(texts)
+    predicted = time.perf_counter()
+    return {
+        "fit_seconds": fitted - started,
+        "predict_seconds": predicted - fitted,
+        "peak_rss_mb": peak_rss_mb(),
+    }
+
+
+def measure_growth(sizes: Sizes) -> dict[str, dict[str, dict[str, float]]]:
+    """Return what each number of words a text, of labels and of texts takes."""
+    return {
+        "words": {
+            str(number): in_own_process(measure_step, number, USUAL_LABELS, sizes.growth_steps)
+            for number in sizes.words
+        },
+        "labels": {
+            str(number): in_own_process(measure_step, USUAL_WORDS, number, sizes.growth_steps)
+            for number in sizes.labels
+        },
+        "texts": {str(number): in_own_process(measure_fit, number) for number in sizes.texts},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="small sizes, figures of no worth")
+    arguments = parser.parse_args()
+    sizes = QUICK if arguments.quick else Sizes()
+    content = {
+        "dataset": corpus_name(),
+        "quick": arguments.quick,
+        **in_own_process(measure_models, sizes),
+        "growth": measure_growth(sizes),
+        "versions": versions("himatch"),
+        "commit": commit(),
+    }
+    SPEED.parent.mkdir(exist_ok=True)
+    SPEED.write_text(json.dumps(content, indent=1) + "\n")
+    for name, value in content.items():
+        if isinstance(value, float):
+            print(f"{name:<30} {value:.4g}")
+
+
+if __name__ == "__main__":
+    main()
