@@ -16,6 +16,7 @@ import multiprocessing
 import os
 import resource
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -31,8 +32,9 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
-from benchmarks.accuracy import RESULTS, commit, fit_himatch, fit_linear, load_corpus, versions
+from benchmarks.accuracy import commit, fit_himatch, fit_linear, load_corpus, versions
 from benchmarks.reference import Reference
+from benchmarks.tables import SPEED
 from skhimatch import HiMatchClassifier
 from skhimatch.batching import Batch, LengthBuckets, TextDataset
 from skhimatch.datasets import Corpus
@@ -43,13 +45,11 @@ from skhimatch.sequences import TokenSequences, Vocabulary
 from skhimatch.targets import encode_targets
 from skhimatch.training import TrainingNet, build_training_net
 
-SPEED = RESULTS / "speed.json"
-
 # One epoch learns nothing worth keeping, but predicts as fast as many.
 ONE_EPOCH = {"max_epochs": 1, "device": "cpu"}
 # Of the made-up texts.
 VOCABULARY_SIZE = 30_000
-USUAL_WORDS, USUAL_LABELS = 200, 100
+USUAL_WORDS, USUAL_LABELS = 100, 100
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def peak_rss_mb() -> int:
 
 
 def in_turn(contenders: dict[str, Callable[[Any], object]], inputs: Iterable[Any]) -> dict[str, list[float]]:
-    """Give each input to every contender in turn, and return the seconds of each; the first round warms up."""
+    """Return the seconds of each contender on each input, one after the other; a first round warms up."""
     first, *others = inputs
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for number, given in enumerate([first, first, *others]):
@@ -162,58 +162,60 @@ class Stepper:
         self.net.history.new_epoch()
 
     def __call__(self, batch: Batch) -> None:
+        """Take a step."""
         self.net.history.new_batch()
         self.net.train_step(batch)
 
 
 class StepClock(Callback):
-    """Find out what a training step spends its time on."""
+    """Find out what training steps spend their time on."""
 
     def __init__(self) -> None:
-        self.seconds = dict.fromkeys(("encoder", "label_nodes", "head", "matching_objective", "backward"), 0.0)
+        self.seconds: Counter[str] = Counter()
+        self._last = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        """Put the time since the last lap down to a part."""
+        now = time.perf_counter()
+        self.seconds[part] += now - self._last
+        self._last = now
 
     def watch(self, part: str, *modules: nn.Module | None) -> None:
-        """Add what these modules' forward takes to a part."""
+        """Put down what the forward pass of these modules takes."""
         for module in modules:
             if module is not None:
-                module.register_forward_pre_hook(lambda *_: self._start())
-                module.register_forward_hook(lambda *_: self._stop(part))
+                module.register_forward_pre_hook(lambda *_: self.lap("rest"))
+                module.register_forward_hook(lambda *_: self.lap(part))
 
     def on_grad_computed(self, net: NeuralNet, **kwargs: Any) -> None:
         """Take everything since the loss for its backward pass, the clipping of gradients included."""
-        self._stop("backward")
-
-    def _start(self) -> None:
-        self._since = time.perf_counter()
-
-    def _stop(self, part: str) -> None:
-        now = time.perf_counter()
-        self.seconds[part] += now - self._since
-        self._since = now
+        self.lap("backward")
 
 
-def parts_of_a_step(network: HiMatchNetwork, criterion: HiMatchLoss, batches: list[Batch]) -> dict[str, float]:
-    """Return the shares of a training step, which sum to one; the classification loss is in the objective's."""
+def parts_of_a_step(
+    network: HiMatchNetwork, criterion: HiMatchLoss, batches: list[Batch]
+) -> dict[str, float]:
+    """Return the shares of a training step; the classification loss is part of the objective's."""
     clock = StepClock()
     stepper = Stepper(network, criterion, clock)
-    stepper(batches[0])
-    clock.seconds = dict.fromkeys(clock.seconds, 0.0)
     network, criterion = stepper.net.module_, stepper.net.criterion_
     clock.watch("encoder", network.text_encoder)
     clock.watch("label_nodes", network.label_nodes, network.propagation)
     clock.watch("head", network.head)
-    clock.watch("matching_objective", network.text_projection, network.label_encoder, network.label_projection)
+    clock.watch(
+        "matching_objective", network.text_projection, network.label_encoder, network.label_projection
+    )
     clock.watch("matching_objective", criterion)
-    updates = 0.0
-    started = time.perf_counter()
-    for batch in batches:
+
+    def step(batch: Batch) -> None:
         stepper(batch)
-        # Since the gradients: all that is left to do is the update.
-        updates += time.perf_counter() - clock._since
-    seconds = clock.seconds | {"optimiser": updates}
-    total = time.perf_counter() - started
-    shares = {part: part_seconds / total for part, part_seconds in seconds.items()}
-    return shares | {"rest": 1 - sum(shares.values())}
+        clock.lap("optimiser")
+
+    step(batches[0])
+    clock.seconds.clear()
+    for batch in batches:
+        step(batch)
+    return {part: seconds / clock.seconds.total() for part, seconds in clock.seconds.items()}
 
 
 def measure_models(sizes: Sizes) -> dict[str, Any]:

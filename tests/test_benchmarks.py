@@ -6,10 +6,14 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import accuracy, tables
+from benchmarks import accuracy, speed, tables
 from benchmarks.local_classifiers import LocalClassifiers
+from benchmarks.reference import Reference
+from skhimatch.batching import TextDataset
 from skhimatch.datasets import Corpus
 from skhimatch.hierarchy import LabelHierarchy
+from skhimatch.targets import encode_targets
+from skhimatch.text import WordTokenizer
 
 TEXTS = ["a quark and a gluon", "the cell divides", "a serve and a volley"] * 12
 LABELS = [
@@ -25,22 +29,24 @@ CORPUS = Corpus(
 SMALL = {"max_epochs": 1, "net_params": {"module__node_dimension": 4, "module__embedding_dimension": 8}}
 
 
+class Here:
+    """This process, instead of one a run."""
+
+    def __init__(self, *args, **kwargs): ...
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *args): ...
+
+    def submit(self, function, *args):
+        outcome = function(*args)
+        return type("Done", (), {"result": lambda self: outcome})()
+
+
 @pytest.fixture
 def toy(monkeypatch, tmp_path):
-    """One corpus, small models, this process instead of one a run."""
-
-    class Here:
-        def __init__(self, *args, **kwargs): ...
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *args): ...
-
-        def submit(self, function, *args):
-            outcome = function(*args)
-            return type("Done", (), {"result": lambda self: outcome})()
-
+    """One corpus, small models, one process."""
     monkeypatch.setattr(accuracy, "CORPORA", {"toy": (lambda: CORPUS, {})})
     monkeypatch.setattr(
         accuracy, "MODELS", accuracy.MODELS | {"himatch": (accuracy.fit_himatch, True, SMALL)}
@@ -133,6 +139,93 @@ def test_frequencies_of_older_files_are_left_out():
         "|---|---|---|---|---|",
         "| toy | `new` | 0.500 (1,234 labels) |  | 0.500 (2 labels) |",
     ]
+
+
+class TestReference:
+    def test_it_learns_and_gives_probabilities(self):
+        texts, label_sets = CORPUS.part("train")
+        sequences = WordTokenizer().fit_transform(texts)
+        targets = encode_targets(label_sets, CORPUS.hierarchy)
+        reference = Reference(CORPUS.hierarchy, len(sequences.vocabulary), targets)
+        batch = TextDataset(sequences, targets).batch(np.arange(8))
+        losses = [reference.training_step(batch) for _ in range(8)]
+        assert np.isfinite(losses).all()
+        assert losses[-1] < losses[0]
+        probabilities = reference.predict_proba(sequences)
+        assert probabilities.shape == (24, 5)
+        assert ((probabilities > 0) & (probabilities < 1)).all()
+        np.testing.assert_array_equal(reference.predict(sequences), probabilities >= 0.5)
+
+    def test_what_a_target_has_to_beat(self):
+        hierarchy = CORPUS.hierarchy
+        biology, physics, science, sport, tennis = range(5)
+        reference = Reference(hierarchy, 2, [[0, 1, 1, 0, 0]])
+        drawn = reference.negatives({physics, science})
+        assert drawn[:2] == [(physics, science, pytest.approx(0.002)), (physics, biology, 0.1)]
+        [(positive, negative, margin)] = drawn[2:]
+        assert (positive, margin) == (physics, 0.2)
+        assert negative in (sport, tennis)
+
+
+class TestSpeed:
+    @pytest.fixture
+    def content(self, monkeypatch, tmp_path):
+        monkeypatch.delenv("SKHIMATCH_DATA", raising=False)
+        monkeypatch.setattr(accuracy, "CORPORA", {"api-docs": (lambda: CORPUS, {})})
+        monkeypatch.setattr(speed, "ProcessPoolExecutor", Here)
+        for module in (speed, tables):
+            monkeypatch.setattr(module, "SPEED", tmp_path / "results" / "speed.json")
+        monkeypatch.setattr(sys, "argv", ["speed", "--quick"])
+        speed.main()
+        return json.loads(speed.SPEED.read_text())
+
+    def test_a_quick_run_measures_everything_and_is_not_quoted(self, content):
+        positive = {"train_step_ratio_vs_reference", "predict_ratio_vs_reference", "predict_ratio_vs_linear"}
+        positive |= {"latency_ms_p50", "latency_ms_p99", "matching_overhead", "peak_rss_mb", "threads"}
+        positive |= {"fit_texts_per_second", "epoch_texts_per_second", "predict_texts_per_second"}
+        assert all(content[name] > 0 for name in positive)
+        assert {"versions", "commit", "dataset"} <= set(content)
+        assert set(content["parts"]) == {
+            *("encoder", "label_nodes", "head", "matching_objective", "backward", "optimiser", "rest")
+        }
+        assert all(share > 0 for share in content["parts"].values())
+        assert sum(content["parts"].values()) == pytest.approx(1)
+        assert {what: list(numbers) for what, numbers in content["growth"].items()} == {
+            "words": ["50", "100"],
+            "labels": ["100", "200"],
+            "texts": ["50", "100"],
+        }
+        for numbers in content["growth"].values():
+            assert all(value > 0 for taken in numbers.values() for value in taken.values())
+        assert tables.read_speed() is None
+        for table in (tables.speed_table, tables.growth_table):
+            assert len({line.count("|") for line in table(content).splitlines()}) == 1
+
+    def test_contenders_take_turns_and_warm_up(self):
+        calls = []
+        seconds = speed.in_turn(
+            {name: lambda given, name=name: calls.append(name + given) for name in "ab"}, "12"
+        )
+        assert calls == ["a1", "b1", "a1", "b1", "a2", "b2"]
+        assert [len(times) for times in seconds.values()] == [2, 2]
+
+    @pytest.mark.parametrize("n_labels", [100, 1_000])
+    def test_made_up_texts_carry_a_leaf_and_its_parent(self, n_labels):
+        hierarchy = speed.two_levels(n_labels)
+        texts, targets = speed.made_up(20, 50, hierarchy)
+        assert (len(hierarchy), hierarchy.depth) == (n_labels, 2)
+        assert texts.lengths.tolist() == [50] * 20
+        assert targets.sum(axis=1).tolist() == [2] * 20
+
+
+def test_results_of_speed_are_none_of_accuracy(monkeypatch, tmp_path):
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(tables, "SPEED", tmp_path / "speed.json")
+    assert tables.speed_table(tables.read_speed()) == "not measured yet"
+    assert tables.growth_table(tables.read_speed()) == "not measured yet"
+    tables.SPEED.write_text(json.dumps({"quick": False}))
+    assert tables.read_speed() == {"quick": False}
+    assert tables.read_results() == []
 
 
 class TestLocalClassifiers:
