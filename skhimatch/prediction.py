@@ -13,7 +13,7 @@ from skhimatch.sequences import TokenSequences
 
 __all__ = ["embed_labels", "embed_texts", "score_texts"]
 
-# Texts a batch: as many as keep the (B, L, d_t) nodes within 64 MiB, at most 256.
+# Texts a batch: as many as keep the (B, L, d_t) nodes within 64 MiB, at most 64, whose states fit the cache.
 NODE_NUMBERS = 2**24
 PROGRESS_BAR_FROM = 5_000
 
@@ -68,7 +68,7 @@ def _in_order(
     network.eval()
     device = network.label_vectors.device
     numbers = len(network.label_vectors) * network.node_dimension
-    batches = InOrder(TextDataset(texts), batch_size=max(1, min(256, NODE_NUMBERS // numbers)))
+    batches = InOrder(TextDataset(texts), batch_size=max(1, min(64, NODE_NUMBERS // numbers)))
     results = []
     with tqdm(
         total=len(texts), unit="text", desc="predict", disable=not progress or len(texts) < PROGRESS_BAR_FROM
