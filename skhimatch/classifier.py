@@ -734,7 +734,10 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _network(self) -> HiMatchNetwork:
         """Return the fitted network on the device that this machine has for it."""
         check_is_fitted(self)
-        return self.network_.to(resolve_device(self.device))
+        device = resolve_device(self.device)
+        if self.network_.label_vectors.device.type != device.type:
+            self.network_.to(device)
+        return self.network_
 
     def _decision(self) -> DecisionRule:
         """Return the fitted rule with the threshold and consistency that are set now."""
