@@ -735,7 +735,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Return the fitted network on the device that this machine has for it."""
         check_is_fitted(self)
         device = resolve_device(self.device)
-        if self.network_.label_vectors.device.type != device.type:
+        if self.network_.label_vectors.device != device:
             self.network_.to(device)
         return self.network_
 

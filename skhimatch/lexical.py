@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ __all__ = ["LexicalClassifier", "NGramWeights"]
 # Weights of the classifier, 400 MB: with thousands of labels only the commonest n-grams are kept.
 MOST_WEIGHTS = 100_000_000
 FEWEST_TEXTS = 2
+TEXTS_AT_ONCE = 20_000
 LEARNING_RATE = 5.0
 BIAS_LEARNING_RATE = 0.1
 EPOCHS = 10
@@ -74,10 +76,9 @@ class NGramWeights:
         NGramWeights
             Of the n-grams that at least two texts share.
         """
-        rows, codes = _ngrams(texts)
-        kept, column = np.unique(codes, return_inverse=True)
-        counts = sp.csr_array((np.ones(len(rows)), (rows, column)), shape=(len(texts), len(kept)))
-        frequencies = np.bincount(counts.indices, minlength=len(kept))
+        found, counts = zip(*(_document_frequencies(part) for part in _parts(texts)), strict=True)
+        kept, column = np.unique(np.concatenate(found), return_inverse=True)
+        frequencies = np.bincount(column, weights=np.concatenate(counts), minlength=len(kept))
         chosen = np.flatnonzero(frequencies >= FEWEST_TEXTS)
         if most is not None and len(chosen) > most:
             chosen = np.sort(chosen[np.argsort(-frequencies[chosen], kind="stable")[:most]])
@@ -96,6 +97,9 @@ class NGramWeights:
         -------
         csr_array of shape (n, F), float32
         """
+        return sp.vstack([self._weigh(part) for part in _parts(texts)], format="csr")
+
+    def _weigh(self, texts: TokenSequences) -> sp.csr_array:
         rows, codes = _ngrams(texts)
         column = np.searchsorted(self.codes, codes)
         known = column < len(self.codes)
@@ -241,6 +245,19 @@ class LexicalClassifier:
         float32 ndarray of shape (n, L)
         """
         return self.ngrams(texts) @ self.weight + self.bias
+
+
+def _parts(texts: TokenSequences) -> Iterator[TokenSequences]:
+    """Cut many texts into as many as fit into memory with all their pairs."""
+    return (texts[start : start + TEXTS_AT_ONCE] for start in range(0, len(texts), TEXTS_AT_ONCE))
+
+
+def _document_frequencies(texts: TokenSequences) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """List every n-gram, and how many of the texts have it."""
+    rows, codes = _ngrams(texts)
+    kept, column = np.unique(codes, return_inverse=True)
+    counts = sp.csr_array((np.ones(len(rows)), (rows, column)), shape=(len(texts), len(kept)))
+    return kept, np.bincount(counts.indices, minlength=len(kept))
 
 
 def _ngrams(texts: TokenSequences) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

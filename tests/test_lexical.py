@@ -53,6 +53,15 @@ class TestNGramWeights:
         assert names(NGramWeights.learn(texts, most=3), vocabulary) == ["a", "b", "a b"]
         assert len(NGramWeights.learn(texts, most=5).codes) == 5
 
+    @pytest.mark.parametrize("at_once", [1, 7, 80])
+    def test_many_texts_are_taken_in_parts(self, at_once, monkeypatch):
+        whole = NGramWeights.learn(SEQUENCES)
+        monkeypatch.setattr(lexical, "TEXTS_AT_ONCE", at_once)
+        parts = NGramWeights.learn(SEQUENCES)
+        np.testing.assert_array_equal(parts.codes, whole.codes)
+        np.testing.assert_array_equal(parts.idf, whole.idf)
+        np.testing.assert_array_equal(parts(SEQUENCES).toarray(), whole(SEQUENCES).toarray())
+
     def test_no_shared_n_gram(self):
         vocabulary = Vocabulary(["a", "b"])
         texts = TokenSequences.from_lists([[2], [3], []], vocabulary)
