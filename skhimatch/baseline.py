@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from sklearn.utils.validation import check_is_fitted
 from skhimatch.decisions import DecisionRule
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.hierarchy_forms import as_hierarchy
-from skhimatch.metrics import micro_macro_f1
 from skhimatch.targets import encode_targets, label_names
 from skhimatch.text import check_texts
 
@@ -90,7 +88,7 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         y : iterable of n iterables of str, indicator of shape (n, L), or DataFrame
             The labels of each text.
         validation_data : (X, y), optional
-            Tunes the threshold, on micro-F1 + macro-F1; a path needs none.
+            Tunes the threshold, on micro-F1 + macro-F1.
 
         Returns
         -------
@@ -119,8 +117,11 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         self.decision_ = DecisionRule.learn(
             encoded, hierarchy, decoding=self.decoding, consistency=self.consistency
         )
-        if validation_data is not None and self.decision_.ends is None:
-            self.decision_ = self._tuned(*validation_data)
+        if validation_data is not None:
+            held_texts, held_targets = validation_data
+            probabilities = expit(self.decision_function(held_texts))
+            held = encode_targets(held_targets, hierarchy, len(probabilities))
+            self.decision_ = self.decision_.tuned(probabilities, held)
         return self
 
     def decision_function(self, X: Any) -> NDArray[np.float32]:
@@ -160,10 +161,3 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         margins = self.decision_function(X)
         indicator = self.decision_(expit(margins)).astype(np.int64)
         return indicator if self.sparse_output_ else indicator.toarray()
-
-    def _tuned(self, X: Any, y: Any) -> DecisionRule:
-        """Return the decision rule with the threshold that does best on these texts."""
-        probabilities = expit(self.decision_function(X))
-        encoded = encode_targets(y, self.hierarchy_, len(probabilities))
-        rules = [replace(self.decision_, threshold=float(value)) for value in np.linspace(0.2, 0.7, 51)]
-        return max(rules, key=lambda rule: sum(micro_macro_f1(encoded, rule(probabilities))))

@@ -124,8 +124,9 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         Epochs in a row below the best micro-F1 + macro-F1 before stopping;
         None runs all of them. Of equal epochs the last one is kept.
     threshold : float, array-like of shape (L,), or "auto"
-        Least probability of a predicted label, for all or by label. "auto" is the
-        one with the best micro-F1 + macro-F1 on the held-out texts, or 0.5 without any.
+        Least probability of a predicted label, for all or by label; in a path, the one
+        at which it may as well go on as stop. "auto" is the one with the best
+        micro-F1 + macro-F1 on the held-out texts, or 0.5 without any.
     decoding : {"auto", "threshold", "path"}
         "path" predicts the label most likely to end the path, of those that
         ended one in training, and its ancestors; "auto" does so where all training targets are
@@ -679,7 +680,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         scores = self._scores(fitted, texts, fitted["network_"])
         if self.lexical is not None or self.classification_loss == "squared_hinge":
             fitted["calibration_"] = Calibration.learn(scores, targets) or fitted["calibration_"]
-        if self._tuned and fitted["decision_"].ends is None:
+        if self._tuned:
             probabilities = _probabilities(fitted["calibration_"](scores))
             fitted["decision_"] = fitted["decision_"].tuned(probabilities, targets)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
+from scipy.special import expit, logit
 
 from skhimatch.hierarchy import LabelHierarchy, as_indicator
 from skhimatch.metrics import micro_macro_f1
@@ -34,7 +35,8 @@ class DecisionRule:
     hierarchy : LabelHierarchy
         L labels in column order.
     threshold : float or ndarray of shape (L,)
-        Used unless a path is predicted.
+        Least probability of a predicted label; in a path, the probability at which it may as well go on
+        to a label as stop before it.
     ends : ndarray of int64 or None
         Positions of the labels that may end a path, see :func:`path_ends`; None predicts by threshold.
     tagged : ndarray of shape (L,), bool
@@ -119,6 +121,9 @@ class DecisionRule:
             Of all thresholds from 0.05 to 0.7 in steps of 0.01 that with the highest micro-F1 +
             macro-F1; of equally good ones the middle one.
         """
+        if self.ends is not None and self.hierarchy.children[self.ends].nnz == 0:
+            # Every path goes on to a leaf, whatever the threshold.
+            return self
         rules = [replace(self, threshold=round(0.01 * percent, 2)) for percent in range(5, 71)]
         scores = np.array([sum(micro_macro_f1(targets, rule(probabilities))) for rule in rules])
         best = np.flatnonzero(scores >= scores.max() - 1e-12)
@@ -129,12 +134,20 @@ class DecisionRule:
         if self.ends is None:
             indicator = predict_threshold(probabilities, self.threshold)
         else:
-            indicator = predict_path(probabilities, self.ends, self.hierarchy, self.tagged)
+            relative = _relative_to(probabilities, self.threshold)
+            indicator = predict_path(relative, self.ends, self.hierarchy, self.tagged)
         if self.consistency == "ancestors":
             return add_ancestors(indicator, self.hierarchy)
         if self.consistency == "descendants":
             return drop_orphans(indicator, self.hierarchy, self.tagged)
         return indicator
+
+
+def _relative_to(probabilities: Probabilities, threshold: float | npt.NDArray[np.float64]) -> Probabilities:
+    """Shift log-odds so that the threshold becomes one half."""
+    smallest = np.finfo(np.float64).eps
+    numbers = np.clip(np.asarray(probabilities, dtype=np.float64), smallest, 1 - smallest)
+    return expit(logit(numbers) - logit(np.clip(threshold, smallest, 1 - smallest)))
 
 
 def check_threshold(threshold: Any, classes: Any) -> float | npt.NDArray[np.float64]:

@@ -205,3 +205,34 @@ def test_a_path_stops_early_only_where_no_child_goes_on():
         predict_path(probabilities, ends, TREE, EVERYWHERE).toarray(),
         rows("a", "a a1", "a a1 a11", "b b1"),
     )
+
+
+class TestTuned:
+    HIERARCHY = LabelHierarchy([("a", "b"), ("a", "c")])
+    EVERYWHERE = np.ones(3, dtype=bool)
+
+    def test_threshold(self):
+        rule = DecisionRule(self.HIERARCHY, 0.5, ends=None, tagged=self.EVERYWHERE)
+        probabilities = np.array([[0.9, 0.31, 0.1], [0.8, 0.29, 0.35]])
+        tuned = rule.tuned(probabilities, [[1, 1, 0], [1, 0, 1]])
+        # All thresholds from .30 to .31 make no mistake.
+        assert 0.29 < tuned.threshold <= 0.31
+        assert (tuned.ends, tuned.consistency) == (None, None)
+
+    def test_a_path_that_stops_too_early(self):
+        # a may end a path; every text goes on, though a child is never as probable as one half.
+        rule = DecisionRule(self.HIERARCHY, 0.5, ends=np.array([0, 1, 2]), tagged=self.EVERYWHERE)
+        probabilities = np.array([[0.9, 0.4, 0.1], [0.9, 0.1, 0.4], [0.9, 0.1, 0.1]])
+        targets = [[1, 1, 0], [1, 0, 1], [1, 0, 0]]
+        np.testing.assert_array_equal(rule(probabilities).toarray(), [[1, 0, 0]] * 3)
+        np.testing.assert_array_equal(rule.tuned(probabilities, targets)(probabilities).toarray(), targets)
+
+    def test_paths_to_leaves_need_no_threshold(self):
+        rule = DecisionRule(self.HIERARCHY, 0.5, ends=np.array([1, 2]), tagged=self.EVERYWHERE)
+        assert rule.tuned(np.array([[0.9, 0.4, 0.1]]), [[1, 1, 0]]) is rule
+
+    def test_extreme_thresholds_and_probabilities(self):
+        probabilities = np.array([[1.0, 0.0, 1e-30], [0.5, 0.5, 0.5]])
+        for threshold in (0.0, 1.0, np.array([0.0, 0.5, 1.0])):
+            rule = DecisionRule(self.HIERARCHY, threshold, ends=np.array([0, 1, 2]), tagged=self.EVERYWHERE)
+            assert (rule(probabilities).toarray()[:, 0] == 1).all()
