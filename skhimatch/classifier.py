@@ -27,6 +27,7 @@ from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.hierarchy_forms import as_hierarchy
 from skhimatch.initial_embeddings import embedding_table, label_vectors, label_words
 from skhimatch.lexical import LexicalClassifier
+from skhimatch.metrics import micro_macro_f1
 from skhimatch.network import ENCODERS, HiMatchNetwork, build_network
 from skhimatch.objective import HiMatchLoss
 from skhimatch.prediction import embed_labels, embed_texts, score_texts
@@ -172,8 +173,12 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         What turns probabilities into labels.
     label_embeddings_ : float32 ndarray of shape (L, d_phi)
         The labels' places in the joint space (eq 4), unit rows.
+    validation_f1_ : MicroMacroF1 or None
+        Of all evidence together on the held-out texts, which calibration and
+        threshold were learned from.
     history_ : list of dict
-        One record an epoch: losses, validation scores, docs per second.
+        One record an epoch: losses, the network's own validation scores,
+        docs per second.
     n_iter_ : int
         Epochs run.
 
@@ -652,6 +657,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             ),
             "lexical_": None,
             "calibration_": self._calibration_without_texts(),
+            "validation_f1_": None,
             "_seed": seed,
         }
         return fitted, sequences
@@ -680,9 +686,14 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         scores = self._scores(fitted, texts, fitted["network_"])
         if self.lexical is not None or self.classification_loss == "squared_hinge":
             fitted["calibration_"] = Calibration.learn(scores, targets) or fitted["calibration_"]
+        probabilities = _probabilities(fitted["calibration_"](scores))
         if self._tuned:
-            probabilities = _probabilities(fitted["calibration_"](scores))
             fitted["decision_"] = fitted["decision_"].tuned(probabilities, targets)
+        scored = fitted["validation_f1_"] = micro_macro_f1(targets, fitted["decision_"](probabilities))
+        if self.verbose:
+            print(
+                f"all in all | validation F1 {scored.micro:.3f} micro, {scored.macro:.3f} macro", flush=True
+            )
 
     def _scores(
         self, fitted: Mapping[str, Any], texts: TokenSequences, network: HiMatchNetwork

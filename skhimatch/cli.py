@@ -202,12 +202,9 @@ def _fit(
     print()
     if validation is not None:
         _print_report(classifier, validation)
-    elif scored := [epoch for epoch in classifier.history_ if "valid_score" in epoch]:
-        best = max(scored, key=lambda epoch: (epoch["valid_score"], epoch["epoch"]))
-        print(
-            f"On held-out training texts, epoch {best['epoch']}: micro-F1 {best['valid_micro_f1']:.3f}, "
-            f"macro-F1 {best['valid_macro_f1']:.3f}"
-        )
+    elif classifier.validation_f1_ is not None:
+        micro, macro = classifier.validation_f1_
+        print(f"On held-out training texts: micro-F1 {micro:.3f}, macro-F1 {macro:.3f}")
     print(f"\nSaved; next:  python -m skhimatch predict --model {model} --input FILE")
 
 

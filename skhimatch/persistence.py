@@ -21,6 +21,7 @@ from skhimatch.calibration import Calibration
 from skhimatch.decisions import DecisionRule
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.lexical import LexicalClassifier, NGramWeights
+from skhimatch.metrics import MicroMacroF1
 from skhimatch.network import build_network
 from skhimatch.sequences import Vocabulary
 from skhimatch.text import WordTokenizer
@@ -193,6 +194,7 @@ def _rebuild(
     if description["tokenizer"] is not None:
         tokenizer = WordTokenizer(**description["tokenizer"])
         tokenizer.vocabulary_ = vocabulary
+    scored = description["validation_f1"]
     lexical = None
     if "lexical.weight" in arrays:
         ngrams = NGramWeights(arrays["lexical.codes"], arrays["lexical.idf"])
@@ -217,6 +219,7 @@ def _rebuild(
         calibration_=Calibration(tuple(description["calibration"][:-1]), description["calibration"][-1]),
         decision_=decision,
         label_embeddings_=arrays["label_embeddings"],
+        validation_f1_=None if scored is None else MicroMacroF1(*scored),
         history_=description["history"],
         n_iter_=len(description["history"]),
         sparse_output_=description["sparse_output"],
@@ -263,6 +266,7 @@ def _describe(classifier: HiMatchClassifier) -> dict[str, Any]:
         "vocabulary": classifier.vocabulary_.words,
         "network": classifier.network_settings_,
         "calibration": [*classifier.calibration_.weights, classifier.calibration_.intercept],
+        "validation_f1": classifier.validation_f1_,
         "history": classifier.history_,
         "sparse_output": classifier.sparse_output_,
         "seed": classifier._seed,

@@ -643,6 +643,15 @@ class TestHistory:
         quick(verbose=1, validation_fraction=0).fit(TEXTS, LABEL_SETS)
         assert "validation" not in capsys.readouterr().out
 
+    def test_all_evidence_is_scored_in_the_end(self, capsys):
+        classifier = quick(verbose=1).fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
+        expected, predicted = binarize(UNSEEN_SETS), classifier.predict(UNSEEN)
+        micro, macro = (f1_score(expected, predicted, average=mean) for mean in ("micro", "macro"))
+        assert classifier.validation_f1_ == pytest.approx((micro, macro))
+        line = f"all in all | validation F1 {micro:.3f} micro, {macro:.3f} macro"
+        assert line in capsys.readouterr().out.splitlines()
+        assert quick(validation_fraction=0).fit(TEXTS, LABEL_SETS).validation_f1_ is None
+
     def test_silent_by_default(self, capsys):
         quick(max_epochs=3, patience=1).fit(TEXTS, LABEL_SETS).predict(TEXTS)
         captured = capsys.readouterr()

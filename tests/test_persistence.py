@@ -39,7 +39,7 @@ def assert_alike(left, right, texts=UNSEEN):
     np.testing.assert_array_equal(sp.csr_array(predicted).toarray(), sp.csr_array(again).toarray())
     for name in ("classes_", "label_embeddings_"):
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name))
-    for name in ("history_", "n_iter_", "vocabulary_"):
+    for name in ("history_", "n_iter_", "vocabulary_", "validation_f1_"):
         assert getattr(left, name) == getattr(right, name)
 
 
