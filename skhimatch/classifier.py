@@ -53,9 +53,10 @@ OWN_PARAMETERS = {name: name for name in ("batch_size", "callbacks", "device", "
 
 # Of max_epochs="auto".
 FEWEST_STEPS, FEWEST_EPOCHS = 1000, 4
-# Weights and intercept where nothing was held out to learn them from.
-CALIBRATION_OF_BOTH = (5.0, 1.5), 1.0
-CALIBRATION_OF_MARGINS = (3.0,), 0.0
+# Where nothing was held out to learn it from, for margins (True) and for log-odds: what it came to on the
+# corpora at hand.
+CALIBRATION_OF_BOTH = {True: Calibration((5.0, 1.5), 1.0), False: Calibration((4.0, 0.3), 1.3)}
+CALIBRATION_OF_NETWORK = {True: Calibration((3.0,), 0.0), False: Calibration((1.0,), 0.0)}
 
 
 class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
@@ -673,11 +674,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         return isinstance(self.threshold, str)
 
     def _calibration_without_texts(self) -> Calibration:
-        if self.lexical is not None:
-            return Calibration(*CALIBRATION_OF_BOTH)
-        if self.classification_loss == "squared_hinge":
-            return Calibration(*CALIBRATION_OF_MARGINS)
-        return Calibration((1.0,), 0.0)
+        known = CALIBRATION_OF_NETWORK if self.lexical is None else CALIBRATION_OF_BOTH
+        return known[self.classification_loss == "squared_hinge"]
 
     def _learn_from_held_out(
         self, fitted: dict[str, Any], texts: TokenSequences, targets: sp.csr_array
