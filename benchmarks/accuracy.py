@@ -116,7 +116,7 @@ MODELS: dict[str, tuple[Callable[[Corpus, int, dict[str, Any]], Any], bool, dict
     "himatch-no-matching": (fit_himatch, True, {"lambda_match": 0, "lambda_joint": 0}),
     "himatch-no-joint": (fit_himatch, True, {"lambda_joint": 0}),
     "himatch-random-sampling": (fit_himatch, True, {"sampling": "random"}),
-    "himatch-no-propagation": (fit_himatch, True, {"propagation": None}),
+    "himatch-gcn": (fit_himatch, True, {"propagation": "gcn"}),
     "himatch-no-lexical": (fit_himatch, True, {"lexical": None}),
     "rcnn-flat": (fit_himatch, True, FLAT),
     "tfidf-svm": (fit_linear, False, {"decoding": "threshold"}),

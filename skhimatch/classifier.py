@@ -147,7 +147,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         Run during `fit`, after the built-in ones.
     net_params : dict, optional
         Anything else: ``module__*`` entries go to the network (such as
-        ``module__dropout``, ``module__hidden_size``, ``module__top_k``),
+        ``module__dropout``, ``module__node_dimension``, ``module__max_length``),
         ``criterion__*`` to `HiMatchLoss`, the others to ``skorch.NeuralNet``
         (such as ``optimizer__weight_decay``).
     verbose : int

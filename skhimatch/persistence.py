@@ -18,7 +18,7 @@ import torch
 
 import skhimatch
 from skhimatch.calibration import Calibration
-from skhimatch.decisions import DecisionRule
+from skhimatch.decisions import DecisionRule, check_threshold
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.lexical import LexicalClassifier, NGramWeights
 from skhimatch.metrics import MicroMacroF1
@@ -199,10 +199,9 @@ def _rebuild(
     if "lexical.weight" in arrays:
         ngrams = NGramWeights(arrays["lexical.codes"], arrays["lexical.idf"])
         lexical = LexicalClassifier(ngrams, arrays["lexical.weight"], arrays["lexical.bias"])
-    threshold = arrays["decision.threshold"]
     decision = DecisionRule(
         hierarchy=hierarchy,
-        threshold=threshold if threshold.ndim else float(threshold),
+        threshold=check_threshold(arrays["decision.threshold"], hierarchy.labels),
         ends=arrays.get("decision.ends"),
         tagged=arrays["decision.tagged"],
         consistency=classifier.consistency,

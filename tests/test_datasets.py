@@ -1,10 +1,8 @@
 import json
-import os
 import sys
 import tarfile
 import textwrap
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -207,10 +205,8 @@ class TestHtcJson:
         with pytest.raises(ValueError, match=rf"Line 2 of .*news_val\.json .*{message}"):
             load_htc_json(folder)
 
-    def test_real_corpus(self):
-        if "SKHIMATCH_DATA" not in os.environ:
-            pytest.skip("SKHIMATCH_DATA does not name the folder of real data")
-        corpus = load_wos(Path(os.environ["SKHIMATCH_DATA"], "wos"))
+    def test_real_corpus(self, real_data):
+        corpus = load_wos(real_data / "wos")
         assert {name: len(rows) for name, rows in corpus.splits.items()} == {
             "train": 5788,
             "validation": 1612,
@@ -411,10 +407,8 @@ class TestEurlex57k:
         with pytest.raises(ValueError, match=r"damaged, or no \.tar\.xz archive"):
             load_eurlex57k(archive)
 
-    def test_real_corpus(self):
-        if "SKHIMATCH_DATA" not in os.environ:
-            pytest.skip("SKHIMATCH_DATA does not name the folder of real data")
-        corpus = load_eurlex57k(Path(os.environ["SKHIMATCH_DATA"], "EURLEX57K.tar.xz"))
+    def test_real_corpus(self, real_data):
+        corpus = load_eurlex57k(real_data / "EURLEX57K.tar.xz")
         sizes = {name: len(rows) for name, rows in corpus.splits.items()}
         assert sizes == {"train": 45_000, "validation": 6_000, "test": 6_000}
         assert len(corpus.hierarchy) == len(corpus.label_texts) == 4271

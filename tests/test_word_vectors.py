@@ -1,8 +1,6 @@
 import copy
 import gzip
-import os
 import pickle
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,11 +20,8 @@ def glove(tmp_path):
 
 
 @pytest.fixture
-def real_vectors():
-    folder = os.environ.get("SKHIMATCH_DATA")
-    if folder is None:
-        pytest.skip("SKHIMATCH_DATA does not name the folder of real data")
-    return Path(folder, "vectors", "glove.840B.300d.9910.txt")
+def real_vectors(real_data):
+    return real_data / "vectors" / "glove.840B.300d.9910.txt"
 
 
 class TestWordVectors:
