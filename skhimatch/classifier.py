@@ -378,14 +378,14 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 verbose=self.verbose,
             )
         if self.lexical is not None:
-            fitted["lexical_"] = LexicalClassifier.fit(sequences, encoded, seed=seed, device=device)
+            fitted["lexical_"] = LexicalClassifier.fit(sequences, encoded, seed=seed)
         if held_sequences is not None:
             self._learn_from_held_out(fitted, held_sequences, held_targets)
             if self.lexical is not None and validation_data is None:
                 # What was held out has served its purpose, and the lexical classifier learns in seconds.
                 everything = TokenSequences.concatenated([sequences, held_sequences])
                 fitted["lexical_"] = LexicalClassifier.fit(
-                    everything, sp.vstack([encoded, held_targets], format="csr"), seed=seed, device=device
+                    everything, sp.vstack([encoded, held_targets], format="csr"), seed=seed
                 )
         self._finish(fitted, history, y)
         self._training_net = None
@@ -458,7 +458,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 raise
         if self.lexical is not None:
             lexical = fitted["lexical_"] or LexicalClassifier.untrained(sequences, encoded.shape[1])
-            fitted["lexical_"] = lexical.trained(sequences, encoded, epochs=1, seed=seed, device=device)
+            fitted["lexical_"] = lexical.trained(sequences, encoded, epochs=1, seed=seed)
         self._finish(fitted, [*history, epoch | {"epoch": len(history) + 1}], y)
         return self
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,18 +11,16 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
-from torch import nn
 
-from skhimatch.objective import squared_hinge_loss
 from skhimatch.sequences import UNKNOWN_ID, TokenSequences
 
 __all__ = ["LexicalClassifier", "NGramWeights"]
 
-# Weights of the classifier, 400 MB: with thousands of labels only the commonest n-grams are kept.
-MOST_WEIGHTS = 100_000_000
 FEWEST_TEXTS = 2
-TEXTS_AT_ONCE = 20_000
-LEARNING_RATE = 5.0
+TEXTS_AT_ONCE = NGRAMS_AT_ONCE = 20_000
+# 32 MB of codes and frequencies; beyond them are n-grams of a handful of texts in millions.
+MOST_NGRAMS = 2_000_000
+LEARNING_RATE = 10.0
 BIAS_LEARNING_RATE = 0.1
 EPOCHS = 10
 BATCH_SIZE = 32
@@ -117,14 +116,16 @@ class LexicalClassifier:
     """A linear classifier a label on the n-grams of a text, trained by the squared hinge loss.
 
     margin_l = w_l · x + b_l, by stochastic gradient descent on the mean over texts of
-    sum_l max(0, 1 - y_l margin_l)², y_l = ±1. What keeps it from overfitting is the small number of steps.
+    sum_l max(0, 1 - y_l margin_l)², y_l = ±1. An n-gram has a weight for a label only where the two meet
+    in several training texts, and in more than chance would have it. That, and the small number of
+    steps, keep it from overfitting.
 
     Attributes
     ----------
     ngrams : NGramWeights
         The features x.
-    weight : float32 ndarray of shape (F, L)
-        A column a label.
+    weight : csr_array of shape (F, L), float32
+        A row an n-gram, a column a label.
     bias : float32 ndarray of shape (L,)
 
     Examples
@@ -142,12 +143,12 @@ class LexicalClassifier:
     """
 
     ngrams: NGramWeights
-    weight: NDArray[np.float32]
+    weight: sp.csr_array
     bias: NDArray[np.float32]
 
     @classmethod
     def fit(
-        cls, texts: TokenSequences, targets: sp.csr_array, *, seed: int, device: str | torch.device = "cpu"
+        cls, texts: TokenSequences, targets: sp.csr_array, *, seed: int, learning_rate: float = LEARNING_RATE
     ) -> LexicalClassifier:
         """Train on texts and their labels.
 
@@ -159,15 +160,15 @@ class LexicalClassifier:
             0/1 targets.
         seed : int
             Shuffles the texts.
-        device : str or torch.device
-            Where to train.
+        learning_rate : float
+            Of the weights, at its highest. The longer the steps, the closer the fit.
 
         Returns
         -------
         LexicalClassifier
         """
         blank = cls.untrained(texts, targets.shape[1])
-        return blank.trained(texts, targets, epochs=EPOCHS, seed=seed, device=device)
+        return blank.trained(texts, targets, epochs=EPOCHS, seed=seed, learning_rate=learning_rate)
 
     @classmethod
     def untrained(cls, texts: TokenSequences, n_labels: int) -> LexicalClassifier:
@@ -185,8 +186,8 @@ class LexicalClassifier:
         LexicalClassifier
             Its margins are all -1, which is right for labels without any text.
         """
-        ngrams = NGramWeights.learn(texts, most=max(1, MOST_WEIGHTS // n_labels))
-        weight = np.zeros((len(ngrams.codes), n_labels), dtype=np.float32)
+        ngrams = NGramWeights.learn(texts, most=MOST_NGRAMS)
+        weight = sp.csr_array((len(ngrams.codes), n_labels), dtype=np.float32)
         return cls(ngrams, weight, np.full(n_labels, -1, dtype=np.float32))
 
     def trained(
@@ -196,13 +197,13 @@ class LexicalClassifier:
         *,
         epochs: int,
         seed: int,
-        device: str | torch.device = "cpu",
+        learning_rate: float = LEARNING_RATE,
     ) -> LexicalClassifier:
         """Return a copy, trained for some epochs more.
 
         Parameters
         ----------
-        texts, targets, seed, device
+        texts, targets, seed, learning_rate
             As in `fit`.
         epochs : int
             Passes over the texts, the learning rate rising to its highest and decaying to zero.
@@ -210,28 +211,27 @@ class LexicalClassifier:
         Returns
         -------
         LexicalClassifier
+            With weights also where n-grams and labels of these texts belong together.
         """
         features = self.ngrams(texts)
-        weight = torch.tensor(self.weight, device=device, requires_grad=True)
-        bias = torch.tensor(self.bias, device=device, requires_grad=True)
-        # A pair that few texts have needs a step as long as a word of many: no adaptive rates here.
-        optimizer = torch.optim.SGD(
-            [{"params": [weight], "lr": LEARNING_RATE}, {"params": [bias], "lr": BIAS_LEARNING_RATE}]
-        )
-        steps = epochs * -(-len(texts) // BATCH_SIZE)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _warm_up_and_decay(step, steps))
+        weight, bias = _with_room_for(_associations(features, targets), self.weight), self.bias.copy()
+        steps, done = epochs * -(-len(texts) // BATCH_SIZE), 0
         draws = np.random.RandomState(seed)
         for _ in range(epochs):
             order = draws.permutation(len(texts))
             for start in range(0, len(order), BATCH_SIZE):
                 rows = order[start : start + BATCH_SIZE]
-                margins = _weighted_sums(features[rows], weight) + bias
-                wanted = torch.from_numpy(targets[rows].toarray().astype(np.float32)).to(device)
-                optimizer.zero_grad()
-                (squared_hinge_loss(margins, wanted) / len(rows)).backward()
-                optimizer.step()
-                schedule.step()
-        return LexicalClassifier(self.ngrams, weight.detach().cpu().numpy(), bias.detach().cpu().numpy())
+                used, values = _used_columns(features[rows])
+                entries, part = _rows(weight, used)
+                signs = 2 * targets[rows].toarray().astype(np.float32) - 1
+                margins = (part.T @ values).T + bias
+                slopes = -2 * signs * np.maximum(0, 1 - signs * margins) / len(rows)
+                # A pair that few texts have needs a step as long as a word of many: no adaptive rates here.
+                rate = np.float32(_warm_up_and_decay(done, steps))
+                weight.data[entries] -= learning_rate * rate * _product_at(part, values, slopes)
+                bias -= BIAS_LEARNING_RATE * rate * slopes.sum(axis=0)
+                done += 1
+        return LexicalClassifier(self.ngrams, weight, bias)
 
     def margins(self, texts: TokenSequences) -> NDArray[np.float32]:
         """Return the margins of all labels.
@@ -244,7 +244,7 @@ class LexicalClassifier:
         -------
         float32 ndarray of shape (n, L)
         """
-        return self.ngrams(texts) @ self.weight + self.bias
+        return (self.ngrams(texts) @ self.weight).toarray() + self.bias
 
 
 def _parts(texts: TokenSequences) -> Iterator[TokenSequences]:
@@ -270,21 +270,67 @@ def _ngrams(texts: TokenSequences) -> tuple[NDArray[np.int32], NDArray[np.int64]
     return np.concatenate([rows[known], rows[pairs]]), np.concatenate([ids[known], codes])
 
 
-def _weighted_sums(features: sp.csr_array, weight: torch.Tensor) -> torch.Tensor:
-    """Multiply sparse features with weights, whose gradient is sparse too."""
-    indices, offsets, values = (
-        torch.from_numpy(part).to(weight.device)
-        for part in (features.indices.astype(np.int64), features.indptr.astype(np.int64), features.data)
-    )
-    return nn.functional.embedding_bag(
-        indices,
-        weight,
-        offsets,
-        mode="sum",
-        sparse=True,
-        per_sample_weights=values,
-        include_last_offset=True,
-    )
+def _associations(features: sp.csr_array, targets: sp.csr_array) -> sp.csr_array:
+    """Find the n-grams and labels that meet in several texts and in more than chance would have it.
+
+    Returns a csr_array of shape (F, L) with ones where they do.
+    """
+    n_texts = features.shape[0]
+    present = sp.csr_array((np.ones_like(features.data), features.indices, features.indptr), features.shape)
+    present, labels = sp.csr_array(present.T), sp.csr_array(targets, dtype=np.float32)
+    of_ngram, of_label = np.diff(present.indptr), labels.sum(axis=0)
+    parts = [sp.csr_array((0, targets.shape[1]), dtype=np.float32)]
+    for start in range(0, features.shape[1], NGRAMS_AT_ONCE):
+        together = present[start : start + NGRAMS_AT_ONCE] @ labels
+        row = start + np.repeat(np.arange(together.shape[0]), np.diff(together.indptr))
+        # In double precision: counts times texts pass what single precision tells apart.
+        by_chance = of_ngram[row] * of_label[together.indices].astype(np.float64) / n_texts
+        kept = (together.data >= FEWEST_TEXTS) & (together.data >= by_chance)
+        together.data = kept.astype(np.float32)
+        together.eliminate_zeros()
+        parts.append(together)
+    return sp.vstack(parts, format="csr")
+
+
+def _with_room_for(pattern: sp.csr_array, weight: sp.csr_array) -> sp.csr_array:
+    """Return a copy of weights of shape (F, L), with zeros where only the pattern has entries."""
+    room, weight = pattern.tocoo(), weight.tocoo()
+    data = np.concatenate([weight.data, np.zeros_like(room.data)])
+    row, column = (np.concatenate(pair) for pair in zip(weight.coords, room.coords, strict=True))
+    return sp.coo_array((data, (row, column)), shape=weight.shape).tocsr()
+
+
+def _used_columns(features: sp.csr_array) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the columns of B rows that hold anything, and these columns, dense, of shape (used, B)."""
+    used, column = np.unique(features.indices, return_inverse=True)
+    values = np.zeros((len(used), features.shape[0]), dtype=np.float32)
+    values[column, np.repeat(np.arange(features.shape[0]), np.diff(features.indptr))] = features.data
+    return used, values
+
+
+def _rows(weight: sp.csr_array, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], sp.csr_array]:
+    """Return some rows of a matrix, and where in its data they lie."""
+    start, length = weight.indptr[rows], np.diff(weight.indptr)[rows]
+    pointers = np.concatenate([[0], np.cumsum(length)])
+    entries = np.arange(pointers[-1]) + np.repeat(start - pointers[:-1], length)
+    part = (weight.data[entries], weight.indices[entries], pointers)
+    return entries, sp.csr_array(part, shape=(len(rows), weight.shape[1]))
+
+
+def _product_at(
+    pattern: sp.csr_array, left: NDArray[np.float32], right: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the entries of left @ right that the pattern has, in its order."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+        entries = torch.sparse_csr_tensor(
+            torch.from_numpy(pattern.indptr).long(),
+            torch.from_numpy(pattern.indices).long(),
+            torch.zeros(pattern.nnz),
+            pattern.shape,
+            check_invariants=False,
+        )
+    return torch.sparse.sampled_addmm(entries, torch.from_numpy(left), torch.from_numpy(right)).values().numpy()
 
 
 def _warm_up_and_decay(step: int, steps: int) -> float:

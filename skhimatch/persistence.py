@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 
 import skhimatch
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_folder", "load", "save"]
 
-FORMAT = 2
+FORMAT = 3
 DESCRIPTION, WEIGHTS = "classifier.json", "weights.npz"
 
 # Already at work in what is saved beside them.
@@ -72,7 +73,8 @@ def save(classifier: HiMatchClassifier, folder: str | PathLike[str]) -> None:
     if classifier.lexical_ is not None:
         arrays["lexical.codes"] = classifier.lexical_.ngrams.codes
         arrays["lexical.idf"] = classifier.lexical_.ngrams.idf
-        arrays["lexical.weight"] = classifier.lexical_.weight
+        weight = classifier.lexical_.weight
+        arrays |= {f"lexical.weight.{name}": getattr(weight, name) for name in ("data", "indices", "indptr")}
         arrays["lexical.bias"] = classifier.lexical_.bias
     fresh = folder.with_name(folder.name + ".saving")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -196,9 +198,11 @@ def _rebuild(
         tokenizer.vocabulary_ = vocabulary
     scored = description["validation_f1"]
     lexical = None
-    if "lexical.weight" in arrays:
+    if "lexical.codes" in arrays:
         ngrams = NGramWeights(arrays["lexical.codes"], arrays["lexical.idf"])
-        lexical = LexicalClassifier(ngrams, arrays["lexical.weight"], arrays["lexical.bias"])
+        parts = tuple(arrays[f"lexical.weight.{name}"] for name in ("data", "indices", "indptr"))
+        weight = sp.csr_array(parts, shape=(len(ngrams.codes), len(hierarchy)))
+        lexical = LexicalClassifier(ngrams, weight, arrays["lexical.bias"])
     decision = DecisionRule(
         hierarchy=hierarchy,
         threshold=check_threshold(arrays["decision.threshold"], hierarchy.labels),
