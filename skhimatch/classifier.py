@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 from skhimatch import persistence, targets
 from skhimatch.batching import TextDataset
 from skhimatch.calibration import Calibration
+from skhimatch.cooccurrence import cooccurrence_vectors
 from skhimatch.decisions import DecisionRule, check_threshold
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.hierarchy_forms import as_hierarchy
@@ -83,8 +84,9 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     label_texts : mapping of str to str or list of str, optional
         Descriptions or alternative names of labels, to start their vectors.
     word_vectors : path, WordVectors, mapping or KeyedVectors, optional
-        Pretrained word vectors. A path or `WordVectors` is shared by clones;
-        a plain mapping is copied by each.
+        Pretrained word vectors; None means that they are learned from which
+        words of the training texts keep the same company. A path or
+        `WordVectors` is shared by clones; a plain mapping is copied by each.
     lexical : {"ngrams"} or None
         Evidence beside the network's: a linear classifier on the words and
         word pairs of a text. It learns within seconds, errs elsewhere than
@@ -631,7 +633,9 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             settings["embedding_dimension"] = vectors.dimension
         with seeded(seed, device):
             network = build_network(hierarchy, **settings)
-        table = embedding_table(vocabulary, vectors, draws, network.label_vectors.shape[1])
+        if vectors is None:
+            vectors = cooccurrence_vectors(sequences, network.label_vectors.shape[1], draws)
+        table = embedding_table(vocabulary, vectors, draws)
         network.start_from(
             word_table=table,
             label_vectors=label_vectors(

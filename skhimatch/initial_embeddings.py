@@ -18,10 +18,7 @@ SCALE_WITHOUT_VECTORS = 0.1
 
 
 def embedding_table(
-    vocabulary: Vocabulary,
-    word_vectors: WordVectors | None,
-    random_state: int | np.random.RandomState | None,
-    dimension: int = 300,
+    vocabulary: Vocabulary, word_vectors: WordVectors, random_state: int | np.random.RandomState | None
 ) -> NDArray[np.float32]:
     """Start the embeddings of a vocabulary of V ids.
 
@@ -29,13 +26,11 @@ def embedding_table(
     ----------
     vocabulary : Vocabulary
         V - 2 words after padding and unknown.
-    word_vectors : WordVectors or None
-        A word without a vector tries its lower-case and its capitalised form.
+    word_vectors : WordVectors
+        Of dimension d. A word without a vector tries its lower-case and its capitalised form.
     random_state : int, RandomState or None
         Draws the rows of the other words and of the unknown word from a normal distribution, as wide
         as the vectors found (0.1 if none).
-    dimension : int, default=300
-        The length d of a row where `word_vectors` is None.
 
     Returns
     -------
@@ -50,17 +45,15 @@ def embedding_table(
     array([[ 0.,  0.],
            [ 1., -1.]], dtype=float32)
     """
-    dimension = dimension if word_vectors is None else word_vectors.dimension
-    table = np.zeros((len(vocabulary), dimension), dtype=np.float32)
+    table = np.zeros((len(vocabulary), word_vectors.dimension), dtype=np.float32)
     known = np.zeros(len(vocabulary), dtype=bool)
     known[PADDING_ID] = True
-    if word_vectors is not None:
-        for id, word in enumerate(vocabulary.words, start=UNKNOWN_ID + 1):
-            vector = word_vectors.find(word)
-            if vector is not None:
-                table[id], known[id] = vector, True
+    for id, word in enumerate(vocabulary.words, start=UNKNOWN_ID + 1):
+        vector = word_vectors.find(word)
+        if vector is not None:
+            table[id], known[id] = vector, True
     scale = table[known][1:].std() if known[1:].any() else SCALE_WITHOUT_VECTORS
-    table[~known] = check_random_state(random_state).normal(0, scale, size=((~known).sum(), dimension))
+    table[~known] = check_random_state(random_state).normal(0, scale, size=((~known).sum(), table.shape[1]))
     return table
 
 
@@ -99,7 +92,7 @@ def label_vectors(
     label_texts: Mapping[str, str | Iterable[str]] | None,
     table: NDArray[np.float32],
     vocabulary: Vocabulary,
-    word_vectors: WordVectors | None,
+    word_vectors: WordVectors,
     sequences: TokenSequences,
     targets: sp.csr_array,
     random_state: int | np.random.RandomState | None,
@@ -121,7 +114,7 @@ def label_vectors(
         The embeddings of the vocabulary.
     vocabulary : Vocabulary
         V ids; the words that are known besides those of `word_vectors`.
-    word_vectors : WordVectors or None
+    word_vectors : WordVectors
         Vectors of dimension d, looked up first.
     sequences : TokenSequences of shape (n,)
         The training texts, in ids of `vocabulary`.
@@ -140,7 +133,8 @@ def label_vectors(
     >>> table = np.float32([[0, 0], [9, 9], [1, 0], [0, 1], [5, 5]])
     >>> sequences = TokenSequences.from_lists([[2, 3, 4], [4]], vocabulary)
     >>> targets = sp.csr_array([[1, 1], [0, 0]])
-    >>> label_vectors(["waves.wave", "c1"], None, table, vocabulary, None, sequences, targets, 0)
+    >>> nothing = WordVectors([], np.empty((0, 2)))
+    >>> label_vectors(["waves.wave", "c1"], None, table, vocabulary, nothing, sequences, targets, 0)
     array([[1. , 0. ],
            [0.5, 0.5]], dtype=float32)
     """
@@ -150,7 +144,7 @@ def label_vectors(
     for column, label in enumerate(labels):
         known = []
         for word in label_words(label, label_texts.get(label)):
-            vector = None if word_vectors is None else word_vectors.find(word)
+            vector = word_vectors.find(word)
             if vector is None and word in vocabulary:
                 vector = table[vocabulary.index[word]]
             if vector is not None:

@@ -11,6 +11,11 @@ from skhimatch.text import WordTokenizer
 from skhimatch.word_vectors import WordVectors
 
 
+def nothing(dimension):
+    """Vectors of no word."""
+    return WordVectors([], np.empty((0, dimension)))
+
+
 class TestEmbeddingTable:
     def test_known_words_keep_their_vectors(self):
         vectors = WordVectors(["wave", "Field", "us"], [[1, -1], [2, -2], [3, -3]])
@@ -34,15 +39,14 @@ class TestEmbeddingTable:
         assert abs(table[502:].mean()) < 0.01
 
     def test_without_vectors(self):
-        table = embedding_table(Vocabulary("abcdefgh"), None, random_state=0)
+        table = embedding_table(Vocabulary("abcdefgh"), nothing(300), random_state=0)
         assert table.shape == (10, 300)
         assert not table[0].any()
         assert table[1:].std() == pytest.approx(0.1, rel=0.05)
-        assert embedding_table(Vocabulary("ab"), None, 0, dimension=7).shape == (4, 7)
 
     def test_repeatable_without_the_global_generator(self):
         before = np.random.get_state()[1].copy()  # noqa: NPY002 (what is tested)
-        tables = [embedding_table(Vocabulary("ab"), None, seed) for seed in (3, np.random.RandomState(3))]
+        tables = [embedding_table(Vocabulary("ab"), nothing(7), seed) for seed in (3, np.random.RandomState(3))]
         np.testing.assert_array_equal(*tables)
         np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002 (what is tested)
 
@@ -84,7 +88,8 @@ class TestLabelVectors:
         tokenizer = WordTokenizer(min_count=1)
         sequences = tokenizer.fit_transform(self.TEXTS)
         vocabulary = tokenizer.vocabulary_
-        table = embedding_table(vocabulary, word_vectors, random_state=1, dimension=5)
+        word_vectors = nothing(5) if word_vectors is None else word_vectors
+        table = embedding_table(vocabulary, word_vectors, random_state=1)
         rows = {word: table[id] for word, id in vocabulary.index.items()}
         vectors = label_vectors(
             labels, label_texts, table, vocabulary, word_vectors, sequences, self.TARGETS, random_state
@@ -116,9 +121,9 @@ class TestLabelVectors:
         targets = rng.integers(0, 2, size=(40, 2))
         tokenizer = WordTokenizer(min_count=1)
         sequences = tokenizer.fit_transform(texts)
-        table = embedding_table(tokenizer.vocabulary_, None, random_state=0, dimension=4)
+        table = embedding_table(tokenizer.vocabulary_, nothing(4), random_state=0)
         vectors = label_vectors(
-            ["1", "2"], None, table, tokenizer.vocabulary_, None, sequences, sp.csr_array(targets), 0
+            ["1", "2"], None, table, tokenizer.vocabulary_, nothing(4), sequences, sp.csr_array(targets), 0
         )
         assert [sequences.words(row) for row in range(40)] == [text.split() for text in texts]
         frequency = Counter(word for text in texts for word in set(text.split()))
