@@ -5,9 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import scipy.sparse as sp
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from skhimatch.candidates import TrainingCandidates
 from skhimatch.sequences import TokenSequences
 
 __all__ = ["InOrder", "LengthBuckets", "TextDataset", "padding_mask"]
@@ -24,11 +26,19 @@ class TextDataset(Dataset):
         The texts.
     targets : csr_array of shape (n, L), optional
         0/1 targets; absent at prediction.
+    candidates : int64 ndarray of shape (n, K), or what gives its rows, optional
+        The labels to look at in each text; absent where all are.
     """
 
-    def __init__(self, sequences: TokenSequences, targets: sp.csr_array | None = None) -> None:
+    def __init__(
+        self,
+        sequences: TokenSequences,
+        targets: sp.csr_array | None = None,
+        candidates: NDArray[np.int64] | TrainingCandidates | None = None,
+    ) -> None:
         self.sequences = sequences
         self.targets = targets
+        self.candidates = candidates
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -45,8 +55,8 @@ class TextDataset(Dataset):
         -------
         inputs : dict
             ``ids``, int64 of shape (B, n) with n the longest text's length
-            (at least 1), padded with 0 on the right, and ``lengths``, int64
-            of shape (B,).
+            (at least 1), padded with 0 on the right; ``lengths``, int64
+            of shape (B,); and ``candidates``, int64 of shape (B, K), where there are any.
         targets : float32 tensor of shape (B, L)
             (B, 0) where the dataset has none.
         """
@@ -54,9 +64,12 @@ class TextDataset(Dataset):
         lengths = torch.from_numpy(chosen.lengths.astype(np.int64))
         ids = torch.zeros(len(rows), max(1, int(lengths.max())), dtype=torch.int64)
         ids[padding_mask(lengths, ids.shape[1])] = torch.from_numpy(chosen.ids.astype(np.int64))
+        inputs = {"ids": ids, "lengths": lengths}
+        if self.candidates is not None:
+            inputs["candidates"] = torch.from_numpy(self.candidates[rows])
         if self.targets is None:
-            return {"ids": ids, "lengths": lengths}, torch.zeros(len(rows), 0)
-        return {"ids": ids, "lengths": lengths}, torch.from_numpy(self.targets[rows].toarray())
+            return inputs, torch.zeros(len(rows), 0)
+        return inputs, torch.from_numpy(self.targets[rows].toarray())
 
 
 def padding_mask(lengths: Tensor, width: int) -> Tensor:

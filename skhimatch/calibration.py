@@ -40,7 +40,12 @@ class Calibration:
     intercept: float
 
     @classmethod
-    def learn(cls, scores: Sequence[NDArray[np.float32]], targets: sp.csr_array) -> Calibration | None:
+    def learn(
+        cls,
+        scores: Sequence[NDArray[np.float32]],
+        targets: sp.csr_array,
+        candidates: NDArray[np.int64] | None = None,
+    ) -> Calibration | None:
         """Learn from texts that the scores' own models have not seen.
 
         Parameters
@@ -49,6 +54,9 @@ class Calibration:
             Each the higher, the more a label fits.
         targets : csr_array of shape (n, L)
             0/1 targets.
+        candidates : int64 array of shape (n, K), optional
+            The labels of each text to learn from, all by default. Hopeless ones in thousands would
+            outweigh those on which something is to be decided.
 
         Returns
         -------
@@ -56,11 +64,13 @@ class Calibration:
             A score that tells nothing beside the others has the weight 0. None where no score
             tells anything, or the labels are on all of the texts or on none.
         """
-        rows = slice(None, max(1, MOST_PAIRS // targets.shape[1]))
-        wanted = targets[rows].toarray().ravel() > 0
+        width = targets.shape[1] if candidates is None else candidates.shape[1]
+        rows = slice(None, max(1, MOST_PAIRS // width))
+        at = np.s_[:] if candidates is None else (np.arange(len(candidates[rows]))[:, None], candidates[rows])
+        wanted = targets[rows].toarray()[at].ravel() > 0
         if wanted.all() or not wanted.any():
             return None
-        columns = np.column_stack([score[rows].ravel() for score in scores])
+        columns = np.column_stack([score[rows][at].ravel() for score in scores])
         used = list(range(len(scores)))
         while used:
             fitted = LogisticRegression(tol=1e-6, max_iter=1000).fit(columns[:, used], wanted)

@@ -22,11 +22,13 @@ from sklearn.utils.validation import check_is_fitted
 from skhimatch import persistence, targets
 from skhimatch.batching import TextDataset
 from skhimatch.calibration import Calibration
+from skhimatch.candidates import TrainingCandidates, likeliest_labels, number_of_candidates
 from skhimatch.cooccurrence import cooccurrence_vectors
 from skhimatch.decisions import DecisionRule, check_threshold
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.hierarchy_forms import as_hierarchy
 from skhimatch.initial_embeddings import embedding_table, label_vectors, label_words
+from skhimatch.label_nodes import MANY_LABELS
 from skhimatch.lexical import LexicalClassifier
 from skhimatch.metrics import micro_macro_f1
 from skhimatch.network import ENCODERS, HiMatchNetwork, build_network
@@ -52,6 +54,8 @@ OWN_PARAMETERS = {name: name for name in ("batch_size", "callbacks", "device", "
     "train_split": "validation_fraction",
 }
 
+# The second is for corpora whose words leave little doubt; held-out texts decide.
+LEARNING_RATES = 10.0, 20.0
 # Of max_epochs="auto".
 FEWEST_STEPS, FEWEST_EPOCHS = 1000, 4
 # Where nothing was held out to learn it from, for margins (True) and for log-odds: what it came to on the
@@ -362,12 +366,23 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         held_sequences = None
         if len(held_texts):
             held_sequences = _sequences(held_texts, fitted["tokenizer_"], fitted["vocabulary_"])
+        rate = LEARNING_RATES[0]
+        if self.lexical is not None:
+            fitted["lexical_"] = LexicalClassifier.fit(sequences, encoded, seed=seed, learning_rate=rate)
+            if held_sequences is not None:
+                rate = self._choose_lexical(fitted, sequences, encoded, held_sequences, held_targets)
+        validation = None
+        if held_sequences is not None:
+            validation = TextDataset(held_sequences, held_targets)
+            if fitted["n_candidates_"] is not None:
+                margins = fitted["lexical_"].margins(held_sequences)
+                validation.candidates = _likeliest(margins, fitted["n_candidates_"])
         with seeded(seed, device):
             history = train(
                 network,
                 self._criterion(hierarchy),
-                TextDataset(sequences, encoded),
-                None if held_sequences is None else TextDataset(held_sequences, held_targets),
+                TextDataset(sequences, encoded, _training_candidates(fitted, sequences, encoded)),
+                validation,
                 decide=fitted["decision_"],
                 max_epochs=self._epochs(len(sequences)),
                 batch_size=self.batch_size,
@@ -379,15 +394,16 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 net_params=self._split_net_params()["net"],
                 verbose=self.verbose,
             )
-        if self.lexical is not None:
-            fitted["lexical_"] = LexicalClassifier.fit(sequences, encoded, seed=seed)
         if held_sequences is not None:
             self._learn_from_held_out(fitted, held_sequences, held_targets)
             if self.lexical is not None and validation_data is None:
                 # What was held out has served its purpose, and the lexical classifier learns in seconds.
                 everything = TokenSequences.concatenated([sequences, held_sequences])
                 fitted["lexical_"] = LexicalClassifier.fit(
-                    everything, sp.vstack([encoded, held_targets], format="csr"), seed=seed
+                    everything,
+                    sp.vstack([encoded, held_targets], format="csr"),
+                    seed=seed,
+                    learning_rate=rate,
                 )
         self._finish(fitted, history, y)
         self._training_net = None
@@ -424,7 +440,10 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         y = _reusable(y)
         if hasattr(self, "network_"):
             encoded = targets.encode_targets(y, self.hierarchy_, len(texts))
-            fitted = {name: getattr(self, name) for name in ("hierarchy_", "network_", "lexical_", "_seed")}
+            fitted = {
+                name: getattr(self, name)
+                for name in ("hierarchy_", "network_", "lexical_", "n_candidates_", "_seed")
+            }
             history = self.history_
             sequences = _sequences(texts, self.tokenizer_, self.vocabulary_)
         else:
@@ -451,16 +470,17 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         before = copy.deepcopy(network.state_dict())
         # Each epoch draws anew, and yet the same in every run.
         seed = fitted["_seed"] + len(history)
+        if self.lexical is not None:
+            lexical = fitted["lexical_"] or LexicalClassifier.untrained(sequences, encoded.shape[1])
+            fitted["lexical_"] = lexical.trained(sequences, encoded, epochs=1, seed=seed)
+        candidates = _training_candidates(fitted, sequences, encoded)
         with seeded(seed, device):
             try:
-                epoch = train_one_epoch(self._training_net, TextDataset(sequences, encoded))
+                epoch = train_one_epoch(self._training_net, TextDataset(sequences, encoded, candidates))
             except BaseException:
                 network.load_state_dict(before)
                 self._training_net = None
                 raise
-        if self.lexical is not None:
-            lexical = fitted["lexical_"] or LexicalClassifier.untrained(sequences, encoded.shape[1])
-            fitted["lexical_"] = lexical.trained(sequences, encoded, epochs=1, seed=seed)
         self._finish(fitted, [*history, epoch | {"epoch": len(history) + 1}], y)
         return self
 
@@ -661,6 +681,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 consistency=self.consistency,
             ),
             "lexical_": None,
+            "n_candidates_": self._number_of_candidates(network, encoded),
             "calibration_": self._calibration_without_texts(),
             "validation_f1_": None,
             "_seed": seed,
@@ -681,13 +702,46 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         known = CALIBRATION_OF_NETWORK if self.lexical is None else CALIBRATION_OF_BOTH
         return known[self.classification_loss == "squared_hinge"]
 
+    def _number_of_candidates(self, network: HiMatchNetwork, encoded: sp.csr_array) -> int | None:
+        """Return how many labels of a text the network looks at; None where it is all of them."""
+        if self.lexical is None or not network.takes_candidates:
+            return None
+        number = number_of_candidates(encoded)
+        return number if number < encoded.shape[1] else None
+
+    def _choose_lexical(
+        self,
+        fitted: dict[str, Any],
+        texts: TokenSequences,
+        encoded: sp.csr_array,
+        held_texts: TokenSequences,
+        held_targets: sp.csr_array,
+    ) -> float:
+        """Keep the lexical classifier that does best on the held-out texts; returns its learning rate."""
+        scored = []
+        for rate in LEARNING_RATES:
+            lexical = fitted["lexical_"]
+            if rate != LEARNING_RATES[0]:
+                lexical = LexicalClassifier.fit(texts, encoded, seed=fitted["_seed"], learning_rate=rate)
+            margins = [lexical.margins(held_texts)]
+            candidates = _likeliest(margins[0], fitted["n_candidates_"])
+            calibration = Calibration.learn(margins, held_targets, candidates)
+            calibration = calibration or CALIBRATION_OF_NETWORK[True]
+            probabilities = _probabilities(calibration(margins))
+            decided = fitted["decision_"].tuned(probabilities, held_targets)(probabilities)
+            scored.append((sum(micro_macro_f1(held_targets, decided)), rate, lexical))
+        _, rate, fitted["lexical_"] = max(scored, key=lambda scored: scored[0])
+        return rate
+
     def _learn_from_held_out(
         self, fitted: dict[str, Any], texts: TokenSequences, targets: sp.csr_array
     ) -> None:
         """Replace calibration and threshold by those that serve these texts best."""
         scores = self._scores(fitted, texts, fitted["network_"])
+        candidates = _likeliest(scores[0], fitted["n_candidates_"])
         if self.lexical is not None or self.classification_loss == "squared_hinge":
-            fitted["calibration_"] = Calibration.learn(scores, targets) or fitted["calibration_"]
+            learned = Calibration.learn(scores, targets, candidates)
+            fitted["calibration_"] = learned or fitted["calibration_"]
         probabilities = _probabilities(fitted["calibration_"](scores))
         if self._tuned:
             fitted["decision_"] = fitted["decision_"].tuned(probabilities, targets)
@@ -701,10 +755,12 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         self, fitted: Mapping[str, Any], texts: TokenSequences, network: HiMatchNetwork
     ) -> list[NDArray[np.float32]]:
         """Return what each kind of evidence says, in the order of the calibration's weights."""
-        scores = [score_texts(network, texts, progress=bool(self.verbose))]
-        if fitted["lexical_"] is not None:
-            scores.insert(0, fitted["lexical_"].margins(texts))
-        return scores
+        progress = bool(self.verbose)
+        if fitted["lexical_"] is None:
+            return [score_texts(network, texts, progress=progress)]
+        margins = fitted["lexical_"].margins(texts)
+        candidates = _likeliest(margins, fitted["n_candidates_"])
+        return [margins, score_texts(network, texts, candidates, progress=progress)]
 
     def _criterion(self, hierarchy: LabelHierarchy) -> HiMatchLoss:
         return HiMatchLoss(
@@ -818,6 +874,22 @@ def _sequences(texts: Any, tokenizer: Any, vocabulary: Vocabulary) -> TokenSeque
             "fitted tokenizer, or put both in a Pipeline."
         )
     return tokenizer.transform(texts)
+
+
+def _likeliest(margins: NDArray[np.float32], number: int | None) -> NDArray[np.int64] | None:
+    """Return the labels that the network is to look at; None where it looks at all."""
+    return None if number is None else likeliest_labels(margins, number)
+
+
+def _training_candidates(
+    fitted: Mapping[str, Any], texts: TokenSequences, encoded: sp.csr_array
+) -> TrainingCandidates | None:
+    """Return the labels to train on, where they are too many for all of them."""
+    lexical, number = fitted["lexical_"], fitted["n_candidates_"]
+    if number is None or encoded.shape[1] <= MANY_LABELS:
+        return None
+    number = max(number, number_of_candidates(encoded))
+    return TrainingCandidates(encoded, number, lambda rows: lexical.margins(texts[rows]), fitted["_seed"])
 
 
 def _probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -96,6 +96,4 @@ def _positive_information(counts: sp.csr_array) -> sp.csr_array:
     row, column = pairs.coords
     information = np.log(pairs.data / (of_word[row] * smoothed[column]))
     kept = information > 0
-    return sp.csr_array(
-        (information[kept].astype(np.float32), (row[kept], column[kept])), shape=counts.shape
-    )
+    return sp.csr_array((information[kept].astype(np.float32), (row[kept], column[kept])), shape=counts.shape)

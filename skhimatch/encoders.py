@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from skhimatch.batching import padding_mask
 
-__all__ = ["BidirectionalGRU", "ConvolutionEncoder", "RCNNEncoder"]
+__all__ = ["BidirectionalGRU", "ConvolutionEncoder", "RCNNEncoder", "TabulatedConvolution"]
 
 
 class BidirectionalGRU(nn.Module):
@@ -168,12 +168,52 @@ class ConvolutionEncoder(nn.Module):
         """
         reach = len(self.weight) // 2
         words, places = torch.unique(nn.functional.pad(ids, (reach, reach)), return_inverse=True)
-        vectors = self.dropout(self.embedding(words))
         states = self.bias.expand(*ids.shape, -1).clone()
-        for offset, weight in enumerate(self.weight):
-            at = places[:, offset : offset + ids.shape[1]]
-            states += (vectors @ weight)[at]
+        for offset, products in enumerate(self.products(words)):
+            states += products[places[:, offset : offset + ids.shape[1]]]
         return states.tanh_()
+
+    def products(self, words: Tensor) -> Tensor:
+        """Multiply words of shape (U,) with every place of a window: (kernel_size, U, output_size)."""
+        return self.dropout(self.embedding(words)) @ self.weight
+
+    def tabulated(self, words: Tensor) -> "TabulatedConvolution":
+        """Return what gives the same states for texts of these words only, faster.
+
+        Parameters
+        ----------
+        words : int64 tensor of shape (U,)
+            Different ids, padding (0) among them.
+        """
+        return TabulatedConvolution(words, self.products(words), self.bias)
+
+
+class TabulatedConvolution:
+    """A trained convolution over texts of known words: all products are looked up.
+
+    Parameters
+    ----------
+    words : int64 tensor of shape (U,)
+        Different ids, padding (0) among them.
+    products : float tensor of shape (kernel_size, U, d)
+        Of these words with every place of a window.
+    bias : float tensor of shape (d,)
+    """
+
+    def __init__(self, words: Tensor, products: Tensor, bias: Tensor) -> None:
+        self.row = torch.zeros(int(words.max()) + 1, dtype=torch.int64, device=words.device)
+        self.row[words] = torch.arange(len(words), device=words.device)
+        self.first_row = torch.arange(len(products), device=words.device) * len(words)
+        self.products = products.flatten(0, 1)
+        self.bias = bias
+
+    def __call__(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Return the states H, float of shape (B, n, d), of ids of shape (B, n)."""
+        reach = len(self.first_row) // 2
+        rows = self.row[nn.functional.pad(ids, (reach, reach))]
+        windows = rows.unfold(1, len(self.first_row), 1) + self.first_row
+        summed = nn.functional.embedding_bag(windows.flatten(0, 1), self.products, mode="sum")
+        return (summed.unflatten(0, ids.shape) + self.bias).tanh_()
 
 
 def _take(values: Tensor, positions: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class LabelAttention(nn.Module):
         super().__init__()
         self.queries = nn.Parameter(torch.randn(n_labels, dimension) * 0.05)
 
-    def forward(self, states: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, states: Tensor, lengths: Tensor, labels: Tensor | None = None) -> Tensor:
         """Map states H of shape (B, n, d_t) to V_t of shape (B, L, d_t).
 
         Parameters
@@ -37,11 +37,18 @@ class LabelAttention(nn.Module):
         lengths : int64 tensor of shape (B,)
             Words in each text, behind which is padding. A text without words
             is taken for padding throughout, alike for all such texts.
+        labels : int64 tensor of shape (B, K), optional
+            The labels of each text that are to look, all by default.
+
+        Returns
+        -------
+        float tensor of shape (B, L, d_t), or (B, K, d_t)
         """
+        queries = self.queries if labels is None else self.queries[labels]
         padding = ~padding_mask(lengths, states.shape[1])[:, None]
         # Not minus infinity: a text without words would have no weight to give.
         lowest = torch.finfo(states.dtype).min
-        scores = (self.queries @ states.transpose(1, 2)).masked_fill(padding, lowest)
+        scores = (queries @ states.transpose(1, 2)).masked_fill(padding, lowest)
         return torch.softmax(scores, dim=-1) @ states
 
 

@@ -330,7 +330,9 @@ def _product_at(
             pattern.shape,
             check_invariants=False,
         )
-    return torch.sparse.sampled_addmm(entries, torch.from_numpy(left), torch.from_numpy(right)).values().numpy()
+    return (
+        torch.sparse.sampled_addmm(entries, torch.from_numpy(left), torch.from_numpy(right)).values().numpy()
+    )
 
 
 def _warm_up_and_decay(step: int, steps: int) -> float:

@@ -1,5 +1,6 @@
 """The HiMatch network: encoders, propagation, heads and the joint space (sections 3.1 to 3.4)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skhimatch.batching import padding_mask
 from skhimatch.encoders import ConvolutionEncoder, RCNNEncoder
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.label_nodes import MANY_LABELS, LabelAttention, LabelProjection
@@ -51,9 +53,20 @@ class LabelwiseHead(nn.Module):
         bound = dimension**-0.5
         nn.init.uniform_(self.weight, -bound, bound)
 
-    def forward(self, nodes: Tensor) -> Tensor:
-        """Map S_t of shape (B, L, d_t) to logits of shape (B, L)."""
-        return torch.einsum("bld,ld->bl", nodes, self.weight) + self.bias
+    def forward(self, nodes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Map S_t of shape (B, L, d_t) to logits of shape (B, L).
+
+        Parameters
+        ----------
+        nodes : float tensor of shape (B, L, d_t), or (B, K, d_t)
+        labels : int64 tensor of shape (B, K), optional
+            The labels of each text that the nodes belong to. All others get their bias for a logit,
+            which is that of a text of which nothing is known.
+        """
+        if labels is None:
+            return torch.einsum("bld,ld->bl", nodes, self.weight) + self.bias
+        logits = torch.einsum("bkd,bkd->bk", nodes, self.weight[labels]) + self.bias[labels]
+        return self.bias.expand(len(nodes), -1).scatter(1, labels, logits)
 
 
 class FlatHead(nn.Module):
@@ -142,8 +155,7 @@ class HiMatchNetwork(nn.Module):
         self.max_length = max_length
         self.propagation = PROPAGATIONS[propagation](hierarchy, node_dimension) if propagation else None
         self.head: FlatHead | LabelwiseHead
-        # Attention has made the mean node a vector of what matters in the text.
-        self.pooled = many or isinstance(label_nodes, LabelAttention)
+        self.pooled = many
         if label_nodes is None:
             self.head = FlatHead(n_labels, text_encoder.output_size)
             self.pooled = False
@@ -154,44 +166,88 @@ class HiMatchNetwork(nn.Module):
             else:
                 self.head = FlatHead(n_labels, n_labels * node_dimension)
             semantics_dimension = node_dimension if self.pooled else n_labels * node_dimension
+        if isinstance(label_nodes, LabelAttention):
+            semantics_dimension = node_dimension
         self.text_projection = JointProjection(semantics_dimension, joint_dimension, dropout)
         self.label_vectors = nn.Parameter(torch.randn(n_labels, label_dimension))
         self.label_encoder = HierarchyGCN(hierarchy, label_dimension)
         self.label_projection = JointProjection(label_dimension, joint_dimension, dropout)
 
-    def forward(self, ids: Tensor, lengths: Tensor, joint: bool = True) -> HiMatchOutput:
-        """Score texts against all labels.
+    @property
+    def takes_candidates(self) -> bool:
+        """Whether each label scores a text by itself, so that some can be left out."""
+        attentive = isinstance(self.label_nodes, LabelAttention) and isinstance(self.head, LabelwiseHead)
+        return attentive and self.propagation is None
+
+    def forward(
+        self,
+        ids: Tensor,
+        lengths: Tensor,
+        candidates: Tensor | None = None,
+        joint: bool = True,
+        text_encoder: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> HiMatchOutput:
+        """Score texts against labels.
 
         Parameters
         ----------
         ids : int64 tensor of shape (B, n)
         lengths : int64 tensor of shape (B,)
+        candidates : int64 tensor of shape (B, K), optional
+            The labels to look at, all by default; only where `takes_candidates`. The logits of the
+            others are their biases.
         joint : bool
             Whether to visit the joint space, which only training needs.
+        text_encoder : callable, optional
+            What to encode the texts with in place of the network's own encoder.
 
         Returns
         -------
         HiMatchOutput
         """
-        semantics = self.text_semantics(ids, lengths)
-        logits = self.head(semantics)
+        encoded, lengths = self.encode(ids, lengths, text_encoder)
+        semantics = self.text_semantics(encoded, lengths, candidates)
+        logits = self.head(semantics) if candidates is None else self.head(semantics, candidates)
         if not joint:
             return HiMatchOutput(logits)
-        return HiMatchOutput(logits, self.embed_text(semantics), self.embed_labels())
+        return HiMatchOutput(logits, self.embed_text(encoded, lengths, semantics), self.embed_labels())
 
-    def text_semantics(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Return S_t, of shape (B, L, d_t), or T of shape (B, d_T) where labels have no nodes."""
+    def encode(
+        self,
+        ids: Tensor,
+        lengths: Tensor,
+        text_encoder: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return H of shape (B, n, d_t), or T of shape (B, d_T), and how many words were read."""
         if self.max_length is not None:
             ids, lengths = ids[:, : self.max_length], lengths.clamp(max=self.max_length)
-        semantics = self.dropout(self.text_encoder(ids, lengths))
-        if self.label_nodes is not None:
-            semantics = self.label_nodes(semantics, lengths)
-        if self.propagation is not None:
-            semantics = self.propagation(semantics)
-        return semantics
+        return self.dropout((text_encoder or self.text_encoder)(ids, lengths)), lengths
 
-    def embed_text(self, semantics: Tensor) -> Tensor:
-        """Return Phi_t of eq 3, of shape (B, d_phi), from S_t."""
+    def text_semantics(self, encoded: Tensor, lengths: Tensor, candidates: Tensor | None = None) -> Tensor:
+        """Return S_t, of shape (B, L, d_t) or (B, K, d_t), or T itself where labels have no nodes."""
+        if self.label_nodes is None:
+            return encoded
+        chosen = () if candidates is None else (candidates,)
+        nodes = self.label_nodes(encoded, lengths, *chosen)
+        return nodes if self.propagation is None else self.propagation(nodes)
+
+    def embed_text(self, encoded: Tensor, lengths: Tensor, semantics: Tensor | None = None) -> Tensor:
+        """Return Phi_t of eq 3, of shape (B, d_phi).
+
+        Parameters
+        ----------
+        encoded, lengths
+            As `encode` returns them.
+        semantics : float tensor, optional
+            S_t, where it is there already. With attention it plays no part: which labels look at a text
+            must not decide where it lies.
+        """
+        if isinstance(self.label_nodes, LabelAttention):
+            mask = padding_mask(lengths, encoded.shape[1])[..., None]
+            mean = (encoded * mask).sum(1) / lengths[:, None].clamp(min=1)
+            return self.text_projection(mean)
+        if semantics is None:
+            semantics = self.text_semantics(encoded, lengths)
         return self.text_projection(semantics.mean(1) if self.pooled else semantics.flatten(1))
 
     def embed_labels(self) -> Tensor:

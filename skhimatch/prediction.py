@@ -4,21 +4,34 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm  # comes with skorch
 
 from skhimatch.batching import InOrder, TextDataset
+from skhimatch.encoders import ConvolutionEncoder
 from skhimatch.network import HiMatchNetwork
-from skhimatch.sequences import TokenSequences
+from skhimatch.sequences import PADDING_ID, TokenSequences
 
 __all__ = ["embed_labels", "embed_texts", "score_texts"]
 
-# Texts a batch: as many as keep the (B, L, d_t) nodes within 64 MiB, at most 64, whose states fit the cache.
+Encode = Callable[[Tensor, Tensor], Tensor]
+
+# Texts a batch: as many as keep the (B, L, d_t) nodes within 64 MiB, at most 32, whose states fit the cache.
 NODE_NUMBERS = 2**24
+TEXTS_AT_ONCE = 32
+# Texts whose words are multiplied together; more texts have more words in common.
+TEXTS_OF_A_TABLE = 4096
 PROGRESS_BAR_FROM = 5_000
 
 
-def score_texts(network: HiMatchNetwork, texts: TokenSequences, *, progress: bool = False) -> np.ndarray:
+def score_texts(
+    network: HiMatchNetwork,
+    texts: TokenSequences,
+    candidates: NDArray[np.int64] | None = None,
+    *,
+    progress: bool = False,
+) -> np.ndarray:
     """Return logits, float32 of shape (n, L).
 
     Parameters
@@ -26,12 +39,17 @@ def score_texts(network: HiMatchNetwork, texts: TokenSequences, *, progress: boo
     network : HiMatchNetwork
         On whatever device it lies.
     texts : TokenSequences of n texts
+    candidates : int64 ndarray of shape (n, K), optional
+        The labels to look at in each text, all by default; the logits of the others are their biases.
     progress : bool
         Show a bar where there are thousands of texts.
     """
-    return _in_order(
-        network, texts, lambda ids, lengths: network(ids, lengths, joint=False).logits, progress=progress
-    )
+
+    def step(inputs: dict[str, Tensor], text_encoder: Encode) -> Tensor:
+        return network(**inputs, joint=False, text_encoder=text_encoder).logits
+
+    width = len(network.label_vectors) if candidates is None else candidates.shape[1]
+    return _in_order(network, TextDataset(texts, candidates=candidates), step, width, progress=progress)
 
 
 def embed_texts(network: HiMatchNetwork, texts: TokenSequences, *, progress: bool = False) -> np.ndarray:
@@ -42,12 +60,11 @@ def embed_texts(network: HiMatchNetwork, texts: TokenSequences, *, progress: boo
     network, texts, progress
         As in `score_texts`.
     """
-    return _in_order(
-        network,
-        texts,
-        lambda ids, lengths: network.embed_text(network.text_semantics(ids, lengths)),
-        progress=progress,
-    )
+
+    def step(inputs: dict[str, Tensor], text_encoder: Encode) -> Tensor:
+        return network.embed_text(*network.encode(**inputs, text_encoder=text_encoder))
+
+    return _in_order(network, TextDataset(texts), step, len(network.label_vectors), progress=progress)
 
 
 @torch.inference_mode()
@@ -60,23 +77,39 @@ def embed_labels(network: HiMatchNetwork) -> np.ndarray:
 @torch.inference_mode()
 def _in_order(
     network: HiMatchNetwork,
-    texts: TokenSequences,
-    step: Callable[[Tensor, Tensor], Tensor],
+    dataset: TextDataset,
+    step: Callable[[dict[str, Tensor], Encode], Tensor],
+    width: int,
     *,
     progress: bool,
 ) -> np.ndarray:
     network.eval()
     device = network.label_vectors.device
-    numbers = len(network.label_vectors) * network.node_dimension
-    batches = InOrder(TextDataset(texts), batch_size=max(1, min(64, NODE_NUMBERS // numbers)))
+    batch_size = max(1, min(TEXTS_AT_ONCE, NODE_NUMBERS // (width * network.node_dimension)))
+    batches = InOrder(dataset, batch_size)
     results = []
+    n_texts = len(dataset)
     with tqdm(
-        total=len(texts), unit="text", desc="predict", disable=not progress or len(texts) < PROGRESS_BAR_FROM
+        total=n_texts, unit="text", desc="predict", disable=not progress or n_texts < PROGRESS_BAR_FROM
     ) as bar:
-        for inputs, _ in batches:
-            results.append(step(inputs["ids"].to(device), inputs["lengths"].to(device)).cpu().numpy())
+        for number, (inputs, _) in enumerate(batches):
+            if number % (TEXTS_OF_A_TABLE // batch_size) == 0:
+                start = number * batch_size
+                coming = dataset.sequences[batches.order[start : start + TEXTS_OF_A_TABLE]]
+                text_encoder = _encoder_for(network, coming)
+            moved = {name: tensor.to(device) for name, tensor in inputs.items()}
+            results.append(step(moved, text_encoder).cpu().numpy())
             bar.update(len(inputs["lengths"]))
     stacked = np.concatenate(results)
     ordered = np.empty_like(stacked)
     ordered[batches.order] = stacked
     return ordered
+
+
+def _encoder_for(network: HiMatchNetwork, texts: TokenSequences) -> Encode:
+    """Return the network's encoder, prepared for the words of these texts."""
+    encoder = network.text_encoder
+    if not isinstance(encoder, ConvolutionEncoder):
+        return encoder
+    words = np.union1d(texts.ids, [PADDING_ID]).astype(np.int64)
+    return encoder.tabulated(torch.from_numpy(words).to(network.label_vectors.device))

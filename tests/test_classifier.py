@@ -18,7 +18,9 @@ from skorch.callbacks import Callback
 from toy_corpus import HIERARCHY, PATHS, QUICK, SMALL, SMALL_RCNN, THOROUGH, WORDS, binarize, make_corpus
 
 from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors
+from skhimatch import classifier as classifier_room
 from skhimatch.calibration import Calibration
+from skhimatch.candidates import likeliest_labels
 from skhimatch.label_nodes import LabelAttention, LabelProjection
 from skhimatch.lexical import LexicalClassifier
 from skhimatch.network import FlatHead, LabelwiseHead
@@ -1029,6 +1031,86 @@ class TestLexicalEvidence:
         classifier.partial_fit(TEXTS[30:], LABEL_SETS[30:])
         assert (classifier.lexical_.weight != first.weight).nnz
         np.testing.assert_array_equal(classifier.lexical_.ngrams.codes, first.ngrams.codes)
+
+
+@pytest.fixture
+def many_labels(monkeypatch):
+    """Let ten labels be so many that the network looks at six of a text."""
+    monkeypatch.setattr(classifier_room, "MANY_LABELS", 8)
+    monkeypatch.setattr(classifier_room, "number_of_candidates", lambda targets: 6)
+
+
+@pytest.mark.usefixtures("many_labels")
+class TestCandidates:
+    def test_the_network_looks_at_what_the_n_grams_suggest(self):
+        classifier = quick().fit(TEXTS, LABEL_SETS)
+        assert classifier.n_candidates_ == 6
+        sequences = classifier.tokenizer_.transform(UNSEEN)
+        margins = classifier.lexical_.margins(sequences)
+        likely = margins >= np.sort(margins, axis=1)[:, [-6]]
+        scores = score_texts(classifier.network_, sequences)
+        scores = np.where(likely, scores, classifier.network_.head.bias.detach().numpy())
+        expected = classifier.calibration_([margins, scores])
+        np.testing.assert_allclose(classifier.decision_function(UNSEEN), expected, atol=1e-4)
+
+    def test_it_learns_as_well(self):
+        texts, label_sets = make_corpus(300)
+        classifier = HiMatchClassifier(HIERARCHY, **THOROUGH).fit(texts, label_sets)
+        margins = classifier.lexical_.margins(classifier.tokenizer_.transform(UNSEEN))
+        scores = score_texts(
+            classifier.network_, classifier.tokenizer_.transform(UNSEEN), likeliest_labels(margins, 6)
+        )
+        true = binarize(UNSEEN_SETS)
+        assert f1_score(true, classifier.predict(UNSEEN), average="micro") > 0.9
+        assert f1_score(true, scores > 0, average="micro") > 0.8
+
+    def test_training_looks_at_no_others(self, monkeypatch):
+        shapes = []
+        forward = LabelAttention.forward
+
+        def count(nodes, states, lengths, labels=None):
+            shapes.append(None if labels is None else labels.shape[1])
+            return forward(nodes, states, lengths, labels)
+
+        monkeypatch.setattr(LabelAttention, "forward", count)
+        classifier = quick(max_epochs=2).fit(TEXTS, LABEL_SETS)
+        classifier.partial_fit(TEXTS, LABEL_SETS)
+        assert set(shapes) == {6}
+
+    @pytest.mark.parametrize(
+        "settings",
+        [{"lexical": None}, {"propagation": "gcn"}, {"head": "flat"}, RCNN],
+        ids=["no n-grams", "propagation", "flat head", "rcnn"],
+    )
+    def test_where_labels_cannot_be_left_out(self, settings):
+        classifier = quick(max_epochs=1, **settings).fit(TEXTS, LABEL_SETS)
+        assert classifier.n_candidates_ is None
+        assert np.isfinite(classifier.decision_function(UNSEEN)).all()
+
+    def test_saved_and_loaded(self, tmp_path):
+        classifier = quick(max_epochs=2).fit(TEXTS, LABEL_SETS)
+        classifier.save(tmp_path / "saved")
+        again = HiMatchClassifier.load(tmp_path / "saved")
+        np.testing.assert_array_equal(again.decision_function(UNSEEN), classifier.decision_function(UNSEEN))
+
+    def test_equal_seeds(self):
+        first, again = (quick(max_epochs=2).fit(TEXTS, LABEL_SETS) for _ in range(2))
+        assert_same_weights(first, again)
+
+
+class TestChoiceOfTheLexicalClassifier:
+    def test_the_better_rate_on_held_out_texts(self, monkeypatch):
+        monkeypatch.setattr(classifier_room, "LEARNING_RATES", (1e-4, 10.0))
+        chosen = quick(max_epochs=1).fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
+        monkeypatch.setattr(classifier_room, "LEARNING_RATES", (10.0,))
+        alone = quick(max_epochs=1).fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
+        np.testing.assert_array_equal(chosen.lexical_.weight.data, alone.lexical_.weight.data)
+
+    def test_the_same_rate_for_all_texts_in_the_end(self, monkeypatch):
+        monkeypatch.setattr(classifier_room, "LEARNING_RATES", (1e-4, 10.0))
+        fitted = quick(max_epochs=1).fit(TEXTS, LABEL_SETS)
+        everything = fitted.tokenizer_.transform(TEXTS)
+        assert np.abs(fitted.lexical_.margins(everything) + 1).max() > 0.5
 
 
 class TestThresholdTuning:

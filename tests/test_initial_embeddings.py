@@ -46,7 +46,9 @@ class TestEmbeddingTable:
 
     def test_repeatable_without_the_global_generator(self):
         before = np.random.get_state()[1].copy()  # noqa: NPY002 (what is tested)
-        tables = [embedding_table(Vocabulary("ab"), nothing(7), seed) for seed in (3, np.random.RandomState(3))]
+        tables = [
+            embedding_table(Vocabulary("ab"), nothing(7), seed) for seed in (3, np.random.RandomState(3))
+        ]
         np.testing.assert_array_equal(*tables)
         np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002 (what is tested)
 

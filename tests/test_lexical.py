@@ -30,7 +30,9 @@ def associated(features, rows=slice(None)):
 
 def entries(weight):
     """Where a sparse matrix holds anything, be it a zero."""
-    return sp.csr_array((np.ones(weight.nnz, dtype=bool), weight.indices, weight.indptr), weight.shape).toarray()
+    return sp.csr_array(
+        (np.ones(weight.nnz, dtype=bool), weight.indices, weight.indptr), weight.shape
+    ).toarray()
 
 
 def names(ngrams, vocabulary):

@@ -148,9 +148,16 @@ def test_equation_3_sees_all_nodes_at_once():
     sizes = {"embedding_dimension": 4, "node_dimension": 3, "filters": 2, "hidden_size": 2}
     network = build_network(HIERARCHY, 10, encoder="rcnn", propagation="gcn", **sizes).eval()
     semantics = torch.randn(2, 6, 3)
-    torch.testing.assert_close(
-        network.embed_text(semantics), network.text_projection(semantics.reshape(2, 18))
-    )
+    found = network.embed_text(torch.empty(2, 2), torch.tensor([1, 1]), semantics)
+    torch.testing.assert_close(found, network.text_projection(semantics.reshape(2, 18)))
+
+
+def test_attention_places_a_text_by_its_mean_word():
+    network = build_network(HIERARCHY, 10, embedding_dimension=4, node_dimension=3).eval()
+    states = torch.randn(3, 4, 3)
+    found = network.embed_text(states, torch.tensor([4, 2, 0]))
+    mean = torch.stack([states[0].mean(0), states[1, :2].mean(0), torch.zeros(3)])
+    torch.testing.assert_close(found, network.text_projection(mean))
 
 
 def test_equation_5_joint_embedding():

@@ -58,6 +58,27 @@ def test_scores_never_touch_the_joint_space(network, sequences, monkeypatch):
     np.testing.assert_array_equal(score_texts(network, sequences), expected)
 
 
+def test_candidates_alone_are_scored(network, sequences):
+    with torch.no_grad():
+        network.head.bias.copy_(torch.arange(5.0))
+    everything = score_texts(network, sequences)
+    candidates = np.array([[0, 3], [2, 4], [1, 2]] * 6)
+    scores = score_texts(network, sequences, candidates)
+    chosen = np.zeros(scores.shape, dtype=bool)
+    np.put_along_axis(chosen, candidates, True, axis=1)
+    np.testing.assert_allclose(scores[chosen], everything[chosen], atol=1e-6)
+    np.testing.assert_array_equal(scores[~chosen], np.broadcast_to(np.arange(5), scores.shape)[~chosen])
+
+
+@pytest.mark.parametrize("encoder", ["attention", "rcnn"])
+def test_many_texts_are_prepared_part_by_part(sequences, monkeypatch, encoder):
+    network = build_network(HIERARCHY, 6, encoder=encoder, embedding_dimension=6, node_dimension=4)
+    expected = score_texts(network, sequences)
+    monkeypatch.setattr(prediction, "TEXTS_AT_ONCE", 2)
+    monkeypatch.setattr(prediction, "TEXTS_OF_A_TABLE", 4)
+    np.testing.assert_allclose(score_texts(network, sequences), expected, atol=1e-6)
+
+
 @pytest.mark.parametrize(("numbers", "sizes"), [(2**24, [18]), (5 * 4 * 7, [7, 7, 4]), (1, [1] * 18)])
 def test_batches_fit_into_memory(network, sequences, monkeypatch, numbers, sizes):
     expected = score_texts(network, sequences)
@@ -65,7 +86,9 @@ def test_batches_fit_into_memory(network, sequences, monkeypatch, numbers, sizes
     forward = network.forward
     monkeypatch.setattr(prediction, "NODE_NUMBERS", numbers)
     monkeypatch.setattr(
-        network, "forward", lambda ids, lengths, joint: found.append(len(ids)) or forward(ids, lengths, joint)
+        network,
+        "forward",
+        lambda ids, lengths, **rest: found.append(len(ids)) or forward(ids, lengths, **rest),
     )
     np.testing.assert_allclose(score_texts(network, sequences), expected, atol=1e-6)
     assert found == sizes

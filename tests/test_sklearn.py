@@ -209,7 +209,7 @@ class TestParameters:
 class TestModelSelection:
     def test_grid_search_in_a_pipeline(self):
         settings = QUICK | {"max_epochs": 4, "learning_rate": 0.05, "batch_size": 8, "validation_fraction": 0}
-        settings["lexical"] = None
+        settings |= {"lexical": None, "lambda_match": 10}
         pipeline = Pipeline([("words", WordTokenizer()), ("match", HiMatchClassifier(HIERARCHY, **settings))])
         grid = {"match__gamma": [0.02, 2], "match__alpha": [0.01, 0.5], "match__beta": [0.01, 0.5]}
         folds = ShuffleSplit(1, test_size=50, random_state=0)

@@ -185,9 +185,9 @@ class TestJointSpace:
         visits = []
         embed_text = HiMatchNetwork.embed_text
 
-        def count(network, semantics):
+        def count(network, *encoded):
             visits.append(network.training)
-            return embed_text(network, semantics)
+            return embed_text(network, *encoded)
 
         monkeypatch.setattr(HiMatchNetwork, "embed_text", count)
         without = quick(lambda_joint=0, lambda_match=0).fit(TEXTS, LABEL_SETS)

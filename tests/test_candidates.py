@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from skhimatch import candidates
+from skhimatch.candidates import TrainingCandidates, likeliest_labels, number_of_candidates
+
+DRAWS = np.random.default_rng(0)
+
+
+class TestNumberOfCandidates:
+    @pytest.mark.parametrize(
+        ("of_texts", "number"),
+        # 8 and eight times the usual number, or 16 more than the most that a text has.
+        [
+            ([1, 1], 17),
+            ([5, 5], 48),
+            ([1, 1, 1, 97], 208),
+            ([1, 1, 1, 1, 1, 96], 143),
+            ([0, 0], 16),
+            ([], 16),
+        ],
+    )
+    def test_room_for_right_and_wrong_labels(self, of_texts, number):
+        targets = np.zeros((len(of_texts), 500), dtype=int)
+        for row, n_labels in enumerate(of_texts):
+            targets[row, :n_labels] = 1
+        assert number_of_candidates(sp.csr_array(targets)) == number
+
+    def test_no_more_than_there_are(self):
+        assert number_of_candidates(sp.csr_array(np.eye(10, dtype=int))) == 10
+
+
+def test_likeliest_labels():
+    margins = DRAWS.normal(size=(30, 40)).astype(np.float32)
+    found = likeliest_labels(margins, 7)
+    assert found.shape == (30, 7)
+    for row, columns in zip(margins, found, strict=True):
+        assert columns.tolist() == sorted(np.argsort(-row)[:7].tolist())
+    np.testing.assert_array_equal(likeliest_labels(margins, 40), np.tile(np.arange(40), (30, 1)))
+
+
+class TestTrainingCandidates:
+    TARGETS = sp.csr_array((DRAWS.random((50, 300)) < 0.02).astype(int))
+    MARGINS = DRAWS.normal(size=(50, 300)).astype(np.float32)
+
+    def draw(self, seed=0, number=40, times=1):
+        drawn = TrainingCandidates(self.TARGETS, number, lambda rows: self.MARGINS[rows], seed)
+        return [drawn[np.arange(50)] for _ in range(times)]
+
+    def test_different_labels_with_all_of_the_texts_own(self):
+        [drawn] = self.draw()
+        assert drawn.shape == (50, 40)
+        assert drawn.dtype == np.int64
+        for row, labels in enumerate(drawn):
+            assert len(set(labels.tolist())) == 40
+            assert set(self.TARGETS[[row]].indices.tolist()) <= set(labels.tolist())
+
+    def test_most_wrong_ones_are_likely(self):
+        shares = []
+        for drawn in self.draw(times=20):
+            for row, labels in enumerate(drawn):
+                wrong = np.setdiff1d(labels, self.TARGETS[[row]].indices)
+                ranks = (self.MARGINS[row] > self.MARGINS[row, wrong][:, None]).sum(1)
+                shares.append((ranks < 100).mean())
+        # A third of the random quarter is among the likeliest 100 of 300, too.
+        assert np.mean(shares) == pytest.approx(0.75 + 0.25 / 3, abs=0.02)
+
+    def test_every_label_has_its_turn(self):
+        seen = np.unique(np.concatenate(self.draw(times=30)))
+        assert len(seen) == 300
+
+    def test_each_time_others_yet_repeatable(self):
+        first, again = self.draw(times=2), self.draw(times=2)
+        assert (first[0] != first[1]).any()
+        np.testing.assert_array_equal(first, again)
+        assert (self.draw(seed=1)[0] != first[0]).any()
+
+    def test_nearly_all_labels(self):
+        # Random and likely ones together may leave too few different ones.
+        [drawn] = self.draw(number=299)
+        assert all(len(set(labels.tolist())) == 299 for labels in drawn)
+
+    def test_margins_are_asked_for_part_by_part(self, monkeypatch):
+        expected = self.draw()
+        monkeypatch.setattr(candidates, "NUMBERS_AT_ONCE", 300 * 7)
+        np.testing.assert_array_equal(self.draw(), expected)
