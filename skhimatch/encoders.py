@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from skhimatch.batching import padding_mask
+from skhimatch.dropout import Dropout
 
 __all__ = ["BidirectionalGRU", "ConvolutionEncoder", "RCNNEncoder", "TabulatedConvolution"]
 
@@ -85,7 +86,7 @@ class RCNNEncoder(nn.Module):
         self.gru = BidirectionalGRU(embedding_dimension, hidden_size)
         self.kernel_sizes = tuple(kernel_sizes)
         self.convolutions = nn.ModuleList(nn.Conv1d(2 * hidden_size, filters, size) for size in kernel_sizes)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.top_k = top_k
         self.output_size = len(kernel_sizes) * filters * top_k
 
@@ -153,7 +154,7 @@ class ConvolutionEncoder(nn.Module):
         self.bias = nn.Parameter(torch.zeros(output_size))
         bound = (kernel_size * embedding_dimension) ** -0.5
         nn.init.uniform_(self.weight, -bound, bound)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_size = output_size
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:

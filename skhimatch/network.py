@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from skhimatch.batching import padding_mask
+from skhimatch.dropout import Dropout
 from skhimatch.encoders import ConvolutionEncoder, RCNNEncoder
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.label_nodes import MANY_LABELS, LabelAttention, LabelProjection
@@ -95,7 +96,7 @@ class JointProjection(nn.Module):
     def __init__(self, input_size: int, dimension: int, dropout: float) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(input_size, dimension), nn.ReLU(), nn.Dropout(dropout), nn.Linear(dimension, dimension)
+            nn.Linear(input_size, dimension), nn.ReLU(), Dropout(dropout), nn.Linear(dimension, dimension)
         )
 
     def forward(self, semantics: Tensor) -> Tensor:
@@ -151,7 +152,7 @@ class HiMatchNetwork(nn.Module):
         self.text_encoder = text_encoder
         self.label_nodes = label_nodes
         self.node_dimension = node_dimension
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.max_length = max_length
         self.propagation = PROPAGATIONS[propagation](hierarchy, node_dimension) if propagation else None
         self.head: FlatHead | LabelwiseHead
