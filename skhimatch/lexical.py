@@ -100,15 +100,31 @@ class NGramWeights:
 
     def _weigh(self, texts: TokenSequences) -> sp.csr_array:
         rows, codes = _ngrams(texts)
-        column = np.searchsorted(self.codes, codes)
-        known = column < len(self.codes)
-        known[known] = self.codes[column[known]] == codes[known]
+        column = self._columns(codes, len(texts.vocabulary))
+        known = column >= 0
         counts = sp.csr_array(
-            (np.ones(known.sum(), dtype=np.float32), (rows[known], column[known].astype(np.int32))),
+            (np.ones(known.sum(), dtype=np.float32), (rows[known], column[known])),
             shape=(len(texts), len(self.codes)),
         )
         counts.data = (1 + np.log(counts.data)) * self.idf[counts.indices]
         return normalize(counts, copy=False) if len(self.codes) else counts
+
+    def _columns(self, codes: NDArray[np.int64], n_words: int) -> NDArray[np.int32]:
+        """Find the columns of n-grams, -1 for those without one."""
+        column = np.full(len(codes), -1, dtype=np.int32)
+        # Looked up in a table, words take a tenth of the time of a search.
+        words = self.codes[self.codes < n_words]
+        table = np.full(n_words, -1, dtype=np.int32)
+        table[words] = np.arange(len(words))
+        single = codes < n_words
+        column[single] = table[codes[single]]
+        pairs = np.flatnonzero(~single)
+        place = np.searchsorted(self.codes, codes[pairs])
+        inside = place < len(self.codes)
+        pairs, place = pairs[inside], place[inside]
+        found = self.codes[place] == codes[pairs]
+        column[pairs[found]] = place[found]
+        return column
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,9 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
-from itertools import islice
+from itertools import islice, repeat
 from numbers import Integral
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -237,10 +238,9 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
             As `check_texts`.
         """
         check_is_fitted(self)
-        ids = self.vocabulary_.index
+        find, unknown = self.vocabulary_.index.get, repeat(UNKNOWN_ID)
         return TokenSequences.from_lists(
-            [[ids.get(token, UNKNOWN_ID) for token in self.tokenize(text)] for text in check_texts(X)],
-            self.vocabulary_,
+            [list(map(find, self.tokenize(text), unknown)) for text in check_texts(X)], self.vocabulary_
         )
 
     def tokenize(self, text: str | Sequence[str]) -> list[str]:
@@ -270,7 +270,7 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
             return [token.lower() for token in kept] if self.lowercase else list(kept)
         pattern = self._pattern()
         matches = pattern.finditer(text.lower() if self.lowercase else text)
-        tokens = (match[pattern.groups] for match in matches)
+        tokens = map(methodcaller("group", pattern.groups), matches)
         return list(islice(filter(None, tokens), self.max_length))
 
     def _pattern(self) -> re.Pattern[str]:
