@@ -157,6 +157,7 @@ class Stepper:
             batch_size=defaults.batch_size,
             max_epochs=1,
             device=torch.device("cpu"),
+            precision=torch.float32,
             callbacks=callbacks,
             net_params={},
             verbose=0,

@@ -40,6 +40,7 @@ from skhimatch.training import (
     TrainingNet,
     build_training_net,
     resolve_device,
+    resolve_precision,
     seeded,
     train,
     train_one_epoch,
@@ -144,8 +145,9 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         ancestors, or by dropping what lacks one.
     device : str
         "auto" is an NVIDIA GPU where there is one, else the CPU.
-    precision : {"auto", "float32"}
-        The numbers that training computes with. "auto" is float32 as yet.
+    precision : {"auto", "float32", "bfloat16"}
+        The numbers that training computes with; "auto" is bfloat16 on NVIDIA GPUs that have it, else
+        float32. Predictions are always made in float32.
     random_state : int, RandomState or None
         An int makes refits on a CPU equal bit by bit. torch's global
         generator is left as it was.
@@ -239,7 +241,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         "decoding": [StrOptions({"auto", "threshold", "path"})],
         "consistency": [StrOptions({"ancestors", "descendants"}), None],
         "device": [str],
-        "precision": [StrOptions({"auto", "float32"})],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "random_state": ["random_state"],
         "callbacks": [list, None],
         "net_params": [dict, None],
@@ -390,6 +392,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 schedule=self.schedule,
                 patience=self.patience,
                 device=device,
+                precision=resolve_precision(self.precision, device),
                 callbacks=self.callbacks,
                 net_params=self._split_net_params()["net"],
                 verbose=self.verbose,
@@ -463,6 +466,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 batch_size=self.batch_size,
                 max_epochs=1,
                 device=device,
+                precision=resolve_precision(self.precision, device),
                 callbacks=self.callbacks or [],
                 net_params=self._split_net_params()["net"],
                 verbose=self.verbose,

@@ -46,9 +46,9 @@ class LabelAttention(nn.Module):
         """
         queries = self.queries if labels is None else self.queries[labels]
         padding = ~padding_mask(lengths, states.shape[1])[:, None]
+        scores = queries @ states.transpose(1, 2)
         # Not minus infinity: a text without words would have no weight to give.
-        lowest = torch.finfo(states.dtype).min
-        scores = (queries @ states.transpose(1, 2)).masked_fill(padding, lowest)
+        scores = scores.masked_fill(padding, torch.finfo(scores.dtype).min)
         return torch.softmax(scores, dim=-1) @ states
 
 

@@ -101,7 +101,10 @@ class JointProjection(nn.Module):
 
     def forward(self, semantics: Tensor) -> Tensor:
         """Map s of shape (N, input_size) to Phi of shape (N, dimension)."""
-        return nn.functional.normalize(self.layers(semantics), dim=-1)
+        projected = self.layers(semantics)
+        # Distances on the sphere are differences of near numbers, too fine for bfloat16.
+        exact = torch.promote_types(projected.dtype, torch.float32)
+        return nn.functional.normalize(projected.to(exact), dim=-1)
 
 
 class HiMatchNetwork(nn.Module):

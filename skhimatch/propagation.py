@@ -38,14 +38,14 @@ class HierarchyEdges(nn.Module):
         """Return what parents tell their children, of shape (..., L, d)."""
         weight = self.prior if weight is None else weight
         messages = nodes.index_select(-2, self.parent) * weight[:, None]
-        return nodes.new_zeros(nodes.shape).index_add(-2, self.child, messages)
+        return messages.new_zeros(nodes.shape).index_add(-2, self.child, messages)
 
     def upward(self, nodes: Tensor, weight: Tensor | None = None) -> Tensor:
         """Return what children tell their parents, of shape (..., L, d)."""
         messages = nodes.index_select(-2, self.child)
         if weight is not None:
             messages = messages * weight[:, None]
-        return nodes.new_zeros(nodes.shape).index_add(-2, self.parent, messages)
+        return messages.new_zeros(nodes.shape).index_add(-2, self.parent, messages)
 
 
 class HierarchyGCN(nn.Module):

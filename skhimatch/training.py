@@ -4,6 +4,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,15 @@ from skhimatch.metrics import micro_macro_f1
 from skhimatch.network import HiMatchNetwork, HiMatchOutput
 from skhimatch.objective import HiMatchLoss
 
-__all__ = ["NonFiniteLossError", "TrainingNet", "resolve_device", "seeded", "train", "train_one_epoch"]
+__all__ = [
+    "NonFiniteLossError",
+    "TrainingNet",
+    "resolve_device",
+    "resolve_precision",
+    "seeded",
+    "train",
+    "train_one_epoch",
+]
 
 Decide = Callable[[np.ndarray], sp.csr_array]
 
@@ -45,12 +54,27 @@ class TrainingNet(NeuralNet):
     """skorch's net, taught ragged batches, a typed output and a loss in parts.
 
     The public estimator composes this class; it is no estimator for users.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As `skorch.NeuralNet` takes them.
+    precision : torch.dtype
+        The numbers that training computes with; weights, losses and all else stay float32.
     """
+
+    def __init__(self, *args: Any, precision: torch.dtype = torch.float32, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.precision = precision
 
     def infer(self, x: dict[str, Tensor], **fit_params: Any) -> HiMatchOutput:
         """Run the network; the joint space only where the loss will look at it."""
-        joint = self.module_.training and self.criterion_.needs_joint_space
-        return super().infer(x, joint=joint, **fit_params)
+        training = self.module_.training
+        joint = training and self.criterion_.needs_joint_space
+        short = training and self.precision != torch.float32
+        with torch.autocast(torch.device(self.device).type, self.precision, enabled=short):
+            output = super().infer(x, joint=joint, **fit_params)
+        return replace(output, logits=output.logits.float()) if short else output
 
     def get_loss(
         self, y_pred: HiMatchOutput, y_true: Tensor, X: Any = None, training: bool = False
@@ -197,6 +221,32 @@ def resolve_device(device: str) -> torch.device:
     return resolved
 
 
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Choose the numbers that training computes with.
+
+    Parameters
+    ----------
+    precision : {"auto", "float32", "bfloat16"}
+        "auto" is bfloat16 on an NVIDIA GPU that computes with it, else float32: what the device can do
+        decides, never how fast it was, so that refits stay equal.
+    device : torch.device
+        Where to train.
+
+    Returns
+    -------
+    torch.dtype
+
+    Examples
+    --------
+    >>> resolve_precision("auto", torch.device("cpu"))
+    torch.float32
+    """
+    if precision == "auto":
+        able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if able else torch.float32
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch for a while, and give the caller's random state back afterwards."""
@@ -216,6 +266,7 @@ def build_training_net(
     batch_size: int,
     max_epochs: int,
     device: torch.device,
+    precision: torch.dtype,
     callbacks: Sequence[Any],
     net_params: dict[str, Any],
     verbose: int,
@@ -239,6 +290,7 @@ def build_training_net(
         "train_split": None if validation is None else predefined_split(validation),
         "callbacks": [*own, *callbacks],
         "device": device,
+        "precision": precision,
         "verbose": verbose,
     } | net_params
     if settings["optimizer"] is not torch.optim.Adam and "optimizer__fused" not in net_params:
@@ -259,6 +311,7 @@ def train(
     schedule: str,
     patience: int | None,
     device: torch.device,
+    precision: torch.dtype,
     callbacks: Sequence[Any] | None,
     net_params: dict[str, Any],
     verbose: int,
@@ -281,6 +334,8 @@ def train(
         Epochs in a row below the best micro-F1 + macro-F1 before stopping.
     device : torch.device
         Where to train.
+    precision : torch.dtype
+        The numbers to train with.
     callbacks : sequence of skorch callbacks, or None
         Run after the built-in ones.
     net_params : dict
@@ -337,6 +392,7 @@ def train(
         batch_size=batch_size,
         max_epochs=max_epochs,
         device=device,
+        precision=precision,
         callbacks=[*own, *(callbacks or [])],
         net_params=net_params,
         verbose=verbose,

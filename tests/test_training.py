@@ -7,7 +7,14 @@ from toy_corpus import HIERARCHY, QUICK, SMALL, make_corpus
 from skhimatch import HiMatchClassifier, training
 from skhimatch.batching import LengthBuckets
 from skhimatch.network import HiMatchNetwork
-from skhimatch.training import GRADIENT_NORM, NonFiniteLossError, resolve_device, seeded
+from skhimatch.prediction import score_texts
+from skhimatch.training import (
+    GRADIENT_NORM,
+    NonFiniteLossError,
+    resolve_device,
+    resolve_precision,
+    seeded,
+)
 
 TEXTS, LABEL_SETS = make_corpus(60)
 
@@ -178,6 +185,38 @@ class TestSkorch:
     def test_unknown_argument(self):
         with pytest.raises(ValueError, match=r"unexpected argument.* flavour"):
             quick(net_params=SMALL | {"flavour": "strawberry"}).fit(TEXTS, LABEL_SETS)
+
+
+class TestPrecision:
+    def test_bfloat16_comes_close_to_float32(self):
+        long, short = (
+            quick(precision=precision, lexical=None, max_epochs=8, random_state=0).fit(TEXTS, LABEL_SETS)
+            for precision in ("float32", "bfloat16")
+        )
+        scores, found = (
+            score_texts(each.network_, each.tokenizer_.transform(TEXTS)) for each in (long, short)
+        )
+        assert found.dtype == np.float32
+        assert (scores != found).any()
+        assert np.corrcoef(scores.ravel(), found.ravel())[0, 1] > 0.95
+        assert {parameter.dtype for parameter in short.network_.parameters()} == {torch.float32}
+        matching = [each.history_[-1]["matching_loss"] for each in (long, short)]
+        assert matching[1] == pytest.approx(matching[0], rel=0.2)
+
+    def test_predictions_are_in_float32(self, monkeypatch):
+        classifier = quick(precision="bfloat16", max_epochs=1).fit(TEXTS, LABEL_SETS)
+        expected = classifier.decision_function(TEXTS)
+        monkeypatch.setattr(torch, "autocast", None)
+        np.testing.assert_array_equal(classifier.decision_function(TEXTS), expected)
+
+    def test_auto_goes_by_what_the_device_can_do(self, monkeypatch):
+        cuda = torch.device("cuda")
+        for able, expected in ((True, torch.bfloat16), (False, torch.float32)):
+            monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda able=able, **_: able)
+            assert resolve_precision("auto", cuda) == expected
+            assert resolve_precision("auto", torch.device("cpu")) == torch.float32
+        assert resolve_precision("bfloat16", torch.device("cpu")) == torch.bfloat16
+        assert resolve_precision("float32", cuda) == torch.float32
 
 
 class TestJointSpace:
