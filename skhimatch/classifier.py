@@ -57,8 +57,8 @@ OWN_PARAMETERS = {name: name for name in ("batch_size", "callbacks", "device", "
 
 # The second is for corpora whose words leave little doubt; held-out texts decide.
 LEARNING_RATES = 10.0, 20.0
-# Of max_epochs="auto".
-FEWEST_STEPS, FEWEST_EPOCHS = 1000, 4
+# Of max_epochs="auto". With many labels each of them has few texts, and is trained on by few.
+FEWEST_STEPS, FEWEST_EPOCHS, FEWEST_EPOCHS_OF_MANY_LABELS = 1000, 4, 10
 # Where nothing was held out to learn it from, for margins (True) and for log-odds: what it came to on the
 # corpora at hand.
 CALIBRATION_OF_BOTH = {True: Calibration((5.0, 1.5), 1.0), False: Calibration((4.0, 0.3), 1.3)}
@@ -118,8 +118,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         (eq 6); 0 leaves a term out. With the paper's `lambda_joint=1` all
         labels can fall into one point early on, and matching stands still.
     max_epochs : int or "auto"
-        Passes over the training texts; "auto" is 4, or as many as make a
-        thousand steps.
+        Passes over the training texts; "auto" is 4, or 10 with more than
+        200 labels, or as many as make a thousand steps.
     batch_size : int
         Texts a step.
     learning_rate : float
@@ -386,7 +386,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 TextDataset(sequences, encoded, _training_candidates(fitted, sequences, encoded)),
                 validation,
                 decide=fitted["decision_"],
-                max_epochs=self._epochs(len(sequences)),
+                max_epochs=self._epochs(*encoded.shape),
                 batch_size=self.batch_size,
                 learning_rate=self.learning_rate,
                 schedule=self.schedule,
@@ -692,10 +692,11 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         }
         return fitted, sequences
 
-    def _epochs(self, n_texts: int) -> int:
+    def _epochs(self, n_texts: int, n_labels: int) -> int:
         if self.max_epochs != "auto":
             return int(self.max_epochs)
-        return max(FEWEST_EPOCHS, -(-FEWEST_STEPS // -(-n_texts // self.batch_size)))
+        fewest = FEWEST_EPOCHS if n_labels <= MANY_LABELS else FEWEST_EPOCHS_OF_MANY_LABELS
+        return max(fewest, -(-FEWEST_STEPS // -(-n_texts // self.batch_size)))
 
     @property
     def _tuned(self) -> bool:

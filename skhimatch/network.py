@@ -35,13 +35,14 @@ class HiMatchOutput:
         The classification scores before the sigmoid.
     text_embedding : float tensor of shape (B, d_phi) or None
         Phi_t of eq 3, unit rows; None where the joint space was not asked for.
-    label_embedding : float tensor of shape (L, d_phi) or None
-        Phi_l of eq 4, unit rows.
+    embed_labels : callable or None
+        Labels, an int64 tensor of shape (M,), to their Phi_l of eq 4, unit rows of shape (M, d_phi): the
+        loss looks at those of the batch and their negatives, not at thousands.
     """
 
     logits: Tensor
     text_embedding: Tensor | None = None
-    label_embedding: Tensor | None = None
+    embed_labels: Callable[[Tensor], Tensor] | None = None
 
 
 class LabelwiseHead(nn.Module):
@@ -214,7 +215,7 @@ class HiMatchNetwork(nn.Module):
         logits = self.head(semantics) if candidates is None else self.head(semantics, candidates)
         if not joint:
             return HiMatchOutput(logits)
-        return HiMatchOutput(logits, self.embed_text(encoded, lengths, semantics), self.embed_labels())
+        return HiMatchOutput(logits, self.embed_text(encoded, lengths, semantics), self.embed_labels)
 
     def encode(
         self,
@@ -254,9 +255,23 @@ class HiMatchNetwork(nn.Module):
             semantics = self.text_semantics(encoded, lengths)
         return self.text_projection(semantics.mean(1) if self.pooled else semantics.flatten(1))
 
-    def embed_labels(self) -> Tensor:
-        """Return Phi_l of eq 2 and 4, of shape (L, d_phi)."""
-        return self.label_projection(self.label_encoder(self.label_vectors))
+    def embed_labels(self, labels: Tensor | None = None) -> Tensor:
+        """Return Phi_l of eq 2 and 4.
+
+        Parameters
+        ----------
+        labels : int64 tensor of shape (M,), optional
+            Different labels, all by default.
+
+        Returns
+        -------
+        float tensor of shape (M, d_phi), or (L, d_phi)
+        """
+        if labels is None:
+            return self.label_projection(self.label_encoder(self.label_vectors))
+        if len(self.label_vectors) > MANY_LABELS:
+            return self.label_projection(self.label_encoder.at(self.label_vectors, labels))
+        return self.label_projection(self.label_encoder(self.label_vectors)[labels])
 
     @torch.no_grad()
     def start_from(

@@ -1,6 +1,6 @@
 """The training objective: joint embedding (eq 5), matching (eq 6, 7), and all in all (eq 8)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -307,12 +307,14 @@ class HiMatchLoss(nn.Module):
         """
         classification = self._classify(output.logits, targets)
         joint = matching = classification.new_zeros(())
-        if output.text_embedding is not None and output.label_embedding is not None:
+        if output.text_embedding is not None and output.embed_labels is not None:
+            pairs = self.negatives(targets) if self.lambda_match > 0 else None
+            labels, targets, pairs = _involved(targets, pairs)
+            label_embedding = output.embed_labels(labels)
             if self.lambda_joint > 0:
-                joint = joint_embedding_loss(output.text_embedding, output.label_embedding, targets)
-            if self.lambda_match > 0:
-                pairs = self.negatives(targets)
-                matching = matching_loss(output.text_embedding, output.label_embedding, pairs)
+                joint = joint_embedding_loss(output.text_embedding, label_embedding, targets)
+            if pairs is not None:
+                matching = matching_loss(output.text_embedding, label_embedding, pairs)
         total = classification + self.lambda_joint * joint + self.lambda_match * matching
         return LossParts(total, classification, joint, matching)
 
@@ -340,6 +342,18 @@ class HiMatchLoss(nn.Module):
         if self.classification_loss == "squared_hinge":
             return 2 * frequencies - 1
         return np.log(frequencies) - np.log1p(-frequencies)
+
+
+def _involved(targets: Tensor, pairs: LabelPairs | None) -> tuple[Tensor, Tensor, LabelPairs | None]:
+    """List the labels of a batch and of its pairs; both come back over these labels only."""
+    there = targets.any(dim=0)
+    if pairs is not None:
+        there[pairs.negative] = True
+    labels = there.nonzero().squeeze(1)
+    if pairs is not None:
+        place = there.cumsum(0) - 1
+        pairs = replace(pairs, positive=place[pairs.positive], negative=place[pairs.negative])
+    return labels, targets[:, labels], pairs
 
 
 def _expand(offsets: Tensor, members: Tensor, owners: Tensor) -> tuple[Tensor, Tensor]:

@@ -76,6 +76,33 @@ class HierarchyGCN(nn.Module):
         down, up = (nodes @ torch.cat([self.down, self.up], dim=1)).chunk(2, dim=-1)
         return torch.relu(down + self.edges.downward(down) + up + self.edges.upward(up))
 
+    def at(self, nodes: Tensor, labels: Tensor) -> Tensor:
+        """Return the rows of S that some labels have, at the price of these and their neighbours.
+
+        Parameters
+        ----------
+        nodes : float tensor of shape (L, d)
+            V.
+        labels : int64 tensor of shape (M,)
+            Different labels.
+
+        Returns
+        -------
+        float tensor of shape (M, d)
+        """
+        parent, child, prior = self.edges.parent, self.edges.child, self.edges.prior
+        row = torch.full((len(nodes),), -1, device=labels.device)
+        row[labels] = torch.arange(len(labels), device=labels.device)
+        downward, upward = (row[child] >= 0).nonzero().squeeze(1), (row[parent] >= 0).nonzero().squeeze(1)
+        near = torch.cat([labels, parent[downward], child[upward]])
+        down, up = (nodes[near] @ torch.cat([self.down, self.up], dim=1)).chunk(2, dim=-1)
+        itself, above = len(labels), len(downward)
+        semantics = down[:itself] + up[:itself]
+        from_parents = down[itself : itself + above] * prior[downward][:, None]
+        from_children = up[itself + above :]
+        semantics = semantics.index_add(0, row[child[downward]], from_parents)
+        return torch.relu(semantics.index_add(0, row[parent[upward]], from_children))
+
 
 class GatedPropagation(nn.Module):
     """The gated variant of eq 1: scalar gates in place of weight matrices.

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from skhimatch import network as network_room
 from skhimatch.encoders import BidirectionalGRU, ConvolutionEncoder, RCNNEncoder
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.label_nodes import LabelAttention, LabelProjection
@@ -119,6 +120,29 @@ def test_equation_1_gated():
             g = gates[text, label]
             expected[text, label] = g[0] * from_parent + g[1] * from_children + g[2] * v[text, label]
     np.testing.assert_allclose(gated(nodes).detach().numpy(), np.maximum(0, expected), atol=1e-12)
+
+
+@pytest.mark.parametrize("labels", [[2], [5, 0], [1, 4, 3], [0, 1, 2, 3, 4, 5], []])
+def test_equation_2_at_some_labels(labels):
+    gcn = with_priors(HierarchyGCN(HIERARCHY, 5).double())
+    nodes = torch.randn(6, 5, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(len(labels), 5, dtype=torch.float64)
+    gradients = []
+    for rows in (gcn(nodes)[labels], gcn.at(nodes, torch.tensor(labels, dtype=torch.int64))):
+        gradients.append(
+            torch.autograd.grad((rows * weights).sum(), [nodes, gcn.down, gcn.up], retain_graph=True)
+        )
+        torch.testing.assert_close(rows, gcn(nodes)[labels])
+    torch.testing.assert_close(*gradients)
+
+
+def test_labels_are_embedded_alike_be_they_few_or_many(monkeypatch):
+    network = build_network(HIERARCHY, 10, embedding_dimension=4, node_dimension=3).eval()
+    labels = torch.tensor([4, 1, 2])
+    expected = network.embed_labels()[labels]
+    torch.testing.assert_close(network.embed_labels(labels), expected)
+    monkeypatch.setattr(network_room, "MANY_LABELS", 5)
+    torch.testing.assert_close(network.embed_labels(labels), expected)
 
 
 def test_equation_2_label_encoder():
@@ -306,7 +330,7 @@ def test_equation_8_overall_objective(classification_loss):
         lambda_match=0.3,
         classification_loss=classification_loss,
     )
-    parts = loss(HiMatchOutput(torch.tensor(logits), text, label), torch.tensor(TARGETS))
+    parts = loss(HiMatchOutput(torch.tensor(logits), text, label.__getitem__), torch.tensor(TARGETS))
     p = 1 / (1 + np.exp(-logits))
     entropy = -(TARGETS * np.log(p) + (1 - TARGETS) * np.log(1 - p)).sum(1).mean()
     missing = np.where(TARGETS == 1, np.maximum(0, 1 - logits), np.maximum(0, 1 + logits))
@@ -326,10 +350,26 @@ def test_equation_8_overall_objective(classification_loss):
     assert parts.total.item() == pytest.approx(expected)
 
 
+def test_the_objective_asks_for_no_more_labels_than_it_needs():
+    text, label = embeddings()
+    asked = []
+
+    def embed(labels):
+        asked.append(labels.tolist())
+        return label[labels]
+
+    targets = torch.zeros(3, 6)
+    targets[:, 2] = 1
+    HiMatchLoss(HIERARCHY, lambda_match=0)(HiMatchOutput(torch.zeros(3, 6), text, embed), targets)
+    assert asked == [[2]]
+
+
 def test_a_weight_of_zero_leaves_its_term_out():
     loss = HiMatchLoss(HIERARCHY, lambda_joint=0, lambda_match=0, classification_loss="cross_entropy")
     text, label = embeddings()
-    parts = loss(HiMatchOutput(torch.zeros(3, 6, dtype=torch.float64), text, label), torch.tensor(TARGETS))
+    parts = loss(
+        HiMatchOutput(torch.zeros(3, 6, dtype=torch.float64), text, label.__getitem__), torch.tensor(TARGETS)
+    )
     assert (parts.joint.item(), parts.matching.item()) == (0, 0)
     assert parts.total.item() == pytest.approx(6 * np.log(2))
     assert not loss.needs_joint_space
@@ -341,7 +381,7 @@ def test_gradients_of_the_objective():
     loss = HiMatchLoss(HIERARCHY, sampling="all").double()
 
     def total(logits, text, label):
-        return loss(HiMatchOutput(logits, text, label), torch.tensor(TARGETS)).total
+        return loss(HiMatchOutput(logits, text, label.__getitem__), torch.tensor(TARGETS)).total
 
     assert torch.autograd.gradcheck(total, (logits, text, label))
 
