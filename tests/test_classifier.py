@@ -1145,7 +1145,15 @@ class TestThresholdTuning:
 
 
 @pytest.mark.parametrize(
-    ("n_texts", "batch_size", "epochs"), [(60, 1, 17), (60, 16, 250), (1000, 1, 4), (1, 1, 1000)]
+    ("n_texts", "n_labels", "batch_size", "epochs"),
+    [
+        (60, 5, 1, 17),
+        (60, 5, 16, 250),
+        (1000, 200, 1, 4),
+        (1, 5, 1, 1000),
+        (1000, 201, 1, 10),
+        (60, 201, 1, 17),
+    ],
 )
-def test_epochs_until_a_thousand_steps(n_texts, batch_size, epochs):
-    assert HiMatchClassifier(batch_size=batch_size)._epochs(n_texts) == epochs
+def test_epochs_until_a_thousand_steps(n_texts, n_labels, batch_size, epochs):
+    assert HiMatchClassifier(batch_size=batch_size)._epochs(n_texts, n_labels) == epochs
