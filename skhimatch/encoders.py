@@ -205,8 +205,8 @@ class TabulatedConvolution:
         self.row = torch.zeros(int(words.max()) + 1, dtype=torch.int64, device=words.device)
         self.row[words] = torch.arange(len(words), device=words.device)
         self.first_row = torch.arange(len(products), device=words.device) * len(words)
-        self.products = products.flatten(0, 1)
-        self.bias = bias
+        self.products = 2 * products.flatten(0, 1)
+        self.bias = 2 * bias
 
     def __call__(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Return the states H, float of shape (B, n, d), of ids of shape (B, n)."""
@@ -214,7 +214,8 @@ class TabulatedConvolution:
         rows = self.row[nn.functional.pad(ids, (reach, reach))]
         windows = rows.unfold(1, len(self.first_row), 1) + self.first_row
         summed = nn.functional.embedding_bag(windows.flatten(0, 1), self.products, mode="sum")
-        return (summed.unflatten(0, ids.shape) + self.bias).tanh_()
+        # tanh x = 2 sigmoid(2 x) - 1, which torch computes several times faster.
+        return summed.unflatten(0, ids.shape).add_(self.bias).sigmoid_().mul_(2).sub_(1)
 
 
 def _take(values: Tensor, positions: Tensor) -> Tensor:
