@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import islice, repeat
 from numbers import Integral
-from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,9 @@ from sklearn.utils.validation import check_is_fitted
 from skhimatch.sequences import UNKNOWN_ID, TokenSequences, Vocabulary
 
 __all__ = ["WordTokenizer", "check_texts"]
+
+# Characters from which on it pays to stop at the last token that is wanted.
+LONG_TEXT = 20_000
 
 
 def check_texts(texts: Iterable[Any]) -> list[str] | list[list[str]]:
@@ -269,8 +271,12 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
             kept = text[: self.max_length]
             return [token.lower() for token in kept] if self.lowercase else list(kept)
         pattern = self._pattern()
-        matches = pattern.finditer(text.lower() if self.lowercase else text)
-        tokens = map(methodcaller("group", pattern.groups), matches)
+        text = text.lower() if self.lowercase else text
+        if len(text) < LONG_TEXT:
+            # All at once is twice as fast as one by one.
+            tokens = iter(pattern.findall(text))
+        else:
+            tokens = (match[pattern.groups] for match in pattern.finditer(text))
         return list(islice(filter(None, tokens), self.max_length))
 
     def _pattern(self) -> re.Pattern[str]:
