@@ -114,13 +114,13 @@ PAPER = paper_settings("wos") | {"max_epochs": 30, "patience": 5}
 
 # A model: how it is fitted, whether it takes word vectors, and its settings beside the defaults.
 MODELS: dict[str, tuple[Callable[[Corpus, int, dict[str, Any]], Any], bool, dict[str, Any]]] = {
-    "himatch": (fit_himatch, True, {}),
+    "himatch": (fit_himatch, False, {}),
     "himatch-paper": (fit_himatch, True, PAPER),
-    "himatch-no-matching": (fit_himatch, True, {"lambda_match": 0, "lambda_joint": 0}),
-    "himatch-no-joint": (fit_himatch, True, {"lambda_joint": 0}),
-    "himatch-random-sampling": (fit_himatch, True, {"sampling": "random"}),
-    "himatch-gcn": (fit_himatch, True, {"propagation": "gcn"}),
-    "himatch-no-lexical": (fit_himatch, True, {"lexical": None}),
+    "himatch-no-matching": (fit_himatch, False, {"lambda_match": 0, "lambda_joint": 0}),
+    "himatch-no-joint": (fit_himatch, False, {"lambda_joint": 0}),
+    "himatch-random-sampling": (fit_himatch, False, {"sampling": "random"}),
+    "himatch-gcn": (fit_himatch, False, {"propagation": "gcn"}),
+    "himatch-no-lexical": (fit_himatch, False, {"lexical": None}),
     "rcnn-flat": (fit_himatch, True, FLAT),
     "tfidf-svm": (fit_linear, False, {"decoding": "threshold"}),
     "tfidf-svm-path": (fit_linear, False, {"decoding": "path"}),
