@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, _fit_context, clone
 from sklearn.metrics import accuracy_score
 from sklearn.utils import Tags, check_random_state
@@ -21,19 +20,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from skhimatch import persistence, targets
 from skhimatch.batching import TextDataset
-from skhimatch.calibration import Calibration
-from skhimatch.candidates import TrainingCandidates, likeliest_labels, number_of_candidates
 from skhimatch.cooccurrence import cooccurrence_vectors
 from skhimatch.decisions import DecisionRule, check_threshold
+from skhimatch.evidence import LEARNING_RATES, Evidence, as_probabilities
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.hierarchy_forms import as_hierarchy
 from skhimatch.initial_embeddings import embedding_table, label_vectors, label_words
 from skhimatch.label_nodes import MANY_LABELS
-from skhimatch.lexical import LexicalClassifier
 from skhimatch.metrics import micro_macro_f1
 from skhimatch.network import ENCODERS, HiMatchNetwork, build_network
 from skhimatch.objective import HiMatchLoss
-from skhimatch.prediction import embed_labels, embed_texts, score_texts
+from skhimatch.prediction import embed_labels, embed_texts
 from skhimatch.sequences import TokenSequences, Vocabulary
 from skhimatch.text import WordTokenizer, check_texts
 from skhimatch.training import (
@@ -55,14 +52,8 @@ OWN_PARAMETERS = {name: name for name in ("batch_size", "callbacks", "device", "
     "train_split": "validation_fraction",
 }
 
-# The second is for corpora whose words leave little doubt; held-out texts decide.
-LEARNING_RATES = 10.0, 20.0
 # Of max_epochs="auto". With many labels each of them has few texts, and is trained on by few.
 FEWEST_STEPS, FEWEST_EPOCHS, FEWEST_EPOCHS_OF_MANY_LABELS = 1000, 4, 10
-# Where nothing was held out to learn it from, for margins (True) and for log-odds: what it came to on the
-# corpora at hand.
-CALIBRATION_OF_BOTH = {True: Calibration((5.0, 1.5), 1.0), False: Calibration((4.0, 0.3), 1.3)}
-CALIBRATION_OF_NETWORK = {True: Calibration((3.0,), 0.0), False: Calibration((1.0,), 0.0)}
 
 
 class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
@@ -176,6 +167,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         The trained torch module.
     lexical_ : LexicalClassifier or None
         The linear classifier beside it.
+    n_candidates_ : int or None
+        How many labels of a text the network looks at, the likeliest by its n-grams; None is all.
     calibration_ : Calibration
         How the scores of both become one log-odds, as learned from the held-out texts.
     decision_ : DecisionRule
@@ -363,27 +356,22 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         else:
             held_texts, held_targets = texts[:0], encoded[:0]
 
-        fitted, sequences = self._start(texts, encoded, hierarchy, seed)
-        network, device = fitted["network_"], fitted["network_"].label_vectors.device
-        held_sequences = None
+        fitted, evidence, sequences = self._start(texts, encoded, hierarchy, seed)
+        held_sequences, validation, rate = None, None, LEARNING_RATES[0]
         if len(held_texts):
             held_sequences = _sequences(held_texts, fitted["tokenizer_"], fitted["vocabulary_"])
-        rate = LEARNING_RATES[0]
-        if self.lexical is not None:
-            fitted["lexical_"] = LexicalClassifier.fit(sequences, encoded, seed=seed, learning_rate=rate)
-            if held_sequences is not None:
-                rate = self._choose_lexical(fitted, sequences, encoded, held_sequences, held_targets)
-        validation = None
-        if held_sequences is not None:
-            validation = TextDataset(held_sequences, held_targets)
-            if fitted["n_candidates_"] is not None:
-                margins = fitted["lexical_"].margins(held_sequences)
-                validation.candidates = _likeliest(margins, fitted["n_candidates_"])
+            rate, evidence = evidence.best_learning_rate(
+                sequences, encoded, held_sequences, held_targets, fitted["decision_"], seed=seed
+            )
+            validation = TextDataset(held_sequences, held_targets, evidence.candidates(held_sequences))
+        else:
+            evidence = evidence.with_lexical(sequences, encoded, learning_rate=rate, seed=seed)
+        device = evidence.network.label_vectors.device
         with seeded(seed, device):
             history = train(
-                network,
+                evidence.network,
                 self._criterion(hierarchy),
-                TextDataset(sequences, encoded, _training_candidates(fitted, sequences, encoded)),
+                TextDataset(sequences, encoded, evidence.training_candidates(sequences, encoded, seed=seed)),
                 validation,
                 decide=fitted["decision_"],
                 max_epochs=self._epochs(*encoded.shape),
@@ -398,17 +386,13 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 verbose=self.verbose,
             )
         if held_sequences is not None:
-            self._learn_from_held_out(fitted, held_sequences, held_targets)
-            if self.lexical is not None and validation_data is None:
+            evidence = self._learn_from_held_out(fitted, evidence, held_sequences, held_targets)
+            if validation_data is None:
                 # What was held out has served its purpose, and the lexical classifier learns in seconds.
                 everything = TokenSequences.concatenated([sequences, held_sequences])
-                fitted["lexical_"] = LexicalClassifier.fit(
-                    everything,
-                    sp.vstack([encoded, held_targets], format="csr"),
-                    seed=seed,
-                    learning_rate=rate,
-                )
-        self._finish(fitted, history, y)
+                all_targets = sp.vstack([encoded, held_targets], format="csr")
+                evidence = evidence.with_lexical(everything, all_targets, learning_rate=rate, seed=seed)
+        self._finish(fitted, evidence, history, y)
         self._training_net = None
         return self
 
@@ -443,25 +427,22 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         y = _reusable(y)
         if hasattr(self, "network_"):
             encoded = targets.encode_targets(y, self.hierarchy_, len(texts))
-            fitted = {
-                name: getattr(self, name)
-                for name in ("hierarchy_", "network_", "lexical_", "n_candidates_", "_seed")
-            }
+            hierarchy, evidence, fitted = self.hierarchy_, self._evidence(), {"_seed": self._seed}
             history = self.history_
             sequences = _sequences(texts, self.tokenizer_, self.vocabulary_)
         else:
             hierarchy = self._resolve_hierarchy(y, classes)
             encoded = targets.encode_targets(y, hierarchy, len(texts))
             seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-            fitted, sequences = self._start(texts, encoded, hierarchy, seed)
+            fitted, evidence, sequences = self._start(texts, encoded, hierarchy, seed)
             self._training_net = None
             history = []
-        network = fitted["network_"]
+        network = evidence.network
         device = network.label_vectors.device
         if self._training_net is None:
             self._training_net = build_training_net(
                 network,
-                self._criterion(fitted["hierarchy_"]),
+                self._criterion(hierarchy),
                 learning_rate=self.learning_rate,
                 batch_size=self.batch_size,
                 max_epochs=1,
@@ -474,10 +455,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         before = copy.deepcopy(network.state_dict())
         # Each epoch draws anew, and yet the same in every run.
         seed = fitted["_seed"] + len(history)
-        if self.lexical is not None:
-            lexical = fitted["lexical_"] or LexicalClassifier.untrained(sequences, encoded.shape[1])
-            fitted["lexical_"] = lexical.trained(sequences, encoded, epochs=1, seed=seed)
-        candidates = _training_candidates(fitted, sequences, encoded)
+        evidence = evidence.with_lexical_epoch(sequences, encoded, seed=seed)
+        candidates = evidence.training_candidates(sequences, encoded, seed=seed)
         with seeded(seed, device):
             try:
                 epoch = train_one_epoch(self._training_net, TextDataset(sequences, encoded, candidates))
@@ -485,7 +464,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 network.load_state_dict(before)
                 self._training_net = None
                 raise
-        self._finish(fitted, [*history, epoch | {"epoch": len(history) + 1}], y)
+        self._finish(fitted, evidence, [*history, epoch | {"epoch": len(history) + 1}], y)
         return self
 
     # --------------------------------------------------------------- predicting
@@ -503,7 +482,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         float32 ndarray of shape (n, L)
         """
         check_is_fitted(self)
-        return self.calibration_(self._scores(vars(self), self._sequences(X), self._network()))
+        return self._evidence().log_odds(self._sequences(X), progress=bool(self.verbose))
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Return the probability of each label, which do not sum to one.
@@ -517,7 +496,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         -------
         float32 ndarray of shape (n, L), in (0, 1)
         """
-        return _probabilities(self.decision_function(X))
+        return as_probabilities(self.decision_function(X))
 
     def predict(self, X: Any) -> NDArray[np.int64] | sp.csr_array:
         """Return the predicted labels as an indicator.
@@ -628,7 +607,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _start(
         self, texts: Any, encoded: sp.csr_array, hierarchy: LabelHierarchy, seed: int
-    ) -> tuple[dict[str, Any], TokenSequences]:
+    ) -> tuple[dict[str, Any], Evidence, TokenSequences]:
         """Settle what comes before the first step (vocabulary, network, decision) and tokenise the texts."""
         device = resolve_device(self.device)
         if not len(hierarchy):
@@ -676,7 +655,6 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             "hierarchy_": hierarchy,
             "classes_": np.asarray(hierarchy.labels, dtype=object),
             "network_settings_": settings,
-            "network_": network.to(device),
             "decision_": DecisionRule.learn(
                 encoded,
                 hierarchy,
@@ -684,13 +662,17 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 decoding=self.decoding,
                 consistency=self.consistency,
             ),
-            "lexical_": None,
-            "n_candidates_": self._number_of_candidates(network, encoded),
-            "calibration_": self._calibration_without_texts(),
             "validation_f1_": None,
             "_seed": seed,
         }
-        return fitted, sequences
+        evidence = Evidence.untrained(
+            network.to(device),
+            sequences,
+            encoded,
+            lexical=self.lexical is not None,
+            margins=self.classification_loss == "squared_hinge",
+        )
+        return fitted, evidence, sequences
 
     def _epochs(self, n_texts: int, n_labels: int) -> int:
         if self.max_epochs != "auto":
@@ -703,51 +685,15 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Whether the threshold is to be found on held-out texts."""
         return isinstance(self.threshold, str)
 
-    def _calibration_without_texts(self) -> Calibration:
-        known = CALIBRATION_OF_NETWORK if self.lexical is None else CALIBRATION_OF_BOTH
-        return known[self.classification_loss == "squared_hinge"]
-
-    def _number_of_candidates(self, network: HiMatchNetwork, encoded: sp.csr_array) -> int | None:
-        """Return how many labels of a text the network looks at; None where it is all of them."""
-        if self.lexical is None or not network.takes_candidates:
-            return None
-        number = number_of_candidates(encoded)
-        return number if number < encoded.shape[1] else None
-
-    def _choose_lexical(
-        self,
-        fitted: dict[str, Any],
-        texts: TokenSequences,
-        encoded: sp.csr_array,
-        held_texts: TokenSequences,
-        held_targets: sp.csr_array,
-    ) -> float:
-        """Keep the lexical classifier that does best on the held-out texts; returns its learning rate."""
-        scored = []
-        for rate in LEARNING_RATES:
-            lexical = fitted["lexical_"]
-            if rate != LEARNING_RATES[0]:
-                lexical = LexicalClassifier.fit(texts, encoded, seed=fitted["_seed"], learning_rate=rate)
-            margins = [lexical.margins(held_texts)]
-            candidates = _likeliest(margins[0], fitted["n_candidates_"])
-            calibration = Calibration.learn(margins, held_targets, candidates)
-            calibration = calibration or CALIBRATION_OF_NETWORK[True]
-            probabilities = _probabilities(calibration(margins))
-            decided = fitted["decision_"].tuned(probabilities, held_targets)(probabilities)
-            scored.append((sum(micro_macro_f1(held_targets, decided)), rate, lexical))
-        _, rate, fitted["lexical_"] = max(scored, key=lambda scored: scored[0])
-        return rate
-
     def _learn_from_held_out(
-        self, fitted: dict[str, Any], texts: TokenSequences, targets: sp.csr_array
-    ) -> None:
-        """Replace calibration and threshold by those that serve these texts best."""
-        scores = self._scores(fitted, texts, fitted["network_"])
-        candidates = _likeliest(scores[0], fitted["n_candidates_"])
-        if self.lexical is not None or self.classification_loss == "squared_hinge":
-            learned = Calibration.learn(scores, targets, candidates)
-            fitted["calibration_"] = learned or fitted["calibration_"]
-        probabilities = _probabilities(fitted["calibration_"](scores))
+        self, fitted: dict[str, Any], evidence: Evidence, texts: TokenSequences, targets: sp.csr_array
+    ) -> Evidence:
+        """Learn calibration and threshold that serve these texts best."""
+        scores = evidence.scores(texts, progress=bool(self.verbose))
+        # A network alone that is trained for log-odds has them already.
+        if evidence.lexical is not None or self.classification_loss == "squared_hinge":
+            evidence = evidence.calibrated(scores, targets)
+        probabilities = as_probabilities(evidence.calibration(scores))
         if self._tuned:
             fitted["decision_"] = fitted["decision_"].tuned(probabilities, targets)
         scored = fitted["validation_f1_"] = micro_macro_f1(targets, fitted["decision_"](probabilities))
@@ -755,17 +701,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             print(
                 f"all in all | validation F1 {scored.micro:.3f} micro, {scored.macro:.3f} macro", flush=True
             )
-
-    def _scores(
-        self, fitted: Mapping[str, Any], texts: TokenSequences, network: HiMatchNetwork
-    ) -> list[NDArray[np.float32]]:
-        """Return what each kind of evidence says, in the order of the calibration's weights."""
-        progress = bool(self.verbose)
-        if fitted["lexical_"] is None:
-            return [score_texts(network, texts, progress=progress)]
-        margins = fitted["lexical_"].margins(texts)
-        candidates = _likeliest(margins, fitted["n_candidates_"])
-        return [margins, score_texts(network, texts, candidates, progress=progress)]
+        return evidence
 
     def _criterion(self, hierarchy: LabelHierarchy) -> HiMatchLoss:
         return HiMatchLoss(
@@ -796,15 +732,25 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 split["net"][name] = value
         return split
 
-    def _finish(self, fitted: dict[str, Any], history: list[dict[str, Any]], y: Any) -> None:
+    def _finish(
+        self, fitted: dict[str, Any], evidence: Evidence, history: list[dict[str, Any]], y: Any
+    ) -> None:
         """Take on all fitted attributes at once: an error before leaves none behind."""
         fitted = fitted | {
             "history_": history,
             "n_iter_": len(history),
-            "label_embeddings_": embed_labels(fitted["network_"]),
+            "network_": evidence.network,
+            "lexical_": evidence.lexical,
+            "n_candidates_": evidence.n_candidates,
+            "calibration_": evidence.calibration,
+            "label_embeddings_": embed_labels(evidence.network),
             "sparse_output_": sp.issparse(y),
         }
         self.__dict__.update(fitted)
+
+    def _evidence(self) -> Evidence:
+        network = self._network()
+        return Evidence(network, self.lexical_, self.n_candidates_, self.calibration_)
 
     def _network(self) -> HiMatchNetwork:
         """Return the fitted network on the device that this machine has for it."""
@@ -879,25 +825,3 @@ def _sequences(texts: Any, tokenizer: Any, vocabulary: Vocabulary) -> TokenSeque
             "fitted tokenizer, or put both in a Pipeline."
         )
     return tokenizer.transform(texts)
-
-
-def _likeliest(margins: NDArray[np.float32], number: int | None) -> NDArray[np.int64] | None:
-    """Return the labels that the network is to look at; None where it looks at all."""
-    return None if number is None else likeliest_labels(margins, number)
-
-
-def _training_candidates(
-    fitted: Mapping[str, Any], texts: TokenSequences, encoded: sp.csr_array
-) -> TrainingCandidates | None:
-    """Return the labels to train on, where they are too many for all of them."""
-    lexical, number = fitted["lexical_"], fitted["n_candidates_"]
-    if number is None or encoded.shape[1] <= MANY_LABELS:
-        return None
-    number = max(number, number_of_candidates(encoded))
-    return TrainingCandidates(encoded, number, lambda rows: lexical.margins(texts[rows]), fitted["_seed"])
-
-
-def _probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return 1 / (1 + exp(-logits)), which rounding may not push to 0 or 1."""
-    limits = np.finfo(np.float32)
-    return np.clip(expit(logits), limits.tiny, 1 - limits.epsneg)

@@ -17,8 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 from toy_corpus import HIERARCHY, PATHS, QUICK, SMALL, SMALL_RCNN, THOROUGH, WORDS, binarize, make_corpus
 
-from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors
-from skhimatch import classifier as classifier_room
+from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors, evidence
 from skhimatch.calibration import Calibration
 from skhimatch.candidates import likeliest_labels
 from skhimatch.label_nodes import LabelAttention, LabelProjection
@@ -1036,8 +1035,8 @@ class TestLexicalEvidence:
 @pytest.fixture
 def many_labels(monkeypatch):
     """Let ten labels be so many that the network looks at six of a text."""
-    monkeypatch.setattr(classifier_room, "MANY_LABELS", 8)
-    monkeypatch.setattr(classifier_room, "number_of_candidates", lambda targets: 6)
+    monkeypatch.setattr(evidence, "MANY_LABELS", 8)
+    monkeypatch.setattr(evidence, "number_of_candidates", lambda targets: 6)
 
 
 @pytest.mark.usefixtures("many_labels")
@@ -1100,14 +1099,14 @@ class TestCandidates:
 
 class TestChoiceOfTheLexicalClassifier:
     def test_the_better_rate_on_held_out_texts(self, monkeypatch):
-        monkeypatch.setattr(classifier_room, "LEARNING_RATES", (1e-4, 10.0))
+        monkeypatch.setattr(evidence, "LEARNING_RATES", (1e-4, 10.0))
         chosen = quick(max_epochs=1).fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
-        monkeypatch.setattr(classifier_room, "LEARNING_RATES", (10.0,))
+        monkeypatch.setattr(evidence, "LEARNING_RATES", (10.0,))
         alone = quick(max_epochs=1).fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
         np.testing.assert_array_equal(chosen.lexical_.weight.data, alone.lexical_.weight.data)
 
     def test_the_same_rate_for_all_texts_in_the_end(self, monkeypatch):
-        monkeypatch.setattr(classifier_room, "LEARNING_RATES", (1e-4, 10.0))
+        monkeypatch.setattr(evidence, "LEARNING_RATES", (1e-4, 10.0))
         fitted = quick(max_epochs=1).fit(TEXTS, LABEL_SETS)
         everything = fitted.tokenizer_.transform(TEXTS)
         assert np.abs(fitted.lexical_.margins(everything) + 1).max() > 0.5
