@@ -364,6 +364,21 @@ def test_the_objective_asks_for_no_more_labels_than_it_needs():
     assert asked == [[2]]
 
 
+def test_labels_that_a_batch_leaves_out_change_nothing():
+    text, label = embeddings()
+    targets = torch.tensor([[0, 0, 0, 0, 1, 0], [0, 0, 0, 0, 1, 0], [0, 0, 0, 0, 1, 0]])
+    loss = HiMatchLoss(HIERARCHY)
+    for seed in range(5):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            pairs = loss.negatives(targets)
+            torch.manual_seed(seed)
+            parts = loss(HiMatchOutput(torch.zeros(3, 6), text, label.__getitem__), targets.float())
+        assert len(torch.unique(torch.cat([pairs.positive, pairs.negative]))) < 6
+        torch.testing.assert_close(parts.matching, matching_loss(text, label, pairs))
+        torch.testing.assert_close(parts.joint, joint_embedding_loss(text, label, targets))
+
+
 def test_a_weight_of_zero_leaves_its_term_out():
     loss = HiMatchLoss(HIERARCHY, lambda_joint=0, lambda_match=0, classification_loss="cross_entropy")
     text, label = embeddings()
