@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
+from sklearn.model_selection import GridSearchCV, ShuffleSplit
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
@@ -35,7 +36,7 @@ from torch import nn
 from benchmarks.accuracy import commit, fit_himatch, fit_linear, load_corpus, versions
 from benchmarks.reference import Reference
 from benchmarks.tables import SPEED
-from skhimatch import HiMatchClassifier
+from skhimatch import HiMatchClassifier, WordTokenizer
 from skhimatch.batching import Batch, LengthBuckets, TextDataset
 from skhimatch.candidates import TrainingCandidates, number_of_candidates
 from skhimatch.datasets import Corpus
@@ -68,6 +69,8 @@ class Sizes:
         Where growth is measured: words a text, labels, texts to fit.
     growth_steps : int
         Training steps for each of those.
+    search_texts : int
+        Texts of the grid search.
     """
 
     training_texts: int = 6_000
@@ -79,6 +82,7 @@ class Sizes:
     labels: tuple[int, ...] = (100, 1_000, 10_000, 50_000)
     texts: tuple[int, ...] = (1_000, 4_000, 16_000)
     growth_steps: int = 5
+    search_texts: int = 1_000
 
 
 QUICK = Sizes(
@@ -91,6 +95,7 @@ QUICK = Sizes(
     labels=(100, 200),
     texts=(50, 100),
     growth_steps=1,
+    search_texts=48,
 )
 
 
@@ -283,6 +288,32 @@ def measure_models(sizes: Sizes) -> dict[str, Any]:
     }
 
 
+def measure_grid_search(sizes: Sizes) -> float:
+    """Return how many times as fast two processes search a grid of four candidates as one does."""
+    corpus = load(sizes)
+    texts, label_sets = corpus.part("train")
+    texts, label_sets = texts[: sizes.search_texts], label_sets[: sizes.search_texts]
+    sequences = WordTokenizer().fit_transform(texts)
+    targets = encode_targets(label_sets, corpus.hierarchy).toarray().astype(int)
+    classifier = HiMatchClassifier(corpus.hierarchy, random_state=0, **ONE_EPOCH)
+    seconds = {}
+    for n_jobs in (1, 2):
+        search = GridSearchCV(
+            classifier,
+            {"gamma": [0.1, 0.2, 0.3, 0.4]},
+            scoring="accuracy",
+            cv=ShuffleSplit(1, test_size=0.2, random_state=0),
+            refit=False,
+            n_jobs=n_jobs,
+        )
+        # The first search starts the workers.
+        for _ in range(2):
+            started = time.perf_counter()
+            search.fit(sequences, targets)
+            seconds[n_jobs] = time.perf_counter() - started
+    return seconds[1] / seconds[2]
+
+
 def two_levels(n_labels: int) -> LabelHierarchy:
     """Make a tree of about as many parents as each of them has children."""
     n_parents = isqrt(n_labels)
@@ -363,6 +394,7 @@ def main() -> None:
         "dataset": corpus_name(),
         "quick": arguments.quick,
         **in_own_process(measure_models, sizes),
+        "grid_search_ratio_of_two_jobs": in_own_process(measure_grid_search, sizes),
         "growth": measure_growth(sizes),
         "versions": versions("himatch"),
         "commit": commit(),

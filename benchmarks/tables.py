@@ -110,6 +110,9 @@ def speed_table(content: dict[str, Any] | None) -> str:
     }
     rows = {name: f"{ratio:.2f} × as fast" for name, ratio in ratios.items()} | {
         "training step with matching, against without": f"{content['matching_overhead']:.2f} × as long",
+        "grid search by two processes, against one": (
+            f"{content['grid_search_ratio_of_two_jobs']:.2f} × as fast"
+        ),
         "`fit`, one epoch and all around it": f"{content['fit_texts_per_second']:.0f} texts/s",
         "the epoch alone": f"{content['epoch_texts_per_second']:.0f} texts/s",
         "`predict`, many texts": f"{content['predict_texts_per_second']:.0f} texts/s",

@@ -182,6 +182,7 @@ class TestSpeed:
     def test_a_quick_run_measures_everything_and_is_not_quoted(self, content):
         positive = {"train_step_ratio_vs_reference", "predict_ratio_vs_reference", "predict_ratio_vs_linear"}
         positive |= {"latency_ms_p50", "latency_ms_p99", "matching_overhead", "peak_rss_mb", "threads"}
+        positive |= {"grid_search_ratio_of_two_jobs"}
         positive |= {"fit_texts_per_second", "epoch_texts_per_second", "predict_texts_per_second"}
         assert all(content[name] > 0 for name in positive)
         assert {"versions", "commit", "dataset"} <= set(content)
