@@ -161,8 +161,8 @@ def speed_ideas_table(ideas: list[dict[str, Any]]) -> str:
     """Render what was tried for speed, in the order of the file."""
     lines = ["| of | tried | before | after | kept |", "|---|---|---|---|---|"]
     for idea in ideas:
-        cells = (idea["measure"], idea["idea"], idea["before"], idea["after"], "yes" if idea["kept"] else "no")
-        lines.append(f"| {' | '.join(cells)} |")
+        cells = [idea[name] for name in ("measure", "idea", "before", "after")]
+        lines.append(f"| {' | '.join(cells)} | {'yes' if idea['kept'] else 'no'} |")
     return "\n".join(lines)
 
 
