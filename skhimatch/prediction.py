@@ -10,6 +10,7 @@ from tqdm import tqdm  # comes with skorch
 
 from skhimatch.batching import InOrder, TextDataset
 from skhimatch.encoders import ConvolutionEncoder
+from skhimatch.label_nodes import LabelAttention
 from skhimatch.network import HiMatchNetwork
 from skhimatch.sequences import PADDING_ID, TokenSequences
 
@@ -64,7 +65,9 @@ def embed_texts(network: HiMatchNetwork, texts: TokenSequences, *, progress: boo
     def step(inputs: dict[str, Tensor], text_encoder: Encode) -> Tensor:
         return network.embed_text(*network.encode(**inputs, text_encoder=text_encoder))
 
-    return _in_order(network, TextDataset(texts), step, len(network.label_vectors), progress=progress)
+    # With attention a text's place does without nodes, however many labels there are.
+    width = 1 if isinstance(network.label_nodes, LabelAttention) else len(network.label_vectors)
+    return _in_order(network, TextDataset(texts), step, width, progress=progress)
 
 
 @torch.inference_mode()
