@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 from os import PathLike
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 from skhimatch import persistence, targets
 from skhimatch.batching import TextDataset
 from skhimatch.cooccurrence import cooccurrence_vectors
-from skhimatch.decisions import DecisionRule, check_threshold
+from skhimatch.decisions import DecisionRule, check_threshold, highest
 from skhimatch.evidence import LEARNING_RATES, Evidence, as_probabilities
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.hierarchy_forms import as_hierarchy
@@ -30,7 +30,7 @@ from skhimatch.label_nodes import MANY_LABELS
 from skhimatch.metrics import micro_macro_f1
 from skhimatch.network import ENCODERS, HiMatchNetwork, build_network
 from skhimatch.objective import HiMatchLoss
-from skhimatch.prediction import embed_labels, embed_texts
+from skhimatch.prediction import embed_labels, embed_texts, in_blocks
 from skhimatch.sequences import TokenSequences, Vocabulary
 from skhimatch.text import WordTokenizer, check_texts
 from skhimatch.training import (
@@ -44,7 +44,7 @@ from skhimatch.training import (
 )
 from skhimatch.word_vectors import as_word_vectors
 
-__all__ = ["HiMatchClassifier"]
+__all__ = ["HiMatchClassifier", "TopLabels"]
 
 # What skorch calls otherwise, or would take past the schedule and the callbacks that rely on it.
 OWN_PARAMETERS = {name: name for name in ("batch_size", "callbacks", "device", "max_epochs", "verbose")} | {
@@ -54,6 +54,21 @@ OWN_PARAMETERS = {name: name for name in ("batch_size", "callbacks", "device", "
 
 # Of max_epochs="auto". With many labels each of them has few texts, and is trained on by few.
 FEWEST_STEPS, FEWEST_EPOCHS, FEWEST_EPOCHS_OF_MANY_LABELS = 1000, 4, 10
+
+
+class TopLabels(NamedTuple):
+    """The k most probable labels of n texts.
+
+    Attributes
+    ----------
+    labels : ndarray of str, shape (n, k)
+        The most probable first.
+    probabilities : float32 ndarray of shape (n, k)
+        Theirs.
+    """
+
+    labels: NDArray[np.object_]
+    probabilities: NDArray[np.float32]
 
 
 class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
@@ -481,8 +496,13 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         -------
         float32 ndarray of shape (n, L)
         """
-        check_is_fitted(self)
-        return self._evidence().log_odds(self._sequences(X), progress=bool(self.verbose))
+        sequences = self._sequences(X)
+        log_odds = np.empty((len(sequences), len(self.classes_)), dtype=np.float32)
+        done = 0
+        for block in self._log_odds(sequences):
+            log_odds[done : done + len(block)] = block
+            done += len(block)
+        return log_odds
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Return the probability of each label, which do not sum to one.
@@ -495,8 +515,55 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         float32 ndarray of shape (n, L), in (0, 1)
+            See `iter_predict_proba` and `predict_topk` for what does not fit into memory.
         """
         return as_probabilities(self.decision_function(X))
+
+    def iter_predict_proba(self, X: Any) -> Iterator[NDArray[np.float32]]:
+        """Yield the probabilities of `predict_proba`, a block of texts at a time.
+
+        Parameters
+        ----------
+        X : texts or TokenSequences
+            As in `fit`.
+
+        Returns
+        -------
+        iterator of float32 ndarrays of shape (rows, L), in (0, 1)
+            In the order of the texts, some 128 MiB at once.
+        """
+        # Not "yield": what is wrong with X is to be said at once.
+        return (as_probabilities(log_odds) for log_odds in self._log_odds(self._sequences(X)))
+
+    def predict_topk(self, X: Any, k: int) -> TopLabels:
+        """Return the k most probable labels of each text, the most probable first.
+
+        Parameters
+        ----------
+        X : texts or TokenSequences
+            As in `fit`.
+        k : int
+            From 1 to L.
+
+        Returns
+        -------
+        TopLabels
+            ``(labels, probabilities)``, both of shape (n, k). Of equally probable labels those of the
+            first columns come first.
+
+        Raises
+        ------
+        ValueError
+            When there are not so many labels.
+        """
+        check_is_fitted(self)
+        if not 1 <= k <= len(self.classes_):
+            raise ValueError(f"k is {k}; ask for 1 to {len(self.classes_)} labels, as many as there are.")
+        columns, probabilities = [], []
+        for block in self.iter_predict_proba(X):
+            columns.append(highest(block, k))
+            probabilities.append(np.take_along_axis(block, columns[-1], axis=1))
+        return TopLabels(self.classes_[np.concatenate(columns)], np.concatenate(probabilities))
 
     def predict(self, X: Any) -> NDArray[np.int64] | sp.csr_array:
         """Return the predicted labels as an indicator.
@@ -509,11 +576,14 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         int64 ndarray or csr_array of shape (n, L)
-            Sparse where the classifier was taught with sparse targets.
+            Sparse where the classifier was taught with sparse targets; no more than a block of
+            probabilities is then in memory at once.
             Columns are `classes_`.
         """
-        probabilities = self.predict_proba(X)
-        indicator = self._decision()(probabilities).astype(np.int64)
+        in_blocks_of_texts = self.iter_predict_proba(X)
+        decide = self._decision()
+        blocks = [decide(probabilities) for probabilities in in_blocks_of_texts]
+        indicator = sp.vstack(blocks, format="csr").astype(np.int64)
         return indicator if self.sparse_output_ else indicator.toarray()
 
     def transform(self, X: Any) -> NDArray[np.float32]:
@@ -529,7 +599,9 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         float32 ndarray of shape (n, d_phi)
             Unit rows, comparable with `label_embeddings_`.
         """
-        return embed_texts(self._network(), self._sequences(X), progress=bool(self.verbose))
+        network, sequences = self._network(), self._sequences(X)
+        blocks = in_blocks(sequences, self.label_embeddings_.shape[1], progress=bool(self.verbose))
+        return np.concatenate([embed_texts(network, block) for block in blocks])
 
     def to_label_sets(self, indicator: Any) -> list[set[str]]:
         """Turn an indicator, as `predict` returns it, into label sets.
@@ -689,7 +761,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         self, fitted: dict[str, Any], evidence: Evidence, texts: TokenSequences, targets: sp.csr_array
     ) -> Evidence:
         """Learn calibration and threshold that serve these texts best."""
-        scores = evidence.scores(texts, progress=bool(self.verbose))
+        scores = evidence.scores(texts)
         # A network alone that is trained for log-odds has them already.
         if evidence.lexical is not None or self.classification_loss == "squared_hinge":
             evidence = evidence.calibrated(scores, targets)
@@ -752,6 +824,9 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         network = self._network()
         return Evidence(network, self.lexical_, self.n_candidates_, self.calibration_)
 
+    def _log_odds(self, sequences: TokenSequences) -> Iterator[NDArray[np.float32]]:
+        return self._evidence().log_odds(sequences, progress=bool(self.verbose))
+
     def _network(self) -> HiMatchNetwork:
         """Return the fitted network on the device that this machine has for it."""
         check_is_fitted(self)
@@ -768,6 +843,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         return replace(self.decision_, threshold=threshold, consistency=self.consistency)
 
     def _sequences(self, X: Any) -> TokenSequences:
+        check_is_fitted(self)
         return _sequences(_check_texts(X), self.tokenizer_, self.vocabulary_)
 
     def __getstate__(self) -> dict[str, Any]:

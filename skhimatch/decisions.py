@@ -18,6 +18,7 @@ __all__ = [
     "add_ancestors",
     "check_threshold",
     "drop_orphans",
+    "highest",
     "path_ends",
     "predict_path",
     "predict_threshold",
@@ -188,6 +189,34 @@ def check_threshold(threshold: Any, classes: Any) -> float | npt.NDArray[np.floa
         where = f"threshold of label {str(classes[bad[0]])!r}" if numbers.ndim else "threshold"
         raise ValueError(f"the {where} is {numbers.flat[bad[0]]}; it must lie in [0, 1]")
     return numbers if numbers.ndim else float(numbers)
+
+
+def highest(scores: Probabilities, k: int) -> npt.NDArray[np.int64]:
+    """Find the columns of the k highest scores of each text, the highest first.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n, L)
+        Probabilities or log-odds.
+    k : int
+        At most L.
+
+    Returns
+    -------
+    ndarray of shape (n, k), int64
+        Of equal scores those of the first columns, and in their order.
+
+    Examples
+    --------
+    >>> highest(np.array([[0.1, 0.7, 0.7, 0.4]]), 3)
+    array([[1, 2, 3]])
+    """
+    least = np.partition(scores, -k, axis=1)[:, -k, None]
+    found = np.empty((len(scores), k), dtype=np.int64)
+    for row, above in enumerate(scores >= least):
+        columns = np.flatnonzero(above)
+        found[row] = columns[np.argsort(-scores[row, columns], kind="stable")][:k]
+    return found
 
 
 def predict_threshold(probabilities: Probabilities, threshold: float | npt.NDArray[np.float64]) -> csr_array:

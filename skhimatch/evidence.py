@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from skhimatch.label_nodes import MANY_LABELS
 from skhimatch.lexical import EPOCHS, LexicalClassifier
 from skhimatch.metrics import micro_macro_f1
 from skhimatch.network import HiMatchNetwork
-from skhimatch.prediction import score_texts
+from skhimatch.prediction import in_blocks, score_texts
 from skhimatch.sequences import TokenSequences
 
 __all__ = ["Evidence", "as_probabilities"]
@@ -173,14 +174,12 @@ class Evidence:
         candidates = self._likeliest(scores[0])
         return replace(self, calibration=Calibration.learn(scores, targets, candidates) or self.calibration)
 
-    def scores(self, texts: TokenSequences, *, progress: bool = False) -> list[NDArray[np.float32]]:
+    def scores(self, texts: TokenSequences) -> list[NDArray[np.float32]]:
         """Return what the lexical classifier, where there is one, and the network say.
 
         Parameters
         ----------
         texts : TokenSequences of n texts
-        progress : bool
-            Show a bar where there are thousands of texts.
 
         Returns
         -------
@@ -188,19 +187,22 @@ class Evidence:
             In the order of the calibration's weights.
         """
         if self.lexical is None:
-            return [score_texts(self.network, texts, progress=progress)]
+            return [score_texts(self.network, texts)]
         margins = self.lexical.margins(texts)
-        return [margins, score_texts(self.network, texts, self._likeliest(margins), progress=progress)]
+        return [margins, score_texts(self.network, texts, self._likeliest(margins))]
 
-    def log_odds(self, texts: TokenSequences, *, progress: bool = False) -> NDArray[np.float32]:
-        """Return the calibrated sum of the scores, float32 of shape (n, L)."""
-        return self.calibration(self.scores(texts, progress=progress))
+    def log_odds(self, texts: TokenSequences, *, progress: bool = False) -> Iterator[NDArray[np.float32]]:
+        """Yield the calibrated sum of the scores, float32 of shape (rows, L), a block of texts at a time."""
+        n_labels = len(self.network.label_vectors)
+        for block in in_blocks(texts, n_labels, progress=progress):
+            yield self.calibration(self.scores(block))
 
     def candidates(self, texts: TokenSequences) -> NDArray[np.int64] | None:
         """Return the labels that the network looks at, int64 of shape (n, K); None where it is all."""
         if self.lexical is None or self.n_candidates is None:
             return None
-        return self._likeliest(self.lexical.margins(texts))
+        blocks = in_blocks(texts, len(self.network.label_vectors))
+        return np.concatenate([self._likeliest(self.lexical.margins(block)) for block in blocks])
 
     def training_candidates(
         self, texts: TokenSequences, targets: sp.csr_array, *, seed: int

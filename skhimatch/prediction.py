@@ -1,6 +1,6 @@
 """Texts through a trained network, batch by batch, back in their order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from skhimatch.label_nodes import LabelAttention
 from skhimatch.network import HiMatchNetwork
 from skhimatch.sequences import PADDING_ID, TokenSequences
 
-__all__ = ["embed_labels", "embed_texts", "score_texts"]
+__all__ = ["embed_labels", "embed_texts", "in_blocks", "score_texts"]
 
 Encode = Callable[[Tensor, Tensor], Tensor]
 
@@ -24,14 +24,43 @@ TEXTS_AT_ONCE = 32
 # Texts whose words are multiplied together; more texts have more words in common.
 TEXTS_OF_A_TABLE = 4096
 PROGRESS_BAR_FROM = 5_000
+# A block of texts: as many as have so many numbers, 128 MiB of them, but no fewer than is worth the while.
+NUMBERS_OF_A_BLOCK = 2**25
+FEWEST_OF_A_BLOCK = 256
+
+
+def in_blocks(
+    texts: TokenSequences, numbers_of_a_text: int, *, progress: bool = False
+) -> Iterator[TokenSequences]:
+    """Cut many texts into blocks, so that what is said of all of them is never in memory at once.
+
+    Parameters
+    ----------
+    texts : TokenSequences of n texts
+    numbers_of_a_text : int
+        How many numbers a text comes to, such as L.
+    progress : bool
+        Show a bar where there are thousands of texts.
+
+    Yields
+    ------
+    TokenSequences
+        In the order of the texts.
+    """
+    size = max(FEWEST_OF_A_BLOCK, NUMBERS_OF_A_BLOCK // numbers_of_a_text)
+    if progress:
+        # Several of them even where one would do, for something to be seen.
+        size = min(size, TEXTS_OF_A_TABLE)
+    shown = progress and len(texts) >= PROGRESS_BAR_FROM
+    with tqdm(total=len(texts), unit="text", desc="predict", disable=not shown) as bar:
+        for start in range(0, len(texts), size):
+            block = texts[start : start + size]
+            yield block
+            bar.update(len(block))
 
 
 def score_texts(
-    network: HiMatchNetwork,
-    texts: TokenSequences,
-    candidates: NDArray[np.int64] | None = None,
-    *,
-    progress: bool = False,
+    network: HiMatchNetwork, texts: TokenSequences, candidates: NDArray[np.int64] | None = None
 ) -> np.ndarray:
     """Return logits, float32 of shape (n, L).
 
@@ -42,23 +71,21 @@ def score_texts(
     texts : TokenSequences of n texts
     candidates : int64 ndarray of shape (n, K), optional
         The labels to look at in each text, all by default; the logits of the others are their biases.
-    progress : bool
-        Show a bar where there are thousands of texts.
     """
 
     def step(inputs: dict[str, Tensor], text_encoder: Encode) -> Tensor:
         return network(**inputs, joint=False, text_encoder=text_encoder).logits
 
     width = len(network.label_vectors) if candidates is None else candidates.shape[1]
-    return _in_order(network, TextDataset(texts, candidates=candidates), step, width, progress=progress)
+    return _in_order(network, TextDataset(texts, candidates=candidates), step, width)
 
 
-def embed_texts(network: HiMatchNetwork, texts: TokenSequences, *, progress: bool = False) -> np.ndarray:
+def embed_texts(network: HiMatchNetwork, texts: TokenSequences) -> np.ndarray:
     """Return joint-embedding coordinates (eq 3), float32 of shape (n, d_phi), unit rows.
 
     Parameters
     ----------
-    network, texts, progress
+    network, texts
         As in `score_texts`.
     """
 
@@ -67,7 +94,7 @@ def embed_texts(network: HiMatchNetwork, texts: TokenSequences, *, progress: boo
 
     # With attention a text's place does without nodes, however many labels there are.
     width = 1 if isinstance(network.label_nodes, LabelAttention) else len(network.label_vectors)
-    return _in_order(network, TextDataset(texts), step, width, progress=progress)
+    return _in_order(network, TextDataset(texts), step, width)
 
 
 @torch.inference_mode()
@@ -83,26 +110,19 @@ def _in_order(
     dataset: TextDataset,
     step: Callable[[dict[str, Tensor], Encode], Tensor],
     width: int,
-    *,
-    progress: bool,
 ) -> np.ndarray:
     network.eval()
     device = network.label_vectors.device
     batch_size = max(1, min(TEXTS_AT_ONCE, NODE_NUMBERS // (width * network.node_dimension)))
     batches = InOrder(dataset, batch_size)
     results = []
-    n_texts = len(dataset)
-    with tqdm(
-        total=n_texts, unit="text", desc="predict", disable=not progress or n_texts < PROGRESS_BAR_FROM
-    ) as bar:
-        for number, (inputs, _) in enumerate(batches):
-            if number % (TEXTS_OF_A_TABLE // batch_size) == 0:
-                start = number * batch_size
-                coming = dataset.sequences[batches.order[start : start + TEXTS_OF_A_TABLE]]
-                text_encoder = _encoder_for(network, coming)
-            moved = {name: tensor.to(device) for name, tensor in inputs.items()}
-            results.append(step(moved, text_encoder).cpu().numpy())
-            bar.update(len(inputs["lengths"]))
+    for number, (inputs, _) in enumerate(batches):
+        if number % (TEXTS_OF_A_TABLE // batch_size) == 0:
+            start = number * batch_size
+            coming = dataset.sequences[batches.order[start : start + TEXTS_OF_A_TABLE]]
+            text_encoder = _encoder_for(network, coming)
+        moved = {name: tensor.to(device) for name, tensor in inputs.items()}
+        results.append(step(moved, text_encoder).cpu().numpy())
     stacked = np.concatenate(results)
     ordered = np.empty_like(stacked)
     ordered[batches.order] = stacked

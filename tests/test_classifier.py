@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 from toy_corpus import HIERARCHY, PATHS, QUICK, SMALL, SMALL_RCNN, THOROUGH, WORDS, binarize, make_corpus
 
-from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors, evidence
+from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors, evidence, prediction
 from skhimatch.calibration import Calibration
 from skhimatch.candidates import likeliest_labels
 from skhimatch.label_nodes import LabelAttention, LabelProjection
@@ -359,6 +359,53 @@ class TestDecisions:
         assert probabilities.dtype == np.float32
         assert ((probabilities > 0) & (probabilities < 1)).all()
         assert network is not sure.network_
+
+
+class TestManyTexts:
+    """What is said of many texts comes in blocks, and is the same."""
+
+    @pytest.fixture
+    def in_small_blocks(self, monkeypatch):
+        monkeypatch.setattr(prediction, "NUMBERS_OF_A_BLOCK", 70)
+        monkeypatch.setattr(prediction, "FEWEST_OF_A_BLOCK", 3)
+
+    def test_probabilities(self, fitted, in_small_blocks):
+        blocks = list(fitted.iter_predict_proba(UNSEEN))
+        assert [len(block) for block in blocks] == [7, 7, 7, 7, 7, 5]
+        np.testing.assert_allclose(np.concatenate(blocks), fitted.predict_proba(UNSEEN), atol=1e-6)
+
+    def test_the_same_as_at_once(self, fitted, request):
+        methods = ("predict", "predict_proba", "transform")
+        at_once = [getattr(fitted, method)(UNSEEN) for method in methods]
+        request.getfixturevalue("in_small_blocks")
+        for expected, method in zip(at_once, methods, strict=True):
+            np.testing.assert_allclose(getattr(fitted, method)(UNSEEN), expected, atol=1e-6)
+
+    def test_no_block_of_a_sparse_prediction_is_dense_for_long(self, in_small_blocks, monkeypatch):
+        classifier = quick().fit(TEXTS, sp.csr_array(INDICATOR))
+        expected = classifier.predict_proba(UNSEEN)
+        monkeypatch.setattr(HiMatchClassifier, "predict_proba", None)
+        monkeypatch.setattr(HiMatchClassifier, "decision_function", None)
+        predicted = classifier.predict(UNSEEN)
+        assert sp.issparse(predicted)
+        np.testing.assert_array_equal(predicted.toarray(), classifier.decision_(expected).toarray())
+
+    def test_topk(self, fitted, in_small_blocks):
+        labels, probabilities = fitted.predict_topk(UNSEEN, 3)
+        every = fitted.predict_proba(UNSEEN)
+        assert labels.shape == (40, 3)
+        np.testing.assert_allclose(probabilities, -np.sort(-every, axis=1)[:, :3], atol=1e-6)
+        columns = [[LABELS.index(label) for label in row] for row in labels]
+        np.testing.assert_allclose(probabilities, np.take_along_axis(every, np.array(columns), 1), atol=1e-6)
+
+    @pytest.mark.parametrize("k", [0, 11])
+    def test_topk_of_too_few_or_too_many(self, fitted, k):
+        with pytest.raises(ValueError, match=f"k is {k}; ask for 1 to 10 labels"):
+            fitted.predict_topk(UNSEEN, k)
+
+    def test_what_is_wrong_is_said_at_once(self, fitted):
+        with pytest.raises(TypeError, match="Text 0 is of type int"):
+            fitted.iter_predict_proba([3])
 
 
 class TestJointSpace:

@@ -9,6 +9,7 @@ from skhimatch.decisions import (
     add_ancestors,
     check_threshold,
     drop_orphans,
+    highest,
     path_ends,
     predict_path,
     predict_threshold,
@@ -38,6 +39,13 @@ def random_case(seed, n_labels=25):
     labels = [f"l{number}" for number in range(n_labels)]
     hierarchy = LabelHierarchy([(labels[a], labels[b]) for a, b in ends if a != b], labels)
     return hierarchy, rng.random((30, n_labels)) < 0.4
+
+
+@pytest.mark.parametrize("levels", [1, 3, 1000])
+@pytest.mark.parametrize("k", [1, 4, 25])
+def test_highest_is_a_stable_sort_cut_off(k, levels):
+    scores = np.random.default_rng(k).integers(levels, size=(30, 25)) / levels
+    np.testing.assert_array_equal(highest(scores, k), np.argsort(-scores, axis=1, kind="stable")[:, :k])
 
 
 def test_threshold_is_reached_by_equality():

@@ -4,7 +4,7 @@ import torch
 
 from skhimatch import LabelHierarchy, WordTokenizer, prediction
 from skhimatch.network import build_network
-from skhimatch.prediction import embed_labels, embed_texts, score_texts
+from skhimatch.prediction import embed_labels, embed_texts, in_blocks, score_texts
 
 HIERARCHY = LabelHierarchy([("a", "b"), ("a", "c"), ("d", "e")])
 TEXTS = ["one", "one two three four", "", "two two", "three one two", "four"] * 3
@@ -99,7 +99,8 @@ def test_batches_fit_into_memory(network, sequences, monkeypatch, numbers, sizes
 )
 def test_progress_bar(network, sequences, monkeypatch, capsys, wanted, least, shown):
     monkeypatch.setattr(prediction, "PROGRESS_BAR_FROM", least)
-    score_texts(network, sequences, progress=wanted)
+    blocks = list(in_blocks(sequences, 7, progress=wanted))
+    assert sum(map(len, blocks)) == 18
     captured = capsys.readouterr()
     assert ("predict" in captured.err and "18/18" in captured.err) == shown
     assert captured.out == ""
