@@ -26,6 +26,7 @@ from skhimatch.evidence import LEARNING_RATES, Evidence, as_probabilities
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.hierarchy_forms import as_hierarchy
 from skhimatch.initial_embeddings import embedding_table, label_vectors, label_words
+from skhimatch.label_names import LabelNames
 from skhimatch.label_nodes import MANY_LABELS
 from skhimatch.metrics import micro_macro_f1
 from skhimatch.network import ENCODERS, HiMatchNetwork, build_network
@@ -100,8 +101,9 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         `WordVectors` is shared by clones; a plain mapping is copied by each.
     lexical : {"ngrams"} or None
         Evidence beside the network's: a linear classifier on the words and
-        word pairs of a text. It learns within seconds, errs elsewhere than
-        the network does, and both together are better than either.
+        word pairs of a text, and how much of a label's name a text has. They
+        err elsewhere than the network does, and all together are better than
+        either; names also tell of labels without any training text.
     encoder : {"attention", "rcnn"}
         The text encoder: a convolution, and for every label an attention of
         its own; or the paper's BiGRU and convolutions with max-pooling.
@@ -182,10 +184,13 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         The trained torch module.
     lexical_ : LexicalClassifier or None
         The linear classifier beside it.
+    label_names_ : LabelNames or None
+        How much of the labels' names a text has.
     n_candidates_ : int or None
-        How many labels of a text the network looks at, the likeliest by its n-grams; None is all.
+        How many labels of a text the network looks at, the likeliest by its n-grams and their names; None
+        is all.
     calibration_ : Calibration
-        How the scores of both become one log-odds, as learned from the held-out texts.
+        How the scores of all become one log-odds, as learned from the held-out texts.
     decision_ : DecisionRule
         What turns probabilities into labels.
     label_embeddings_ : float32 ndarray of shape (L, d_phi)
@@ -741,7 +746,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             network.to(device),
             sequences,
             encoded,
-            lexical=self.lexical is not None,
+            names=None if self.lexical is None else LabelNames.learn(sequences, hierarchy, self.label_texts),
             margins=self.classification_loss == "squared_hinge",
         )
         return fitted, evidence, sequences
@@ -813,6 +818,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             "n_iter_": len(history),
             "network_": evidence.network,
             "lexical_": evidence.lexical,
+            "label_names_": evidence.names,
             "n_candidates_": evidence.n_candidates,
             "calibration_": evidence.calibration,
             "label_embeddings_": embed_labels(evidence.network),
@@ -822,7 +828,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _evidence(self) -> Evidence:
         network = self._network()
-        return Evidence(network, self.lexical_, self.n_candidates_, self.calibration_)
+        return Evidence(network, self.lexical_, self.label_names_, self.n_candidates_, self.calibration_)
 
     def _log_odds(self, sequences: TokenSequences) -> Iterator[NDArray[np.float32]]:
         return self._evidence().log_odds(sequences, progress=bool(self.verbose))

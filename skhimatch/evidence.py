@@ -1,4 +1,4 @@
-"""What speaks for the labels of a text: its n-grams and the network, and both as one log-odds."""
+"""What speaks for the labels of a text: its n-grams, their names and the network, as one log-odds."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from scipy.special import expit
 from skhimatch.calibration import Calibration
 from skhimatch.candidates import TrainingCandidates, likeliest_labels, number_of_candidates
 from skhimatch.decisions import DecisionRule
+from skhimatch.label_names import LabelNames
 from skhimatch.label_nodes import MANY_LABELS
 from skhimatch.lexical import EPOCHS, LexicalClassifier
 from skhimatch.metrics import micro_macro_f1
@@ -26,8 +27,11 @@ __all__ = ["Evidence", "as_probabilities"]
 LEARNING_RATES = 10.0, 20.0
 # Where nothing was held out to learn it from, for margins (True) and for log-odds: what it came to on the
 # corpora at hand.
-CALIBRATION_OF_BOTH = {True: Calibration((5.0, 1.5), 1.0), False: Calibration((4.0, 0.3), 1.3)}
+CALIBRATION_OF_ALL = {True: Calibration((5.0, 0.1, 1.5), 1.0), False: Calibration((4.0, 0.1, 0.3), 1.3)}
 CALIBRATION_OF_NETWORK = {True: Calibration((3.0,), 0.0), False: Calibration((1.0,), 0.0)}
+# What a standard deviation more of a label's name weighs, in margins of the n-grams, where labels are picked
+# for the network to look at.
+MARGIN_OF_NAMES = 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,14 +44,18 @@ class Evidence:
         Trained in place.
     lexical : LexicalClassifier or None
         The linear classifier on n-grams beside it.
+    names : LabelNames or None
+        How much of the labels' names a text has; None where there is no lexical classifier.
     n_candidates : int or None
-        How many labels of a text the network looks at, the likeliest by its n-grams; None is all.
+        How many labels of a text the network looks at, the likeliest by its n-grams and their names; None is
+        all.
     calibration : Calibration
-        A weight for the lexical classifier, where there is one, and one for the network.
+        Weights for the lexical classifier and for the names, where there are any, and one for the network.
     """
 
     network: HiMatchNetwork
     lexical: LexicalClassifier | None
+    names: LabelNames | None
     n_candidates: int | None
     calibration: Calibration
 
@@ -57,8 +65,8 @@ class Evidence:
         network: HiMatchNetwork,
         texts: TokenSequences,
         targets: sp.csr_array,
+        names: LabelNames | None,
         *,
-        lexical: bool,
         margins: bool,
     ) -> Evidence:
         """Start from what is known before training.
@@ -71,8 +79,8 @@ class Evidence:
             The training texts.
         targets : csr_array of shape (n, L)
             Their 0/1 targets.
-        lexical : bool
-            Whether n-grams are to speak, too.
+        names : LabelNames or None
+            The labels' names; None if neither they nor n-grams are to speak, too.
         margins : bool
             Whether the network is trained for margins, not for log-odds.
 
@@ -80,12 +88,12 @@ class Evidence:
         -------
         Evidence
         """
-        if not lexical:
-            return cls(network, None, None, CALIBRATION_OF_NETWORK[margins])
+        if names is None:
+            return cls(network, None, None, None, CALIBRATION_OF_NETWORK[margins])
         number = number_of_candidates(targets)
         leaves_out = network.takes_candidates and number < targets.shape[1]
         ngrams = LexicalClassifier.untrained(texts, targets.shape[1])
-        return cls(network, ngrams, number if leaves_out else None, CALIBRATION_OF_BOTH[margins])
+        return cls(network, ngrams, names, number if leaves_out else None, CALIBRATION_OF_ALL[margins])
 
     def with_lexical(
         self, texts: TokenSequences, targets: sp.csr_array, *, learning_rate: float, seed: int
@@ -145,16 +153,19 @@ class Evidence:
         """
         if self.lexical is None:
             return LEARNING_RATES[0], self
-        scored = []
+        tried = []
         for rate in LEARNING_RATES:
             lexical = self.lexical.trained(texts, targets, epochs=EPOCHS, seed=seed, learning_rate=rate)
-            margins = lexical.margins(held_texts)
-            calibration = Calibration.learn([margins], held_targets, self._likeliest(margins))
-            probabilities = as_probabilities((calibration or CALIBRATION_OF_NETWORK[True])([margins]))
+            evidence = replace(self, lexical=lexical)
+            scores = evidence._lexical_scores(held_texts)
+            calibration = Calibration.learn(scores, held_targets, evidence._likeliest(scores))
+            if calibration is None:
+                calibration = Calibration(self.calibration.weights[:-1], self.calibration.intercept)
+            probabilities = as_probabilities(calibration(scores))
             decided = decision.tuned(probabilities, held_targets)(probabilities)
-            scored.append((sum(micro_macro_f1(held_targets, decided)), rate, lexical))
-        _, rate, lexical = max(scored, key=lambda score: score[0])
-        return rate, replace(self, lexical=lexical)
+            tried.append((sum(micro_macro_f1(held_targets, decided)), rate, evidence))
+        _, rate, evidence = max(tried, key=lambda each: each[0])
+        return rate, evidence
 
     def calibrated(self, scores: list[NDArray[np.float32]], targets: sp.csr_array) -> Evidence:
         """Learn how much to believe of each score.
@@ -171,11 +182,11 @@ class Evidence:
         Evidence
             Calibrated as before, where these texts tell nothing.
         """
-        candidates = self._likeliest(scores[0])
+        candidates = self._likeliest(scores)
         return replace(self, calibration=Calibration.learn(scores, targets, candidates) or self.calibration)
 
     def scores(self, texts: TokenSequences) -> list[NDArray[np.float32]]:
-        """Return what the lexical classifier, where there is one, and the network say.
+        """Return what the lexical classifier and the names, where there are any, and the network say.
 
         Parameters
         ----------
@@ -188,8 +199,8 @@ class Evidence:
         """
         if self.lexical is None:
             return [score_texts(self.network, texts)]
-        margins = self.lexical.margins(texts)
-        return [margins, score_texts(self.network, texts, self._likeliest(margins))]
+        scores = self._lexical_scores(texts)
+        return [*scores, score_texts(self.network, texts, self._likeliest(scores))]
 
     def log_odds(self, texts: TokenSequences, *, progress: bool = False) -> Iterator[NDArray[np.float32]]:
         """Yield the calibrated sum of the scores, float32 of shape (rows, L), a block of texts at a time."""
@@ -202,20 +213,33 @@ class Evidence:
         if self.lexical is None or self.n_candidates is None:
             return None
         blocks = in_blocks(texts, len(self.network.label_vectors))
-        return np.concatenate([self._likeliest(self.lexical.margins(block)) for block in blocks])
+        return np.concatenate([self._likeliest(self._lexical_scores(block)) for block in blocks])
 
     def training_candidates(
         self, texts: TokenSequences, targets: sp.csr_array, *, seed: int
     ) -> TrainingCandidates | None:
         """Return the labels to train the network on; None where all of them are few enough."""
-        lexical = self.lexical
-        if lexical is None or self.n_candidates is None or targets.shape[1] <= MANY_LABELS:
+        if self.lexical is None or self.n_candidates is None or targets.shape[1] <= MANY_LABELS:
             return None
         number = max(self.n_candidates, number_of_candidates(targets))
-        return TrainingCandidates(targets, number, lambda rows: lexical.margins(texts[rows]), seed)
+        return TrainingCandidates(
+            targets, number, lambda rows: _likelihood(self._lexical_scores(texts[rows])), seed
+        )
 
-    def _likeliest(self, margins: NDArray[np.float32]) -> NDArray[np.int64] | None:
-        return None if self.n_candidates is None else likeliest_labels(margins, self.n_candidates)
+    def _lexical_scores(self, texts: TokenSequences) -> list[NDArray[np.float32]]:
+        """Return what words alone say: margins of the n-grams, and scores of the names."""
+        if self.lexical is None or self.names is None:
+            return []
+        return [self.lexical.margins(texts), self.names.scores(texts)]
+
+    def _likeliest(self, scores: list[NDArray[np.float32]]) -> NDArray[np.int64] | None:
+        return None if self.n_candidates is None else likeliest_labels(_likelihood(scores), self.n_candidates)
+
+
+def _likelihood(scores: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Put the labels of each text in one order, by its n-grams and by their names."""
+    margins, names, *_ = scores
+    return margins + np.float32(MARGIN_OF_NAMES) * names
 
 
 def as_probabilities(log_odds: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -21,6 +21,7 @@ import skhimatch
 from skhimatch.calibration import Calibration
 from skhimatch.decisions import DecisionRule, check_threshold
 from skhimatch.hierarchy import LabelHierarchy
+from skhimatch.label_names import LabelNames, StemStatistics
 from skhimatch.lexical import LexicalClassifier, NGramWeights
 from skhimatch.metrics import MicroMacroF1
 from skhimatch.network import build_network
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_folder", "load", "save"]
 
-FORMAT = 3
+FORMAT = 4
 DESCRIPTION, WEIGHTS = "classifier.json", "weights.npz"
 
 # Already at work in what is saved beside them.
@@ -73,9 +74,14 @@ def save(classifier: HiMatchClassifier, folder: str | PathLike[str]) -> None:
     if classifier.lexical_ is not None:
         arrays["lexical.codes"] = classifier.lexical_.ngrams.codes
         arrays["lexical.idf"] = classifier.lexical_.ngrams.idf
-        weight = classifier.lexical_.weight
-        arrays |= {f"lexical.weight.{name}": getattr(weight, name) for name in ("data", "indices", "indptr")}
+        arrays |= _sparse_arrays("lexical.weight", classifier.lexical_.weight)
         arrays["lexical.bias"] = classifier.lexical_.bias
+    if classifier.label_names_ is not None:
+        names = classifier.label_names_
+        arrays |= {f"names.stems.{name}": values for name, values in vars(names.stems).items()}
+        arrays["names.label"] = names.label
+        arrays |= _sparse_arrays("names.names", names.names)
+        arrays |= _sparse_arrays("names.neighbours", names.neighbours)
     fresh = folder.with_name(folder.name + ".saving")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
@@ -200,9 +206,17 @@ def _rebuild(
     lexical = None
     if "lexical.codes" in arrays:
         ngrams = NGramWeights(arrays["lexical.codes"], arrays["lexical.idf"])
-        parts = tuple(arrays[f"lexical.weight.{name}"] for name in ("data", "indices", "indptr"))
-        weight = sp.csr_array(parts, shape=(len(ngrams.codes), len(hierarchy)))
+        weight = _sparse(arrays, "lexical.weight", (len(ngrams.codes), len(hierarchy)))
         lexical = LexicalClassifier(ngrams, weight, arrays["lexical.bias"])
+    label_names = None
+    if "names.label" in arrays:
+        of_word, *numbers = (arrays[f"names.stems.{name}"] for name in ("of_word", "idf", "mean", "variance"))
+        label_names = LabelNames(
+            StemStatistics(of_word, *numbers),
+            _sparse(arrays, "names.names", (len(arrays["names.label"]), len(numbers[0]))),
+            arrays["names.label"],
+            _sparse(arrays, "names.neighbours", (len(hierarchy), len(hierarchy))),
+        )
     decision = DecisionRule(
         hierarchy=hierarchy,
         threshold=check_threshold(arrays["decision.threshold"], hierarchy.labels),
@@ -219,6 +233,7 @@ def _rebuild(
         network_settings_=description["network"],
         network_=network.eval(),
         lexical_=lexical,
+        label_names_=label_names,
         n_candidates_=description["n_candidates"],
         calibration_=Calibration(tuple(description["calibration"][:-1]), description["calibration"][-1]),
         decision_=decision,
@@ -230,6 +245,15 @@ def _rebuild(
         _seed=description["seed"],
     )
     return classifier
+
+
+def _sparse_arrays(name: str, matrix: sp.csr_array) -> dict[str, np.ndarray]:
+    return {f"{name}.{part}": getattr(matrix, part) for part in ("data", "indices", "indptr")}
+
+
+def _sparse(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, int]) -> sp.csr_array:
+    parts = tuple(arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
+    return sp.csr_array(parts, shape=shape)
 
 
 def _put_in_place(fresh: Path, folder: Path) -> None:

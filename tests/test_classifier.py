@@ -1038,14 +1038,29 @@ class TestInterrupt:
 
 
 class TestLexicalEvidence:
-    def test_both_kinds_of_evidence_count(self, fitted):
+    def test_all_kinds_of_evidence_count(self, fitted):
         logits = fitted.decision_function(UNSEEN)
         sequences = fitted.tokenizer_.transform(UNSEEN)
         margins, scores = fitted.lexical_.margins(sequences), score_texts(fitted.network_, sequences)
-        of_ngrams, of_network = fitted.calibration_.weights
+        names = fitted.label_names_.scores(sequences)
+        of_ngrams, of_names, of_network = fitted.calibration_.weights
         assert min(of_ngrams, of_network) > 0
-        expected = of_ngrams * margins + of_network * scores + fitted.calibration_.intercept
-        np.testing.assert_allclose(logits, expected, atol=1e-4)
+        expected = of_ngrams * margins + of_names * names + of_network * scores
+        np.testing.assert_allclose(logits, expected + fitted.calibration_.intercept, atol=1e-4)
+
+    def test_names_alone_speak_for_a_label_without_texts(self):
+        texts, label_sets = make_corpus(300)
+        # Half of the texts name their labels, and some name one that no text here carries.
+        texts = [
+            f"{text} {' '.join(labels)}" if number % 2 else f"{text} origami" if number % 50 == 0 else text
+            for number, (text, labels) in enumerate(zip(texts, label_sets, strict=True))
+        ]
+        hierarchy = HIERARCHY | {"craft": ["origami"]}
+        classifier = HiMatchClassifier(hierarchy, **THOROUGH, decoding="threshold").fit(texts, label_sets)
+        column = classifier.classes_.tolist().index("origami")
+        without, with_it = classifier.predict_proba([UNSEEN[0], f"{UNSEEN[0]} origami"])[:, column]
+        assert classifier.lexical_.bias[column] == -1
+        assert with_it > 2 * without
 
     def test_none_leaves_the_network_alone(self):
         classifier = quick(lexical=None, classification_loss="cross_entropy").fit(TEXTS, LABEL_SETS)
@@ -1092,11 +1107,12 @@ class TestCandidates:
         classifier = quick().fit(TEXTS, LABEL_SETS)
         assert classifier.n_candidates_ == 6
         sequences = classifier.tokenizer_.transform(UNSEEN)
-        margins = classifier.lexical_.margins(sequences)
-        likely = margins >= np.sort(margins, axis=1)[:, [-6]]
+        margins, names = classifier.lexical_.margins(sequences), classifier.label_names_.scores(sequences)
+        order = margins + 0.03 * names
+        likely = order >= np.sort(order, axis=1)[:, [-6]]
         scores = score_texts(classifier.network_, sequences)
         scores = np.where(likely, scores, classifier.network_.head.bias.detach().numpy())
-        expected = classifier.calibration_([margins, scores])
+        expected = classifier.calibration_([margins, names, scores])
         np.testing.assert_allclose(classifier.decision_function(UNSEEN), expected, atol=1e-4)
 
     def test_it_learns_as_well(self):

@@ -63,6 +63,7 @@ class TestRoundTrip:
                 "net_params": SMALL_RCNN | {"module__kernel_sizes": (2, 5)},
             },
             {"lexical": None, "classification_loss": "cross_entropy"},
+            {"label_texts": {"optics": ["lens", "light"], "science": ""}},
             {"hierarchy": {"science": LABELS[:3], "sport": ["biology", *LABELS[3:6], *LABELS[8:]]}},
         ],
     )
@@ -132,7 +133,7 @@ class TestFiles:
         with zipfile.ZipFile(folder / "weights.npz") as archive:
             assert all(name.endswith(".npy") for name in archive.namelist())
         description = json.loads((folder / "classifier.json").read_text())
-        assert description["format"] == 3
+        assert description["format"] == 4
         assert description["hierarchy"]["labels"] == LABELS
         assert description["parameters"]["gamma"] == 0.2
 
@@ -259,7 +260,7 @@ class TestDamage:
         description = json.loads((folder / "classifier.json").read_text())
         description |= {"format": 99, "version": "7.0"}
         (folder / "classifier.json").write_text(json.dumps(description))
-        with pytest.raises(ValueError, match=r"saved in format 99 by skhimatch 7\.0; .* reads 3: upgrade it"):
+        with pytest.raises(ValueError, match=r"saved in format 99 by skhimatch 7\.0; .* reads 4: upgrade it"):
             HiMatchClassifier.load(folder)
 
     def test_a_pickle_among_the_weights_is_not_opened(self, folder):
