@@ -26,8 +26,8 @@ class TextDataset(Dataset):
         The texts.
     targets : csr_array of shape (n, L), optional
         0/1 targets; absent at prediction.
-    candidates : int64 ndarray of shape (n, K), or what gives its rows, optional
-        The labels to look at in each text; absent where all are.
+    candidates : int64 ndarray of shape (n, K), or TrainingCandidates, optional
+        The labels to look at in each text, or what draws them; absent where all are looked at.
     """
 
     def __init__(
@@ -56,7 +56,8 @@ class TextDataset(Dataset):
         inputs : dict
             ``ids``, int64 of shape (B, n) with n the longest text's length
             (at least 1), padded with 0 on the right; ``lengths``, int64
-            of shape (B,); and ``candidates``, int64 of shape (B, K), where there are any.
+            of shape (B,); where there are any, ``candidates``, int64 of shape (B, K); and where they are
+            drawn, ``stands_for``, float32 of shape (B, K), how many labels each stands for.
         targets : float32 tensor of shape (B, L)
             (B, 0) where the dataset has none.
         """
@@ -65,7 +66,10 @@ class TextDataset(Dataset):
         ids = torch.zeros(len(rows), max(1, int(lengths.max())), dtype=torch.int64)
         ids[padding_mask(lengths, ids.shape[1])] = torch.from_numpy(chosen.ids.astype(np.int64))
         inputs = {"ids": ids, "lengths": lengths}
-        if self.candidates is not None:
+        if isinstance(self.candidates, TrainingCandidates):
+            labels, stands_for = self.candidates.draw(rows)
+            inputs |= {"candidates": torch.from_numpy(labels), "stands_for": torch.from_numpy(stands_for)}
+        elif self.candidates is not None:
             inputs["candidates"] = torch.from_numpy(self.candidates[rows])
         if self.targets is None:
             return inputs, torch.zeros(len(rows), 0)

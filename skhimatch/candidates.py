@@ -1,12 +1,21 @@
 """Which labels of a text the network looks at: the likely ones by its n-grams, where labels are many."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-__all__ = ["TrainingCandidates", "likeliest_labels", "number_of_candidates"]
+from skhimatch.hierarchy import LabelHierarchy
+
+__all__ = [
+    "SiblingsOfTargets",
+    "TrainingCandidates",
+    "likeliest_labels",
+    "likely_by_margins",
+    "number_of_candidates",
+]
 
 # So many times the labels of a common text, or so many more than any text has.
 USUAL_TIMES, BESIDE_THE_MOST = 8, 16
@@ -64,8 +73,59 @@ def likeliest_labels(margins: NDArray[np.float32], number: int) -> NDArray[np.in
     return np.sort(picked, axis=1)
 
 
+def likely_by_margins(
+    n_texts: int, n_labels: int, margins: Callable[[slice], NDArray[np.floating[Any]]]
+) -> NDArray[np.int32]:
+    """List for each text the hundred labels of the largest margins.
+
+    Parameters
+    ----------
+    n_texts, n_labels : int
+        n and L.
+    margins : callable
+        A slice of texts to their margins, float of shape (rows, L).
+
+    Returns
+    -------
+    int32 ndarray of shape (n, min(100, L))
+        Columns, ascending in each row.
+    """
+    pool = min(HARD_POOL, n_labels)
+    likely = np.empty((n_texts, pool), dtype=np.int32)
+    at_once = max(1, NUMBERS_AT_ONCE // n_labels)
+    for start in range(0, n_texts, at_once):
+        rows = slice(start, start + at_once)
+        likely[rows] = likeliest_labels(margins(rows), pool)
+    return likely
+
+
+class SiblingsOfTargets:
+    """What is likely of a text where nothing else tells: the siblings of its labels.
+
+    Parameters
+    ----------
+    targets : csr_array of shape (n, L)
+        0/1 targets.
+    hierarchy : LabelHierarchy
+        L labels.
+    """
+
+    def __init__(self, targets: sp.csr_array, hierarchy: LabelHierarchy) -> None:
+        self.targets = targets
+        self.families = hierarchy.families
+
+    def __getitem__(self, row: int) -> NDArray[np.int64]:
+        """Return the labels that share a family with a label of this text, int64."""
+        own = self.targets.indices[self.targets.indptr[row] : self.targets.indptr[row + 1]]
+        of, offsets, members = self.families
+        families = np.unique(of[own])
+        families = families[families >= 0]
+        parts = [members[offsets[family] : offsets[family + 1]] for family in families]
+        return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
+
+
 class TrainingCandidates:
-    """Labels to train on: a text's own, wrong ones that its n-grams speak for, and random ones.
+    """Labels to train on: a text's own, likely wrong ones, and random ones.
 
     Parameters
     ----------
@@ -73,8 +133,8 @@ class TrainingCandidates:
         0/1 targets.
     number : int
         K, at least as many as any text has labels.
-    margins : callable
-        A slice of texts to their margins, float of shape (rows, L).
+    likely : int array of shape (n, pool), or SiblingsOfTargets
+        Columns of the labels that a text could easily be taken for.
     seed : int
         Of the draws, which differ each time that a text comes up.
     """
@@ -83,35 +143,47 @@ class TrainingCandidates:
         self,
         targets: sp.csr_array,
         number: int,
-        margins: Callable[[slice], NDArray[np.float32]],
+        likely: NDArray[np.int32] | SiblingsOfTargets,
         seed: int,
     ) -> None:
         self.targets = targets
         self.number = number
+        self.likely = likely
         self.draws = np.random.RandomState(seed)
-        n_texts, n_labels = targets.shape
-        pool = min(HARD_POOL, n_labels)
-        self.hard = np.empty((n_texts, pool), dtype=np.int32)
-        at_once = max(1, NUMBERS_AT_ONCE // n_labels)
-        for start in range(0, n_texts, at_once):
-            rows = slice(start, start + at_once)
-            self.hard[rows] = likeliest_labels(margins(rows), pool)
 
-    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Draw the candidates of some texts: int64 of shape (B, K), different labels in each row."""
+    def draw(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Draw the candidates of some texts.
+
+        Parameters
+        ----------
+        rows : int array of shape (B,)
+
+        Returns
+        -------
+        labels : int64 ndarray of shape (B, K)
+            Different ones in each row.
+        stands_for : float32 ndarray of shape (B, K)
+            How many labels each stands for: itself, and the random ones also for all that are left out, in
+            equal parts. So a sum over candidates, with these weights, tells what the one over all labels is.
+        """
         n_labels = self.targets.shape[1]
-        drawn = np.empty((len(rows), self.number), dtype=np.int64)
+        labels = np.empty((len(rows), self.number), dtype=np.int64)
+        stands_for = np.ones((len(rows), self.number), dtype=np.float32)
         for place, row in enumerate(rows):
             own = self.targets.indices[self.targets.indptr[row] : self.targets.indptr[row + 1]]
-            hard = self.draws.permutation(self.hard[row])
             n_random = round(RANDOM_SHARE * (self.number - len(own)))
             anywhere = self.draws.randint(n_labels, size=n_random)
-            wanted = np.concatenate([own, anywhere, hard])
+            wanted = np.concatenate([own, anywhere, self.draws.permutation(self.likely[row])])
             _, first = np.unique(wanted, return_index=True)
-            different = wanted[np.sort(first)][: self.number]
+            first = np.sort(first)[: self.number]
+            different = wanted[first]
             if len(different) < self.number:
                 others = np.setdiff1d(np.arange(n_labels), different)
                 more = self.draws.permutation(others)[: self.number - len(different)]
                 different = np.concatenate([different, more])
-            drawn[place] = different
-        return drawn
+                first = np.concatenate([first, np.full(len(more), len(own))])
+            labels[place] = different
+            random = (first >= len(own)) & (first < len(own) + n_random)
+            if random.any():
+                stands_for[place, random] += (n_labels - self.number) / random.sum()
+        return labels, stands_for

@@ -25,11 +25,12 @@ from skhimatch.decisions import DecisionRule, check_threshold, highest
 from skhimatch.evidence import LEARNING_RATES, Evidence, as_probabilities
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.hierarchy_forms import as_hierarchy
-from skhimatch.initial_embeddings import embedding_table, label_vectors, label_words
+from skhimatch.initial_embeddings import embedding_table, label_vectors, label_word_ids, label_words
 from skhimatch.label_names import LabelNames
 from skhimatch.label_nodes import MANY_LABELS
+from skhimatch.label_text_network import LabelTextNetwork
 from skhimatch.metrics import micro_macro_f1
-from skhimatch.network import ENCODERS, HiMatchNetwork, build_network
+from skhimatch.network import ENCODERS, Network, build_network
 from skhimatch.objective import HiMatchLoss
 from skhimatch.prediction import embed_labels, embed_texts, in_blocks
 from skhimatch.sequences import TokenSequences, Vocabulary
@@ -104,15 +105,20 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         word pairs of a text, and how much of a label's name a text has. They
         err elsewhere than the network does, and all together are better than
         either; names also tell of labels without any training text.
-    encoder : {"attention", "rcnn"}
-        The text encoder: a convolution, and for every label an attention of
-        its own; or the paper's BiGRU and convolutions with max-pooling.
+    encoder : {"attention", "gru", "rcnn"}
+        The text encoder: a convolution or a BiGRU, and for every label an
+        attention of its own; or the paper's BiGRU and convolutions with
+        max-pooling.
     propagation : {"gcn", "gated"} or None
         How text features spread over the hierarchy (eq 1).
-    head : {"labelwise", "flat", "auto"}
-        The classifier: a row of weights a label on that label's node, or one
-        layer on all nodes (the paper's). "auto" is "flat" up to a few hundred
-        labels.
+    head : {"labelwise", "flat", "auto", "dot"}
+        The classifier: a row of weights a label on that label's node; or one
+        layer on all nodes (the paper's); "auto" is "flat" up to a few hundred
+        labels. "dot" compares the text with what the label's own text says
+        (the paper's for EURLEX57K): no weight belongs to a label, so that
+        labels without a training text are scored as well, and `add_labels`
+        can add some later. It needs words: `encoder` "attention" or "gru",
+        no `propagation`.
     sampling : {"hierarchy", "random", "all"}
         The negatives of the matching loss.
     gamma, alpha, beta : float
@@ -180,7 +186,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         The fitted tokenizer; None where `X` came tokenised.
     vocabulary_ : Vocabulary
         The known words, of the training texts only.
-    network_ : HiMatchNetwork
+    network_ : HiMatchNetwork or LabelTextNetwork
         The trained torch module.
     lexical_ : LexicalClassifier or None
         The linear classifier beside it.
@@ -236,7 +242,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         "lexical": [StrOptions({"ngrams"}), None],
         "encoder": [StrOptions(set(ENCODERS))],
         "propagation": [StrOptions({"gcn", "gated"}), None],
-        "head": [StrOptions({"auto", "flat", "labelwise"})],
+        "head": [StrOptions({"auto", "flat", "labelwise", "dot"})],
         "sampling": [StrOptions({"hierarchy", "random", "all"})],
         "gamma": [Interval(Real, 0, None, closed="left")],
         "alpha": [Interval(Real, 0, None, closed="left")],
@@ -386,12 +392,14 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             validation = TextDataset(held_sequences, held_targets, evidence.candidates(held_sequences))
         else:
             evidence = evidence.with_lexical(sequences, encoded, learning_rate=rate, seed=seed)
-        device = evidence.network.label_vectors.device
+        device = evidence.network.device
         with seeded(seed, device):
             history = train(
                 evidence.network,
                 self._criterion(hierarchy),
-                TextDataset(sequences, encoded, evidence.training_candidates(sequences, encoded, seed=seed)),
+                TextDataset(
+                    sequences, encoded, evidence.training_candidates(sequences, encoded, hierarchy, seed=seed)
+                ),
                 validation,
                 decide=fitted["decision_"],
                 max_epochs=self._epochs(*encoded.shape),
@@ -458,7 +466,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             self._training_net = None
             history = []
         network = evidence.network
-        device = network.label_vectors.device
+        device = network.device
         if self._training_net is None:
             self._training_net = build_training_net(
                 network,
@@ -476,7 +484,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         # Each epoch draws anew, and yet the same in every run.
         seed = fitted["_seed"] + len(history)
         evidence = evidence.with_lexical_epoch(sequences, encoded, seed=seed)
-        candidates = evidence.training_candidates(sequences, encoded, seed=seed)
+        candidates = evidence.training_candidates(sequences, encoded, hierarchy, seed=seed)
         with seeded(seed, device):
             try:
                 epoch = train_one_epoch(self._training_net, TextDataset(sequences, encoded, candidates))
@@ -485,6 +493,92 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 self._training_net = None
                 raise
         self._finish(fitted, evidence, [*history, epoch | {"epoch": len(history) + 1}], y)
+        return self
+
+    def add_labels(
+        self,
+        edges: Iterable[tuple[str, str]] = (),
+        label_texts: Mapping[str, str | Iterable[str]] | None = None,
+    ) -> HiMatchClassifier:
+        """Add labels to a fitted classifier with the dot head, without training.
+
+        The new labels are scored by their texts, or names: `head="dot"` has no weights of a label.
+        They come behind the others in `classes_`, sorted.
+
+        Parameters
+        ----------
+        edges : iterable of (parent, child)
+            Where the new labels belong; parents may be new as well. Edges between known labels are
+            allowed. A new label without an edge is a root.
+        label_texts : mapping of str to str or iterable of str, optional
+            Descriptions or alternative names of new labels, in place of their names. A label without any
+            word of the training texts is scored by its parents and children alone.
+
+        Returns
+        -------
+        HiMatchClassifier
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            When the head is another one, there is no new label, a text is given for a known one, the edges
+            form a cycle, or nothing is known of a label: no word and no edge. All is as before then.
+
+        Examples
+        --------
+        >>> from skhimatch import HiMatchClassifier
+        >>> texts = ["a quark and a gluon", "the cell divides", "a serve and a volley"] * 8
+        >>> label_sets = [{"particle physics"}, {"cell biology"}, {"tennis"}] * 8
+        >>> clf = HiMatchClassifier(head="dot", max_epochs=2, random_state=0).fit(texts, label_sets)
+        >>> clf.add_labels(label_texts={"mitosis": "how a cell divides"}).classes_.tolist()
+        ['cell biology', 'particle physics', 'tennis', 'mitosis']
+        >>> clf.predict_proba(["the cell divides"]).shape
+        (1, 4)
+        """
+        network = self._network()
+        if not isinstance(network, LabelTextNetwork):
+            raise ValueError(
+                "add_labels needs head='dot', where no weight belongs to a label; this classifier was "
+                f"fitted with head={self.head!r}: fit another one, with the larger hierarchy."
+            )
+        before, known = self.hierarchy_, set(self.hierarchy_.labels)
+        edges, label_texts = list(edges), dict(label_texts or {})
+        for label in label_texts:
+            if label in known:
+                raise ValueError(
+                    f"label_texts has the label {label!r}, which is known already: leave it out."
+                )
+        # Checks the edges, too.
+        named = LabelHierarchy(edges).labels if edges else ()
+        others = sorted({*named, *label_texts} - known)
+        if not others:
+            raise ValueError("There is no new label: neither `edges` nor `label_texts` names one.")
+        labels = [*before.labels, *others]
+        pairs = [(before.labels[parent], before.labels[child]) for parent, child in before.edges.tolist()]
+        flat = before.is_flat and not edges
+        hierarchy = LabelHierarchy.flat(labels) if flat else LabelHierarchy([*pairs, *edges], labels)
+        words = label_word_ids(others, label_texts, self.vocabulary_)
+        for label, of_label in zip(others, words, strict=True):
+            if not of_label and label not in named:
+                raise ValueError(
+                    f"Nothing is known of the label {label!r}: no training text has a word of its text, "
+                    "and no edge says where it belongs. Describe it in `label_texts`, or give it a parent."
+                )
+        extended = network.with_labels(before, hierarchy, words)
+        fitted = {
+            "hierarchy_": hierarchy,
+            "classes_": np.asarray(hierarchy.labels, dtype=object),
+            "network_": extended,
+            "network_settings_": self.network_settings_ | {"label_words": extended.label_words.tolist()},
+            "label_embeddings_": embed_labels(extended),
+            "decision_": self.decision_.with_labels(hierarchy),
+        }
+        if self.lexical_ is not None:
+            fitted["lexical_"] = self.lexical_.with_labels(len(hierarchy))
+            fitted["label_names_"] = self.label_names_.with_labels(hierarchy, self.vocabulary_, label_texts)
+        self.__dict__.update(fitted)
+        self._training_net = None
         return self
 
     # --------------------------------------------------------------- predicting
@@ -711,21 +805,29 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         }
         if vectors is not None:
             settings["embedding_dimension"] = vectors.dimension
+        if self.head == "dot":
+            settings["label_words"] = label_word_ids(hierarchy.labels, self.label_texts, vocabulary)
         with seeded(seed, device):
             network = build_network(hierarchy, **settings)
         if vectors is None:
-            vectors = cooccurrence_vectors(sequences, network.label_vectors.shape[1], draws)
+            vectors = cooccurrence_vectors(sequences, network.embedding_dimension, draws)
         table = embedding_table(vocabulary, vectors, draws)
-        network.start_from(
-            word_table=table,
-            label_vectors=label_vectors(
-                hierarchy.labels, self.label_texts, table, vocabulary, vectors, sequences, encoded, draws
-            ),
-            edge_priors=hierarchy.edge_priors(encoded),
-            output_bias=self._criterion(hierarchy).best_constant(
-                (encoded.sum(axis=0) + 0.5) / (encoded.shape[0] + 1)
-            ),
-        )
+        frequencies = (encoded.sum(axis=0) + 0.5) / (encoded.shape[0] + 1)
+        if isinstance(network, LabelTextNetwork):
+            network.start_from(
+                word_table=table,
+                edge_priors=hierarchy.edge_priors(encoded),
+                output_bias=float(self._criterion(hierarchy).best_constant(frequencies.mean())),
+            )
+        else:
+            network.start_from(
+                word_table=table,
+                label_vectors=label_vectors(
+                    hierarchy.labels, self.label_texts, table, vocabulary, vectors, sequences, encoded, draws
+                ),
+                edge_priors=hierarchy.edge_priors(encoded),
+                output_bias=self._criterion(hierarchy).best_constant(frequencies),
+            )
         fitted = {
             "tokenizer_": tokenizer,
             "vocabulary_": vocabulary,
@@ -833,11 +935,11 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     def _log_odds(self, sequences: TokenSequences) -> Iterator[NDArray[np.float32]]:
         return self._evidence().log_odds(sequences, progress=bool(self.verbose))
 
-    def _network(self) -> HiMatchNetwork:
+    def _network(self) -> Network:
         """Return the fitted network on the device that this machine has for it."""
         check_is_fitted(self)
         device = resolve_device(self.device)
-        if self.network_.label_vectors.device != device:
+        if self.network_.device != device:
             self.network_.to(device)
         return self.network_
 
@@ -856,7 +958,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         state = dict(super().__getstate__())
         # The optimiser's memory is for going on in this process, at twice the network's size.
         state.pop("_training_net", None)
-        if "network_" in state and state["network_"].label_vectors.device.type != "cpu":
+        if "network_" in state and state["network_"].device.type != "cpu":
             state["network_"] = copy.deepcopy(state["network_"]).cpu()
         return state
 

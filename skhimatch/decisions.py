@@ -130,6 +130,31 @@ class DecisionRule:
         best = np.flatnonzero(scores >= scores.max() - 1e-12)
         return rules[best[len(best) // 2]]
 
+    def with_labels(self, hierarchy: LabelHierarchy) -> DecisionRule:
+        """Return the rule for more labels, which no training text carries, but which may end a path.
+
+        Parameters
+        ----------
+        hierarchy : LabelHierarchy
+            L labels, of which the first are those of this rule. Where each label has a threshold of its
+            own, the median becomes that of the others.
+
+        Returns
+        -------
+        DecisionRule
+        """
+        n_before, others = len(self.hierarchy), np.arange(len(self.hierarchy), len(hierarchy))
+        threshold = self.threshold
+        if isinstance(threshold, np.ndarray) and threshold.ndim:
+            threshold = np.append(threshold, np.full(len(others), np.median(threshold)))
+        return replace(
+            self,
+            hierarchy=hierarchy,
+            threshold=threshold,
+            ends=None if self.ends is None else np.append(self.ends, others),
+            tagged=np.append(self.tagged, np.zeros(len(hierarchy) - n_before, dtype=bool)),
+        )
+
     def __call__(self, probabilities: Probabilities) -> csr_array:
         """Decide on probabilities of shape (n, L); returns a csr_array of shape (n, L), bool."""
         if self.ends is None:

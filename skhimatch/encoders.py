@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from skhimatch.batching import padding_mask
 from skhimatch.dropout import Dropout
 
-__all__ = ["BidirectionalGRU", "ConvolutionEncoder", "RCNNEncoder", "TabulatedConvolution"]
+__all__ = ["BidirectionalGRU", "ConvolutionEncoder", "GRUEncoder", "RCNNEncoder", "TabulatedConvolution"]
 
 
 class BidirectionalGRU(nn.Module):
@@ -111,6 +111,50 @@ class RCNNEncoder(nn.Module):
             missing = max(0, self.top_k - activations.shape[-1])
             pooled.append(nn.functional.pad(activations, (0, missing)).topk(self.top_k)[0].flatten(1))
         return torch.cat(pooled, dim=1)
+
+
+class GRUEncoder(nn.Module):
+    """BiGRU: each word in the light of all before and behind it.
+
+    word vectors -> dropout -> BiGRU -> H
+
+    Parameters
+    ----------
+    vocabulary_size : int
+        Rows of the word embedding, padding (0) and unknown (1) included.
+    embedding_dimension : int
+        Width of a word vector.
+    hidden_size : int
+        Width of the GRU in each direction; a state is twice as wide.
+    dropout : float
+        Probability of dropping an input of the GRU.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        *,
+        embedding_dimension: int = 300,
+        hidden_size: int = 100,
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, embedding_dimension, padding_idx=0)
+        self.gru = BidirectionalGRU(embedding_dimension, hidden_size)
+        self.dropout = Dropout(dropout)
+        self.output_size = 2 * hidden_size
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Return a state a word, H, float of shape (B, n, output_size), zero at padding.
+
+        Parameters
+        ----------
+        ids : int64 tensor of shape (B, n)
+            Token ids, 0 is padding.
+        lengths : int64 tensor of shape (B,)
+            Tokens in each text.
+        """
+        return self.gru(self.dropout(self.embedding(ids)), lengths)
 
 
 class ConvolutionEncoder(nn.Module):

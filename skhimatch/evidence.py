@@ -11,13 +11,20 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from skhimatch.calibration import Calibration
-from skhimatch.candidates import TrainingCandidates, likeliest_labels, number_of_candidates
+from skhimatch.candidates import (
+    SiblingsOfTargets,
+    TrainingCandidates,
+    likeliest_labels,
+    likely_by_margins,
+    number_of_candidates,
+)
 from skhimatch.decisions import DecisionRule
+from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.label_names import LabelNames
 from skhimatch.label_nodes import MANY_LABELS
 from skhimatch.lexical import EPOCHS, LexicalClassifier
 from skhimatch.metrics import micro_macro_f1
-from skhimatch.network import HiMatchNetwork
+from skhimatch.network import Network
 from skhimatch.prediction import in_blocks, score_texts
 from skhimatch.sequences import TokenSequences
 
@@ -40,7 +47,7 @@ class Evidence:
 
     Attributes
     ----------
-    network : HiMatchNetwork
+    network : HiMatchNetwork or LabelTextNetwork
         Trained in place.
     lexical : LexicalClassifier or None
         The linear classifier on n-grams beside it.
@@ -53,7 +60,7 @@ class Evidence:
         Weights for the lexical classifier and for the names, where there are any, and one for the network.
     """
 
-    network: HiMatchNetwork
+    network: Network
     lexical: LexicalClassifier | None
     names: LabelNames | None
     n_candidates: int | None
@@ -62,7 +69,7 @@ class Evidence:
     @classmethod
     def untrained(
         cls,
-        network: HiMatchNetwork,
+        network: Network,
         texts: TokenSequences,
         targets: sp.csr_array,
         names: LabelNames | None,
@@ -73,7 +80,7 @@ class Evidence:
 
         Parameters
         ----------
-        network : HiMatchNetwork
+        network : HiMatchNetwork or LabelTextNetwork
             The network to be.
         texts : TokenSequences of n texts
             The training texts.
@@ -204,7 +211,7 @@ class Evidence:
 
     def log_odds(self, texts: TokenSequences, *, progress: bool = False) -> Iterator[NDArray[np.float32]]:
         """Yield the calibrated sum of the scores, float32 of shape (rows, L), a block of texts at a time."""
-        n_labels = len(self.network.label_vectors)
+        n_labels = self.network.n_labels
         for block in in_blocks(texts, n_labels, progress=progress):
             yield self.calibration(self.scores(block))
 
@@ -212,19 +219,25 @@ class Evidence:
         """Return the labels that the network looks at, int64 of shape (n, K); None where it is all."""
         if self.lexical is None or self.n_candidates is None:
             return None
-        blocks = in_blocks(texts, len(self.network.label_vectors))
+        blocks = in_blocks(texts, self.network.n_labels)
         return np.concatenate([self._likeliest(self._lexical_scores(block)) for block in blocks])
 
     def training_candidates(
-        self, texts: TokenSequences, targets: sp.csr_array, *, seed: int
+        self, texts: TokenSequences, targets: sp.csr_array, hierarchy: LabelHierarchy, *, seed: int
     ) -> TrainingCandidates | None:
         """Return the labels to train the network on; None where all of them are few enough."""
-        if self.lexical is None or self.n_candidates is None or targets.shape[1] <= MANY_LABELS:
+        if not self.network.takes_candidates or targets.shape[1] <= MANY_LABELS:
             return None
-        number = max(self.n_candidates, number_of_candidates(targets))
-        return TrainingCandidates(
-            targets, number, lambda rows: _likelihood(self._lexical_scores(texts[rows])), seed
-        )
+        number = max(self.n_candidates or 0, number_of_candidates(targets))
+        likely: NDArray[np.int32] | SiblingsOfTargets
+        if self.lexical is None:
+            likely = SiblingsOfTargets(targets, hierarchy)
+        else:
+            n_texts, n_labels = targets.shape
+            likely = likely_by_margins(
+                n_texts, n_labels, lambda rows: _likelihood(self._lexical_scores(texts[rows]))
+            )
+        return TrainingCandidates(targets, number, likely, seed)
 
     def _lexical_scores(self, texts: TokenSequences) -> list[NDArray[np.float32]]:
         """Return what words alone say: margins of the n-grams, and scores of the names."""

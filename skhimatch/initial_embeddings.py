@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from skhimatch.sequences import PADDING_ID, UNKNOWN_ID, TokenSequences, Vocabulary
 from skhimatch.word_vectors import WordVectors
 
-__all__ = ["embedding_table", "label_vectors", "label_words"]
+__all__ = ["embedding_table", "label_vectors", "label_word_ids", "label_words"]
 
 CHARACTERISTIC_WORDS = 10
 SCALE_WITHOUT_VECTORS = 0.1
@@ -85,6 +85,40 @@ def label_words(label: str, text: str | Iterable[str] | None = None) -> list[str
     without_possessives = re.sub(r"['’]s\b", "", text)
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", without_possessives)
     return [word.lower() for word in re.findall(r"[^\W\d_]+", apart)]
+
+
+def label_word_ids(
+    labels: Sequence[str], label_texts: Mapping[str, str | Iterable[str]] | None, vocabulary: Vocabulary
+) -> list[list[int]]:
+    """Look up the words of labels.
+
+    Parameters
+    ----------
+    labels : sequence of str, length L
+        The names.
+    label_texts : mapping of str to str or iterable of str, or None
+        The texts that describe labels, in place of their names.
+    vocabulary : Vocabulary
+        The known words.
+
+    Returns
+    -------
+    list of L lists of int
+        The ids of the known words of each label; none where none is known.
+
+    Examples
+    --------
+    >>> label_word_ids(["C15", "plane waves"], {"C15": "a wave"}, Vocabulary(["wave", "waves"]))
+    [[2], [3]]
+    """
+    return [
+        [
+            vocabulary.index[word]
+            for word in label_words(label, (label_texts or {}).get(label))
+            if word in vocabulary
+        ]
+        for label in labels
+    ]
 
 
 def label_vectors(

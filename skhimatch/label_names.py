@@ -189,24 +189,52 @@ class LabelNames:
         -------
         LabelNames
         """
-        number = stems.by_name(vocabulary)
-        rows: list[sp.csr_array] = []
-        labels: list[int] = []
-        n_stems = len(stems.idf)
-        for position, label in enumerate(hierarchy.labels):
-            for name in _names_of(label, label_texts):
-                found = sorted({number.get(_stem(word), 0) for word in label_words(name)})
-                weights = stems.idf[found]
-                # An unknown word takes its part of the name with it.
-                kept = np.array(found) > 0
-                if weights[kept].sum() > 0:
-                    row = (weights[kept] / weights.sum(), (np.zeros(kept.sum(), int), np.array(found)[kept]))
-                    rows.append(sp.csr_array(row, shape=(1, n_stems), dtype=np.float32))
-                    labels.append(position)
-        names = sp.vstack([sp.csr_array((0, n_stems), dtype=np.float32), *rows], format="csr")
+        return cls._beside(
+            stems, hierarchy, *_look_up(stems, vocabulary, enumerate(hierarchy.labels), label_texts)
+        )
+
+    def with_labels(
+        self,
+        hierarchy: LabelHierarchy,
+        vocabulary: Vocabulary,
+        label_texts: Mapping[str, str | Iterable[str]] | None = None,
+    ) -> LabelNames:
+        """Return a copy that knows more labels.
+
+        Parameters
+        ----------
+        hierarchy : LabelHierarchy
+            L labels, of which the first are those of this one.
+        vocabulary : Vocabulary
+            Of the training texts.
+        label_texts : mapping of str to str or iterable of str, optional
+            Other names of the other labels than these themselves.
+
+        Returns
+        -------
+        LabelNames
+        """
+        others = list(enumerate(hierarchy.labels))[self.neighbours.shape[0] :]
+        names, label = _look_up(self.stems, vocabulary, others, label_texts)
+        return self._beside(
+            self.stems,
+            hierarchy,
+            sp.vstack([self.names, names], format="csr"),
+            np.concatenate([self.label, label]),
+        )
+
+    @classmethod
+    def _beside(
+        cls, stems: StemStatistics, hierarchy: LabelHierarchy, names: sp.csr_array, label: NDArray[np.int64]
+    ) -> LabelNames:
+        """Share each nameless label among its parents and children with a name."""
         named = np.zeros(len(hierarchy), dtype=bool)
-        named[labels] = True
-        return cls(stems, names, np.array(labels, dtype=np.int64), _named_neighbours(hierarchy, named))
+        named[label] = True
+        beside = (hierarchy.parents + hierarchy.children).astype(np.float32).tocoo()
+        wanted = ~named[beside.row] & named[beside.col]
+        rows, columns = beside.row[wanted], beside.col[wanted]
+        number = np.bincount(rows, minlength=len(hierarchy)).astype(np.float32)
+        return cls(stems, names, label, sp.csr_array((1 / number[rows], (rows, columns)), shape=beside.shape))
 
     @property
     def known(self) -> bool:
@@ -253,10 +281,28 @@ def _names_of(label: str, label_texts: Mapping[str, str | Iterable[str]] | None)
     yield from [text] if isinstance(text, str) else text
 
 
-def _named_neighbours(hierarchy: LabelHierarchy, named: NDArray[np.bool_]) -> sp.csr_array:
-    """Share each nameless label among its parents and children with a name."""
-    beside = (hierarchy.parents + hierarchy.children).astype(np.float32).tocoo()
-    wanted = ~named[beside.row] & named[beside.col]
-    rows, columns = beside.row[wanted], beside.col[wanted]
-    number = np.bincount(rows, minlength=len(hierarchy)).astype(np.float32)
-    return sp.csr_array((1 / number[rows], (rows, columns)), shape=beside.shape)
+def _look_up(
+    stems: StemStatistics,
+    vocabulary: Vocabulary,
+    labels: Iterable[tuple[int, str]],
+    label_texts: Mapping[str, str | Iterable[str]] | None,
+) -> tuple[sp.csr_array, NDArray[np.int64]]:
+    """Weigh the stems of the names of numbered labels, and say whose names they are."""
+    number = stems.by_name(vocabulary)
+    weights, columns, offsets, owners = [], [], [0], []
+    for position, label in labels:
+        for name in _names_of(label, label_texts):
+            found = np.array(
+                sorted({number.get(_stem(word), 0) for word in label_words(name)}), dtype=np.int64
+            )
+            # An unknown word takes its part of the name with it.
+            idf, kept = stems.idf[found], found > 0
+            if idf[kept].sum() > 0:
+                weights.append(idf[kept] / idf.sum())
+                columns.append(found[kept])
+                offsets.append(offsets[-1] + int(kept.sum()))
+                owners.append(position)
+    nothing = [np.zeros(0)]
+    parts = (np.concatenate(nothing + weights), np.concatenate(nothing + columns), np.array(offsets))
+    names = sp.csr_array(parts, shape=(len(owners), len(stems.idf)), dtype=np.float32)
+    return names, np.array(owners, dtype=np.int64)

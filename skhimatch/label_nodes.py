@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from skhimatch.batching import padding_mask
 
-__all__ = ["MANY_LABELS", "LabelAttention", "LabelProjection"]
+__all__ = ["MANY_LABELS", "LabelAttention", "LabelProjection", "SemanticAttention"]
 
 # Above this many labels no weight may grow with L * d * d (let alone L * L * d).
 MANY_LABELS = 200
@@ -45,11 +45,49 @@ class LabelAttention(nn.Module):
         float tensor of shape (B, L, d_t), or (B, K, d_t)
         """
         queries = self.queries if labels is None else self.queries[labels]
-        padding = ~padding_mask(lengths, states.shape[1])[:, None]
-        scores = queries @ states.transpose(1, 2)
-        # Not minus infinity: a text without words would have no weight to give.
-        scores = scores.masked_fill(padding, torch.finfo(scores.dtype).min)
-        return torch.softmax(scores, dim=-1) @ states
+        return _attend(queries, states, states, lengths)
+
+
+class SemanticAttention(nn.Module):
+    """Let every label choose the words that it looks at, by what its own text says.
+
+    d_l = sum_i a_li h_i with a_l = softmax_i(tanh(W h_i + b) · u_l), over the words i of the text.
+
+    Parameters
+    ----------
+    dimension : int
+        d_t, the width of a word's state.
+    label_dimension : int
+        The width of u_l.
+    """
+
+    def __init__(self, dimension: int, label_dimension: int) -> None:
+        super().__init__()
+        self.key = nn.Linear(dimension, label_dimension)
+
+    def forward(self, states: Tensor, lengths: Tensor, queries: Tensor) -> Tensor:
+        """Map states H of shape (B, n, d_t) to d of shape (B, M, d_t), or (B, K, d_t).
+
+        Parameters
+        ----------
+        states, lengths
+            As `LabelAttention` takes them.
+        queries : float tensor of shape (M, label_dimension), or (B, K, label_dimension)
+            u of some labels, or of those of each text.
+
+        Returns
+        -------
+        float tensor of shape (B, M, d_t), or (B, K, d_t)
+        """
+        return _attend(queries, torch.tanh(self.key(states)), states, lengths)
+
+
+def _attend(queries: Tensor, keys: Tensor, states: Tensor, lengths: Tensor) -> Tensor:
+    padding = ~padding_mask(lengths, states.shape[1])[:, None]
+    scores = queries @ keys.transpose(1, 2)
+    # Not minus infinity: a text without words would have no weight to give.
+    scores = scores.masked_fill(padding, torch.finfo(scores.dtype).min)
+    return torch.softmax(scores, dim=-1) @ states
 
 
 class LabelProjection(nn.Module):

@@ -249,6 +249,24 @@ class LexicalClassifier:
                 done += 1
         return LexicalClassifier(self.ngrams, weight, bias)
 
+    def with_labels(self, n_labels: int) -> LexicalClassifier:
+        """Return a copy that has more labels, and knows nothing of them.
+
+        Parameters
+        ----------
+        n_labels : int
+            L, of which the first are those of this one.
+
+        Returns
+        -------
+        LexicalClassifier
+        """
+        parts = (self.weight.data, self.weight.indices, self.weight.indptr)
+        bias = np.full(n_labels, -1, dtype=np.float32)
+        bias[: len(self.bias)] = self.bias
+        weight = sp.csr_array(parts, shape=(self.weight.shape[0], n_labels))
+        return LexicalClassifier(self.ngrams, weight, bias)
+
     def margins(self, texts: TokenSequences) -> NDArray[np.float32]:
         """Return the margins of all labels.
 

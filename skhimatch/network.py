@@ -1,48 +1,23 @@
 """The HiMatch network: encoders, propagation, heads and the joint space (sections 3.1 to 3.4)."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skhimatch.batching import padding_mask
 from skhimatch.dropout import Dropout
-from skhimatch.encoders import ConvolutionEncoder, RCNNEncoder
+from skhimatch.encoders import ConvolutionEncoder, GRUEncoder, RCNNEncoder
 from skhimatch.hierarchy import LabelHierarchy
+from skhimatch.joint_space import HiMatchOutput, JointProjection, mean_state
 from skhimatch.label_nodes import MANY_LABELS, LabelAttention, LabelProjection
+from skhimatch.label_text_network import LabelTextNetwork
 from skhimatch.propagation import PROPAGATIONS, GatedPropagation, HierarchyEdges, HierarchyGCN
 
-__all__ = [
-    "HiMatchNetwork",
-    "HiMatchOutput",
-    "JointProjection",
-    "build_network",
-]
+__all__ = ["HiMatchNetwork", "Network", "build_network"]
 
-ENCODERS = ("attention", "rcnn")
-
-
-@dataclass(frozen=True)
-class HiMatchOutput:
-    """What the network says of B texts and L labels.
-
-    Attributes
-    ----------
-    logits : float tensor of shape (B, L)
-        The classification scores before the sigmoid.
-    text_embedding : float tensor of shape (B, d_phi) or None
-        Phi_t of eq 3, unit rows; None where the joint space was not asked for.
-    embed_labels : callable or None
-        Labels, an int64 tensor of shape (M,), to their Phi_l of eq 4, unit rows of shape (M, d_phi): the
-        loss looks at those of the batch and their negatives, not at thousands.
-    """
-
-    logits: Tensor
-    text_embedding: Tensor | None = None
-    embed_labels: Callable[[Tensor], Tensor] | None = None
+ENCODERS = ("attention", "gru", "rcnn")
 
 
 class LabelwiseHead(nn.Module):
@@ -88,32 +63,12 @@ class FlatHead(nn.Module):
         return self.linear(nodes.flatten(1))
 
 
-class JointProjection(nn.Module):
-    """Project texts (eq 3) or labels (eq 4) into the joint space, onto the unit sphere.
-
-    Phi = normalise(W_2 dropout(ReLU(W_1 s + b_1)) + b_2); distances lie in [0, 2].
-    """
-
-    def __init__(self, input_size: int, dimension: int, dropout: float) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(input_size, dimension), nn.ReLU(), Dropout(dropout), nn.Linear(dimension, dimension)
-        )
-
-    def forward(self, semantics: Tensor) -> Tensor:
-        """Map s of shape (N, input_size) to Phi of shape (N, dimension)."""
-        projected = self.layers(semantics)
-        # Distances on the sphere are differences of near numbers, too fine for bfloat16.
-        exact = torch.promote_types(projected.dtype, torch.float32)
-        return nn.functional.normalize(projected.to(exact), dim=-1)
-
-
 class HiMatchNetwork(nn.Module):
     """Text and label encoders that meet in a joint space (figure 2 of the paper).
 
     Parameters
     ----------
-    text_encoder : ConvolutionEncoder or RCNNEncoder
+    text_encoder : ConvolutionEncoder, GRUEncoder or RCNNEncoder
         (ids, lengths) to a state a word, or to one vector T a text.
     hierarchy : LabelHierarchy
         L labels.
@@ -138,7 +93,7 @@ class HiMatchNetwork(nn.Module):
 
     def __init__(
         self,
-        text_encoder: ConvolutionEncoder | RCNNEncoder,
+        text_encoder: ConvolutionEncoder | GRUEncoder | RCNNEncoder,
         hierarchy: LabelHierarchy,
         label_nodes: LabelAttention | LabelProjection | None,
         *,
@@ -151,7 +106,7 @@ class HiMatchNetwork(nn.Module):
         max_length: int | None = 256,
     ) -> None:
         super().__init__()
-        n_labels = len(hierarchy)
+        self.n_labels = n_labels = len(hierarchy)
         many = n_labels > MANY_LABELS
         self.text_encoder = text_encoder
         self.label_nodes = label_nodes
@@ -179,6 +134,22 @@ class HiMatchNetwork(nn.Module):
         self.label_projection = JointProjection(label_dimension, joint_dimension, dropout)
 
     @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.label_vectors.device
+
+    @property
+    def text_size(self) -> int:
+        """Numbers that a text comes to on its way into the joint space."""
+        attentive = isinstance(self.label_nodes, LabelAttention)
+        return self.node_dimension * (1 if attentive else self.n_labels)
+
+    @property
+    def embedding_dimension(self) -> int:
+        """Width of a word vector."""
+        return self.text_encoder.embedding.embedding_dim
+
+    @property
     def takes_candidates(self) -> bool:
         """Whether each label scores a text by itself, so that some can be left out."""
         attentive = isinstance(self.label_nodes, LabelAttention) and isinstance(self.head, LabelwiseHead)
@@ -189,6 +160,7 @@ class HiMatchNetwork(nn.Module):
         ids: Tensor,
         lengths: Tensor,
         candidates: Tensor | None = None,
+        stands_for: Tensor | None = None,
         joint: bool = True,
         text_encoder: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> HiMatchOutput:
@@ -201,6 +173,8 @@ class HiMatchNetwork(nn.Module):
         candidates : int64 tensor of shape (B, K), optional
             The labels to look at, all by default; only where `takes_candidates`. The logits of the
             others are their biases.
+        stands_for : float tensor of shape (B, K), optional
+            How many labels each candidate stands for in the loss.
         joint : bool
             Whether to visit the joint space, which only training needs.
         text_encoder : callable, optional
@@ -213,9 +187,12 @@ class HiMatchNetwork(nn.Module):
         encoded, lengths = self.encode(ids, lengths, text_encoder)
         semantics = self.text_semantics(encoded, lengths, candidates)
         logits = self.head(semantics) if candidates is None else self.head(semantics, candidates)
+        if stands_for is not None and candidates is not None:
+            stands_for = torch.zeros_like(logits).scatter(1, candidates, stands_for)
         if not joint:
-            return HiMatchOutput(logits)
-        return HiMatchOutput(logits, self.embed_text(encoded, lengths, semantics), self.embed_labels)
+            return HiMatchOutput(logits, stands_for=stands_for)
+        text_embedding = self.embed_text(encoded, lengths, semantics)
+        return HiMatchOutput(logits, text_embedding, self.embed_labels, stands_for)
 
     def encode(
         self,
@@ -248,9 +225,7 @@ class HiMatchNetwork(nn.Module):
             must not decide where it lies.
         """
         if isinstance(self.label_nodes, LabelAttention):
-            mask = padding_mask(lengths, encoded.shape[1])[..., None]
-            mean = (encoded * mask).sum(1) / lengths[:, None].clamp(min=1)
-            return self.text_projection(mean)
+            return self.text_projection(mean_state(encoded, lengths))
         if semantics is None:
             semantics = self.text_semantics(encoded, lengths)
         return self.text_projection(semantics.mean(1) if self.pooled else semantics.flatten(1))
@@ -306,6 +281,9 @@ class HiMatchNetwork(nn.Module):
         self.head.bias.copy_(torch.as_tensor(output_bias))
 
 
+Network = HiMatchNetwork | LabelTextNetwork
+
+
 def build_network(
     hierarchy: LabelHierarchy,
     vocabulary_size: int,
@@ -318,8 +296,9 @@ def build_network(
     joint_dimension: int = 200,
     dropout: float = 0.3,
     max_length: int | None = 256,
+    label_words: Sequence[Sequence[int]] | None = None,
     **encoder_settings: Any,
-) -> HiMatchNetwork:
+) -> Network:
     """Build a network from plain settings (the `module__` entries of `net_params`).
 
     Parameters
@@ -328,21 +307,32 @@ def build_network(
         L labels.
     vocabulary_size : int
         Word ids, padding and unknown included.
-    encoder : {"attention", "rcnn"}
-        A convolution and an attention for every label, or the paper's RCNN
-        and a projection onto the labels.
-    propagation, head, node_dimension, joint_dimension, dropout, max_length
-        As in `HiMatchNetwork`; `dropout` also reaches the encoder, and
-        `node_dimension` is the width of the convolution, too.
+    encoder : {"attention", "gru", "rcnn"}
+        A convolution or a BiGRU, and an attention for every label; or the
+        paper's RCNN and a projection onto the labels.
+    propagation, joint_dimension, dropout, max_length
+        As in `HiMatchNetwork`; `dropout` also reaches the encoder.
+    head : {"flat", "labelwise", "auto", "dot"}
+        As in `HiMatchNetwork`; "dot" is a `LabelTextNetwork`, which has no other.
+    node_dimension : int
+        Width of a node and of the convolution; behind a BiGRU nodes are as
+        wide as its states.
     embedding_dimension : int
         Width of word and label vectors.
+    label_words : sequence of L sequences of int, optional
+        The ids of the words of each label's text, for the dot head.
     **encoder_settings
-        For the encoder: `kernel_size`, or for the RCNN `hidden_size`,
-        `kernel_sizes`, `filters`, `top_k`.
+        For the encoder: `kernel_size`, or for the GRU `hidden_size`, or for the
+        RCNN `hidden_size`, `kernel_sizes`, `filters`, `top_k`.
 
     Returns
     -------
-    HiMatchNetwork
+    HiMatchNetwork or LabelTextNetwork
+
+    Raises
+    ------
+    ValueError
+        When the dot head is to follow an encoder without a state a word, or propagation.
 
     Examples
     --------
@@ -352,15 +342,41 @@ def build_network(
     torch.Size([1, 3])
     """
     encoder_settings |= {"embedding_dimension": embedding_dimension, "dropout": dropout}
-    text_encoder: ConvolutionEncoder | RCNNEncoder
+    shared: dict[str, Any] = {
+        "joint_dimension": joint_dimension,
+        "dropout": dropout,
+        "max_length": max_length,
+    }
+    text_encoder: ConvolutionEncoder | GRUEncoder | RCNNEncoder
     label_nodes: LabelAttention | LabelProjection | None = None
-    if encoder == "attention":
-        text_encoder = ConvolutionEncoder(vocabulary_size, node_dimension, **encoder_settings)
-        label_nodes = LabelAttention(node_dimension, len(hierarchy))
-    else:
+    if encoder == "rcnn":
         text_encoder = RCNNEncoder(vocabulary_size, **encoder_settings)
         if propagation is not None:
             label_nodes = LabelProjection(text_encoder.output_size, len(hierarchy), node_dimension)
+    else:
+        if encoder == "gru":
+            text_encoder = GRUEncoder(vocabulary_size, **encoder_settings)
+            node_dimension = text_encoder.output_size
+        else:
+            text_encoder = ConvolutionEncoder(vocabulary_size, node_dimension, **encoder_settings)
+        if head == "dot":
+            if propagation is not None:
+                raise ValueError(
+                    f"head='dot' and propagation={propagation!r}: the dot head scores each label by itself; "
+                    "leave propagation=None."
+                )
+            return LabelTextNetwork(
+                text_encoder,
+                hierarchy,
+                [[]] * len(hierarchy) if label_words is None else label_words,
+                embedding_dimension=embedding_dimension,
+                **shared,
+            )
+        label_nodes = LabelAttention(node_dimension, len(hierarchy))
+    if head == "dot":
+        raise ValueError(
+            f"head='dot' and encoder={encoder!r}: it looks at words; take encoder='attention' or 'gru'."
+        )
     return HiMatchNetwork(
         text_encoder,
         hierarchy,
@@ -369,7 +385,5 @@ def build_network(
         head=head,
         node_dimension=node_dimension,
         label_dimension=embedding_dimension,
-        joint_dimension=joint_dimension,
-        dropout=dropout,
-        max_length=max_length,
+        **shared,
     )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from skhimatch.hierarchy import LabelHierarchy
-from skhimatch.network import HiMatchOutput
+from skhimatch.joint_space import HiMatchOutput
 
 __all__ = [
     "HiMatchLoss",
@@ -305,7 +305,7 @@ class HiMatchLoss(nn.Module):
         -------
         LossParts
         """
-        classification = self._classify(output.logits, targets)
+        classification = self._classify(output.logits, targets, output.stands_for)
         joint = matching = classification.new_zeros(())
         if output.text_embedding is not None and output.embed_labels is not None:
             pairs = self.negatives(targets) if self.lambda_match > 0 else None
@@ -318,13 +318,13 @@ class HiMatchLoss(nn.Module):
         total = classification + self.lambda_joint * joint + self.lambda_match * matching
         return LossParts(total, classification, joint, matching)
 
-    def _classify(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def _classify(self, logits: Tensor, targets: Tensor, stands_for: Tensor | None) -> Tensor:
         if self.classification_loss == "squared_hinge":
+            # A margin that is met costs nothing, so nobody has to stand for labels that are far off.
             return squared_hinge_loss(logits, targets) / len(targets)
-        if self.classification_loss == "cross_entropy":
-            summed = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
-            return summed / len(targets)
-        return nn.functional.binary_cross_entropy_with_logits(logits, targets)
+        entropy = nn.functional.binary_cross_entropy_with_logits(logits, targets, stands_for, reduction="sum")
+        number = len(targets) if self.classification_loss == "cross_entropy" else targets.numel()
+        return entropy / number
 
     def best_constant(self, frequencies: np.ndarray) -> np.ndarray:
         """Return the logits that are best before anything is known of a text.

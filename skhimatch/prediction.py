@@ -10,8 +10,7 @@ from tqdm import tqdm  # comes with skorch
 
 from skhimatch.batching import InOrder, TextDataset
 from skhimatch.encoders import ConvolutionEncoder
-from skhimatch.label_nodes import LabelAttention
-from skhimatch.network import HiMatchNetwork
+from skhimatch.network import Network
 from skhimatch.sequences import PADDING_ID, TokenSequences
 
 __all__ = ["embed_labels", "embed_texts", "in_blocks", "score_texts"]
@@ -60,13 +59,13 @@ def in_blocks(
 
 
 def score_texts(
-    network: HiMatchNetwork, texts: TokenSequences, candidates: NDArray[np.int64] | None = None
+    network: Network, texts: TokenSequences, candidates: NDArray[np.int64] | None = None
 ) -> np.ndarray:
     """Return logits, float32 of shape (n, L).
 
     Parameters
     ----------
-    network : HiMatchNetwork
+    network : HiMatchNetwork or LabelTextNetwork
         On whatever device it lies.
     texts : TokenSequences of n texts
     candidates : int64 ndarray of shape (n, K), optional
@@ -76,11 +75,11 @@ def score_texts(
     def step(inputs: dict[str, Tensor], text_encoder: Encode) -> Tensor:
         return network(**inputs, joint=False, text_encoder=text_encoder).logits
 
-    width = len(network.label_vectors) if candidates is None else candidates.shape[1]
-    return _in_order(network, TextDataset(texts, candidates=candidates), step, width)
+    width = network.n_labels if candidates is None else candidates.shape[1]
+    return _in_order(network, TextDataset(texts, candidates=candidates), step, width * network.node_dimension)
 
 
-def embed_texts(network: HiMatchNetwork, texts: TokenSequences) -> np.ndarray:
+def embed_texts(network: Network, texts: TokenSequences) -> np.ndarray:
     """Return joint-embedding coordinates (eq 3), float32 of shape (n, d_phi), unit rows.
 
     Parameters
@@ -92,13 +91,11 @@ def embed_texts(network: HiMatchNetwork, texts: TokenSequences) -> np.ndarray:
     def step(inputs: dict[str, Tensor], text_encoder: Encode) -> Tensor:
         return network.embed_text(*network.encode(**inputs, text_encoder=text_encoder))
 
-    # With attention a text's place does without nodes, however many labels there are.
-    width = 1 if isinstance(network.label_nodes, LabelAttention) else len(network.label_vectors)
-    return _in_order(network, TextDataset(texts), step, width)
+    return _in_order(network, TextDataset(texts), step, network.text_size)
 
 
 @torch.inference_mode()
-def embed_labels(network: HiMatchNetwork) -> np.ndarray:
+def embed_labels(network: Network) -> np.ndarray:
     """Return the labels' joint-embedding coordinates (eq 4), float32 of shape (L, d_phi)."""
     network.eval()
     return network.embed_labels().cpu().numpy()
@@ -106,14 +103,14 @@ def embed_labels(network: HiMatchNetwork) -> np.ndarray:
 
 @torch.inference_mode()
 def _in_order(
-    network: HiMatchNetwork,
+    network: Network,
     dataset: TextDataset,
     step: Callable[[dict[str, Tensor], Encode], Tensor],
-    width: int,
+    numbers_of_a_text: int,
 ) -> np.ndarray:
     network.eval()
-    device = network.label_vectors.device
-    batch_size = max(1, min(TEXTS_AT_ONCE, NODE_NUMBERS // (width * network.node_dimension)))
+    device = network.device
+    batch_size = max(1, min(TEXTS_AT_ONCE, NODE_NUMBERS // numbers_of_a_text))
     batches = InOrder(dataset, batch_size)
     results = []
     for number, (inputs, _) in enumerate(batches):
@@ -129,10 +126,10 @@ def _in_order(
     return ordered
 
 
-def _encoder_for(network: HiMatchNetwork, texts: TokenSequences) -> Encode:
+def _encoder_for(network: Network, texts: TokenSequences) -> Encode:
     """Return the network's encoder, prepared for the words of these texts."""
     encoder = network.text_encoder
     if not isinstance(encoder, ConvolutionEncoder):
         return encoder
     words = np.union1d(texts.ids, [PADDING_ID]).astype(np.int64)
-    return encoder.tabulated(torch.from_numpy(words).to(network.label_vectors.device))
+    return encoder.tabulated(torch.from_numpy(words).to(network.device))

@@ -29,7 +29,16 @@ _WORDS: dict[str, Any] = {
     },
 }
 
-_SETTINGS = {"rcv1": _WORDS, "wos": _WORDS}
+# No CNN, no propagation; labels are known by their texts only.
+_LABEL_TEXTS: dict[str, Any] = _WORDS | {
+    "encoder": "gru",
+    "propagation": None,
+    "head": "dot",
+    "gamma": 0.5,
+    "net_params": {"module__dropout": 0.5, "module__max_length": 1000},
+}
+
+_SETTINGS = {"rcv1": _WORDS, "wos": _WORDS, "eurlex57k": _LABEL_TEXTS}
 
 
 def paper_settings(corpus: str) -> dict[str, Any]:
@@ -37,14 +46,15 @@ def paper_settings(corpus: str) -> dict[str, Any]:
 
     Parameters
     ----------
-    corpus : {"rcv1", "wos"}
+    corpus : {"rcv1", "wos", "eurlex57k"}
         Which of its experiments.
 
     Returns
     -------
     dict
         Keyword arguments of `HiMatchClassifier`; a fresh copy. Give
-        `word_vectors` beside them: the paper starts from GloVe, 300 wide.
+        `word_vectors` beside them: the paper starts from GloVe, 300 wide; and for EURLEX57K
+        `label_texts`, the names of the concepts.
 
     Raises
     ------

@@ -24,8 +24,9 @@ from skorch.helper import predefined_split
 from torch import Tensor
 
 from skhimatch.batching import InOrder, LengthBuckets, TextDataset
+from skhimatch.joint_space import HiMatchOutput
 from skhimatch.metrics import micro_macro_f1
-from skhimatch.network import HiMatchNetwork, HiMatchOutput
+from skhimatch.network import Network
 from skhimatch.objective import HiMatchLoss
 
 __all__ = [
@@ -259,7 +260,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def build_training_net(
-    network: HiMatchNetwork,
+    network: Network,
     criterion: HiMatchLoss,
     *,
     learning_rate: float,
@@ -299,7 +300,7 @@ def build_training_net(
 
 
 def train(
-    network: HiMatchNetwork,
+    network: Network,
     criterion: HiMatchLoss,
     training: TextDataset,
     validation: TextDataset | None,

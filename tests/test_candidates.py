@@ -3,7 +3,14 @@ import pytest
 import scipy.sparse as sp
 
 from skhimatch import candidates
-from skhimatch.candidates import TrainingCandidates, likeliest_labels, number_of_candidates
+from skhimatch.candidates import (
+    SiblingsOfTargets,
+    TrainingCandidates,
+    likeliest_labels,
+    likely_by_margins,
+    number_of_candidates,
+)
+from skhimatch.hierarchy import LabelHierarchy
 
 DRAWS = np.random.default_rng(0)
 
@@ -45,8 +52,50 @@ class TestTrainingCandidates:
     MARGINS = DRAWS.normal(size=(50, 300)).astype(np.float32)
 
     def draw(self, seed=0, number=40, times=1):
-        drawn = TrainingCandidates(self.TARGETS, number, lambda rows: self.MARGINS[rows], seed)
-        return [drawn[np.arange(50)] for _ in range(times)]
+        drawn = self.candidates(seed, number)
+        return [drawn.draw(np.arange(50))[0] for _ in range(times)]
+
+    def candidates(self, seed=0, number=40):
+        likely = likely_by_margins(50, 300, lambda rows: self.MARGINS[rows])
+        return TrainingCandidates(self.TARGETS, number, likely, seed)
+
+    def test_the_random_ones_stand_for_all_that_are_left_out(self):
+        labels, stands_for = self.candidates().draw(np.arange(50))
+        np.testing.assert_allclose(stands_for.sum(axis=1), 300, rtol=1e-5)
+        for row, (drawn, weights) in enumerate(zip(labels, stands_for, strict=True)):
+            own = np.isin(drawn, self.TARGETS[[row]].indices)
+            assert (weights[own] == 1).all()
+            # A random quarter, less those that came twice or are the text's own.
+            assert 3 <= (weights > 1).sum() <= round((40 - own.sum()) / 4)
+
+    def test_weighted_sums_are_those_over_all_labels_on_average(self):
+        # Likely labels differ from the others, as they do in a loss.
+        values = np.where(self.MARGINS > 1.5, 5.0, 1.0) + DRAWS.random((50, 300))
+        drawn, means = self.candidates(), []
+        for _ in range(200):
+            labels, stands_for = drawn.draw(np.arange(50))
+            means.append((np.take_along_axis(values, labels, 1) * stands_for).sum(axis=1))
+        found, expected = np.mean(means), values.sum(axis=1).mean()
+        # The random ones may be likely, too: they are then counted for more than they are.
+        assert found == pytest.approx(expected, rel=0.05)
+
+    def test_siblings_where_no_margins_tell(self):
+        children = [f"{parent}{number}" for parent in "abc" for number in range(6)]
+        hierarchy = LabelHierarchy([(child[0], child) for child in children])
+        targets = np.zeros((3, 21), dtype=int)
+        targets[0, hierarchy.positions(["a1", "b2"])] = 1
+        targets[1, hierarchy.positions(["c"])] = 1
+        siblings = SiblingsOfTargets(sp.csr_array(targets), hierarchy)
+        of_text = [sorted(hierarchy.labels[label] for label in siblings[row]) for row in range(3)]
+        assert of_text == [
+            [f"{parent}{number}" for parent in "ab" for number in range(6)],
+            ["a", "b", "c"],
+            [],
+        ]
+        labels, _ = TrainingCandidates(sp.csr_array(targets), 12, siblings, 0).draw(np.array([0, 2]))
+        # Two of its own, two random ones or three, and siblings.
+        assert np.isin(labels[0], siblings[0]).sum() >= 8
+        assert len(set(labels[1].tolist())) == 12
 
     def test_different_labels_with_all_of_the_texts_own(self):
         [drawn] = self.draw()

@@ -49,6 +49,14 @@ def learned():
     return HiMatchClassifier(HIERARCHY, **THOROUGH).fit(*make_corpus(300))
 
 
+@pytest.fixture(scope="module")
+def by_words():
+    """Labels known by their words."""
+    texts_of = {label: words.split() for label, words in WORDS.items()}
+    classifier = HiMatchClassifier(HIERARCHY, head="dot", label_texts=texts_of, **THOROUGH)
+    return classifier.fit(*make_corpus(300))
+
+
 def assert_same_weights(left, right):
     left, right = left.network_.state_dict(), right.network_.state_dict()
     assert left.keys() == right.keys()
@@ -1219,3 +1227,106 @@ class TestThresholdTuning:
 )
 def test_epochs_until_a_thousand_steps(n_texts, n_labels, batch_size, epochs):
     assert HiMatchClassifier(batch_size=batch_size)._epochs(n_texts, n_labels) == epochs
+
+
+class TestDotHead:
+    """Labels known by their words: scored without training texts, and added without training."""
+
+    def test_it_learns(self, by_words):
+        found = by_words.predict(UNSEEN)
+        assert f1_score(binarize(UNSEEN_SETS), found, average="micro") > 0.9
+        scores = score_texts(by_words.network_, by_words.tokenizer_.transform(UNSEEN))
+        assert f1_score(binarize(UNSEEN_SETS), scores > 0, average="micro") > 0.8
+
+    def test_added_labels_are_found_by_their_words(self, by_words):
+        classifier = copy.deepcopy(by_words)
+        before = classifier.predict_proba(UNSEEN)
+        classifier.add_labels([("sport", "fencing")], {"fencing": "racket volley"})
+        assert classifier.classes_.tolist() == [*LABELS, "fencing"]
+        texts = ["racket serve volley net", "oar boat river crew"]
+        fencing, rowing = classifier.decision_function(texts)[:, -1]
+        assert fencing > rowing
+        # Another child changes what a parent is, and nothing else.
+        others = [column for column, label in enumerate(LABELS) if label != "sport"]
+        after = classifier.predict_proba(UNSEEN)
+        assert after.shape == (40, 11)
+        np.testing.assert_allclose(after[:, others], before[:, others], atol=1e-5)
+        assert classifier.label_embeddings_.shape == (11, 64)
+        assert classifier.predict_topk(UNSEEN, 11).labels.shape == (40, 11)
+
+    def test_a_path_may_end_at_an_added_label(self, by_words):
+        classifier = copy.deepcopy(by_words).add_labels([("sport", "fencing")], {"fencing": "volley"})
+        assert classifier.decision_.ends[-1] == 10
+        assert classifier.predict(UNSEEN).shape == (40, 11)
+
+    def test_twice_is_as_once(self, by_words):
+        edges = [("sport", "fencing"), ("fencing", "sabre")]
+        texts_of = {"fencing": "racket", "sabre": "volley"}
+        once = copy.deepcopy(by_words).add_labels(edges, texts_of)
+        twice = copy.deepcopy(by_words).add_labels(edges[:1], {"fencing": "racket"})
+        twice.add_labels(edges[1:], {"sabre": "volley"})
+        assert once.hierarchy_ == twice.hierarchy_
+        np.testing.assert_allclose(once.predict_proba(UNSEEN), twice.predict_proba(UNSEEN), atol=1e-5)
+
+    def test_saved_with_its_added_labels(self, by_words, tmp_path):
+        classifier = copy.deepcopy(by_words).add_labels([("sport", "fencing")], {"fencing": "racket"})
+        classifier.save(tmp_path / "model")
+        loaded = HiMatchClassifier.load(tmp_path / "model")
+        expected = classifier.predict_proba(UNSEEN)
+        np.testing.assert_allclose(loaded.predict_proba(UNSEEN), expected, atol=1e-6)
+        loaded.add_labels([("sport", "golf")], {"golf": "net"})
+        assert loaded.predict_proba(UNSEEN).shape == (40, 12)
+
+    def test_training_goes_on_with_added_labels(self, by_words):
+        classifier = copy.deepcopy(by_words).add_labels([("sport", "fencing")], {"fencing": "racket"})
+        classifier.partial_fit(["racket volley"] * 20, [{"sport", "fencing"}] * 20)
+        assert np.isfinite(classifier.predict_proba(UNSEEN)).all()
+
+    def test_without_words_the_neighbours_tell(self, by_words):
+        classifier = copy.deepcopy(by_words).add_labels([("tennis", "qqq"), ("rowing", "zzz")])
+        sequences = classifier.tokenizer_.transform(["racket serve volley net", "oar boat river crew"])
+        scores = score_texts(classifier.network_, sequences)
+        assert scores[0, 10] > scores[1, 10]
+        assert scores[0, 11] < scores[1, 11]
+
+    @pytest.mark.parametrize(
+        ("edges", "texts_of", "message"),
+        [
+            ([], {}, "There is no new label"),
+            ([("sport", "tennis")], {}, "There is no new label"),
+            (
+                [("sport", "golf")],
+                {"tennis": "net"},
+                "label_texts has the label 'tennis', which is known already",
+            ),
+            ([("tennis", "golf"), ("golf", "sport")], {}, "cycle"),
+            ([], {"qqq": "zzz"}, "Nothing is known of the label 'qqq'"),
+        ],
+    )
+    def test_refused_labels_leave_all_as_it_was(self, by_words, edges, texts_of, message):
+        classifier = copy.deepcopy(by_words)
+        before = classifier.predict_proba(UNSEEN)
+        with pytest.raises(ValueError, match=message):
+            classifier.add_labels(edges, texts_of)
+        assert classifier.classes_.tolist() == LABELS
+        np.testing.assert_array_equal(classifier.predict_proba(UNSEEN), before)
+
+    def test_other_heads_cannot_add_labels(self, fitted):
+        with pytest.raises(ValueError, match=r"add_labels needs head='dot'.*head='labelwise'"):
+            fitted.add_labels([("sport", "golf")])
+
+    def test_before_fit(self):
+        with pytest.raises(NotFittedError):
+            quick(head="dot").add_labels([("sport", "golf")])
+
+    @pytest.mark.parametrize("settings", [{"encoder": "rcnn"}, {"propagation": "gcn"}])
+    def test_what_it_cannot_go_with(self, settings):
+        with pytest.raises(ValueError, match="head='dot' and"):
+            quick(head="dot", **settings).fit(TEXTS, LABEL_SETS)
+
+    def test_many_labels_without_n_grams(self):
+        many = {"all": [f"label {number}" for number in range(300)]} | HIERARCHY
+        sizes = {"module__embedding_dimension": 16, "module__hidden_size": 4}
+        classifier = quick(many, head="dot", encoder="gru", lexical=None, net_params=sizes)
+        classifier.set_params(classification_loss="cross_entropy").fit(TEXTS, LABEL_SETS)
+        assert classifier.predict_proba(UNSEEN).shape == (40, 311)

@@ -2,6 +2,7 @@ import pytest
 from toy_corpus import HIERARCHY, SMALL_RCNN, make_corpus
 
 from skhimatch import HiMatchClassifier, paper_settings
+from skhimatch.label_text_network import LabelTextNetwork
 from skhimatch.network import FlatHead
 from skhimatch.propagation import HierarchyGCN
 
@@ -48,6 +49,20 @@ def test_the_widths_are_those_of_the_paper():
     assert network.embed_labels().shape == (10, 200)
 
 
+def test_the_network_for_eurlex57k():
+    settings = paper_settings("eurlex57k")
+    assert (settings["gamma"], settings["alpha"], settings["beta"]) == (0.5, 0.01, 0.5)
+    texts, label_sets = make_corpus(6)
+    network = HiMatchClassifier(HIERARCHY, **settings | {"max_epochs": 1}).fit(texts, label_sets).network_
+    assert isinstance(network, LabelTextNetwork)
+    assert network.text_encoder.gru.forward_gru.hidden_size == 100
+    assert network.label_nodes.key.weight.shape == (300, 200)
+    assert network.output.weight.shape == (600, 200)
+    assert network.embed_labels().shape == (10, 200)
+    # Texts have some 720 words.
+    assert network.max_length == 1000
+
+
 def test_a_fresh_copy_each_time():
     paper_settings("wos")["net_params"]["module__top_k"] = 5
     paper_settings("wos")["gamma"] = 5
@@ -56,5 +71,5 @@ def test_a_fresh_copy_each_time():
 
 
 def test_unknown_corpus():
-    with pytest.raises(ValueError, match="corpus='imdb': paper_settings knows 'rcv1', 'wos'"):
+    with pytest.raises(ValueError, match="corpus='imdb': paper_settings knows 'rcv1', 'wos', 'eurlex57k'"):
         paper_settings("imdb")

@@ -1,0 +1,73 @@
+"""The space in which texts and labels meet (eq 3, 4), and what a network hands to the objective."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from skhimatch.batching import padding_mask
+from skhimatch.dropout import Dropout
+
+__all__ = ["HiMatchOutput", "JointProjection", "mean_state"]
+
+
+@dataclass(frozen=True)
+class HiMatchOutput:
+    """What a network says of B texts and L labels.
+
+    Attributes
+    ----------
+    logits : float tensor of shape (B, L)
+        The classification scores before the sigmoid.
+    text_embedding : float tensor of shape (B, d_phi) or None
+        Phi_t of eq 3, unit rows; None where the joint space was not asked for.
+    embed_labels : callable or None
+        Labels, an int64 tensor of shape (M,), to their Phi_l of eq 4, unit rows of shape (M, d_phi): the
+        loss looks at those of the batch and their negatives, not at thousands.
+    stands_for : float tensor of shape (B, L) or None
+        How many labels each stands for in training, where not all are looked at: none, itself, or, drawn
+        at random, its share of all that are left out.
+    """
+
+    logits: Tensor
+    text_embedding: Tensor | None = None
+    embed_labels: Callable[[Tensor], Tensor] | None = None
+    stands_for: Tensor | None = None
+
+
+class JointProjection(nn.Module):
+    """Project texts (eq 3) or labels (eq 4) into the joint space, onto the unit sphere.
+
+    Phi = normalise(W_2 dropout(ReLU(W_1 s + b_1)) + b_2); distances lie in [0, 2].
+    """
+
+    def __init__(self, input_size: int, dimension: int, dropout: float) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(input_size, dimension), nn.ReLU(), Dropout(dropout), nn.Linear(dimension, dimension)
+        )
+
+    def forward(self, semantics: Tensor) -> Tensor:
+        """Map s of shape (N, input_size) to Phi of shape (N, dimension)."""
+        projected = self.layers(semantics)
+        # Distances on the sphere are differences of near numbers, too fine for bfloat16.
+        exact = torch.promote_types(projected.dtype, torch.float32)
+        return nn.functional.normalize(projected.to(exact), dim=-1)
+
+
+def mean_state(states: Tensor, lengths: Tensor) -> Tensor:
+    """Average the states of a text's words.
+
+    Parameters
+    ----------
+    states : float tensor of shape (B, n, d)
+    lengths : int64 tensor of shape (B,)
+        Words in each text; without any the mean is 0.
+
+    Returns
+    -------
+    float tensor of shape (B, d)
+    """
+    mask = padding_mask(lengths, states.shape[1])[..., None]
+    return (states * mask).sum(1) / lengths[:, None].clamp(min=1)
