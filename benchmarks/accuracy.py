@@ -27,15 +27,19 @@ import numpy as np
 import scipy.sparse as sp
 
 import skhimatch
+from benchmarks.linear_by_blocks import LinearByBlocks
 from benchmarks.local_classifiers import LocalClassifiers
 from skhimatch.baseline import LinearBaseline
 from skhimatch.datasets import Corpus, load_api_docs, load_eurlex57k, load_htc_json, load_wos
 from skhimatch.metrics import micro_macro_f1
+from skhimatch.ranking import ranking_by_frequency
 from skhimatch.report import Report
 from skhimatch.settings import paper_settings
 from skhimatch.targets import encode_targets
 
 RESULTS = Path(__file__).parent / "results"
+# Labels that are many are ranked, and so many of the first are looked at.
+MANY_LABELS, K = 200, 5
 PACKAGES = ("torch", "skorch", "scikit-learn", "numpy", "scipy")
 # Labels by their number of training texts: from, to.
 BANDS: dict[str, tuple[float, float]] = {"1-9": (1, 9), "10-49": (10, 49), "50-": (50, np.inf)}
@@ -94,6 +98,21 @@ def fit_linear(corpus: Corpus, seed: int, settings: dict[str, Any]) -> Any:
     return baseline.fit(*corpus.part("train"), validation_data=corpus.part("validation"))
 
 
+def fit_linear_by_blocks(corpus: Corpus, seed: int, settings: dict[str, Any]) -> LinearByBlocks:
+    judged = {part: corpus.part(part)[0] for part in ("validation", "test")}
+    baseline = LinearByBlocks(corpus.hierarchy, checkpoints() / corpus.name / "tfidf-svm")
+    return baseline.fit(*corpus.part("train"), judged).tuned("validation", corpus.part("validation")[1])
+
+
+def checkpoints() -> Path:
+    """Return the folder for what long runs have done so far."""
+    if "SKHIMATCH_CHECKPOINTS" not in os.environ:
+        raise SystemExit(
+            "Set SKHIMATCH_CHECKPOINTS to a folder where long runs can keep what they have done."
+        )
+    return Path(os.environ["SKHIMATCH_CHECKPOINTS"])
+
+
 def fit_hiclass(corpus: Corpus, seed: int, settings: dict[str, Any]) -> Any:
     return LocalClassifiers(corpus.hierarchy, **settings).fit(*corpus.part("train"))
 
@@ -121,8 +140,10 @@ MODELS: dict[str, tuple[Callable[[Corpus, int, dict[str, Any]], Any], bool, dict
     "himatch-random-sampling": (fit_himatch, False, {"sampling": "random"}),
     "himatch-gcn": (fit_himatch, False, {"propagation": "gcn"}),
     "himatch-no-lexical": (fit_himatch, False, {"lexical": None}),
+    "himatch-dot": (fit_himatch, False, {"head": "dot"}),
     "rcnn-flat": (fit_himatch, True, FLAT),
     "tfidf-svm": (fit_linear, False, {"decoding": "threshold"}),
+    "tfidf-svm-by-blocks": (fit_linear_by_blocks, False, {}),
     "tfidf-svm-path": (fit_linear, False, {"decoding": "path"}),
     "hiclass": (fit_hiclass, False, {}),
 }
@@ -133,17 +154,19 @@ def run(dataset: str, model: str, seed: int, settings: dict[str, Any]) -> dict[s
     corpus = load_corpus(dataset)
     started = time.perf_counter()
     fitted = MODELS[model][0](corpus, seed, settings)
-    fit_seconds = time.perf_counter() - started
+    fit_seconds = getattr(fitted, "seconds_", time.perf_counter() - started)
     texts, _ = corpus.part("test")
     started = time.perf_counter()
     predicted = fitted.predict(texts)
     predict_seconds = time.perf_counter() - started
+    by_blocks = isinstance(fitted, LinearByBlocks)
     return {
         "seed": seed,
-        "test": score(predicted, corpus, "test"),
-        "val": score(fitted.predict(corpus.part("validation")[0]), corpus, "validation"),
+        "test": score(predicted, corpus, "test") | ranking(fitted, corpus, "test"),
+        "val": score(fitted.predict(corpus.part("validation")[0]), corpus, "validation")
+        | ranking(fitted, corpus, "validation"),
         "fit_seconds": round(fit_seconds, 1),
-        "predict_texts_per_second": round(len(texts) / predict_seconds, 1),
+        "predict_texts_per_second": None if by_blocks else round(len(texts) / predict_seconds, 1),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "parameters": parameters(fitted),
         "epochs": getattr(fitted, "n_iter_", None),
@@ -165,6 +188,30 @@ def score(predicted: Any, corpus: Corpus, part: str) -> dict[str, Any]:
     }
 
 
+def ranking(fitted: Any, corpus: Corpus, part: str) -> dict[str, dict[str, Any]]:
+    """Score how high the right labels rank, where labels are many: overall and by frequency in training."""
+    if len(corpus.hierarchy) <= MANY_LABELS or not hasattr(fitted, "predict_proba"):
+        return {}
+    texts, label_sets = corpus.part(part)
+    scored = ranking_by_frequency(
+        encode_targets(label_sets, corpus.hierarchy),
+        fitted.predict_proba(texts),
+        encode_targets(corpus.part("train")[1], corpus.hierarchy),
+        K,
+    )
+    groups = {}
+    for group, found in scored.items():
+        groups[group] = {"labels": found.labels, "texts": found.texts}
+        # Where no text counts there is no score.
+        if found.texts:
+            groups[group] |= {
+                f"recall_at_{K}": found.recall,
+                f"rprecision_at_{K}": found.rprecision,
+                f"ndcg_at_{K}": found.ndcg,
+            }
+    return groups
+
+
 def score_bands(predicted: sp.csr_array, expected: sp.csr_array, corpus: Corpus) -> dict[str, Any]:
     """Score labels by their number of training texts; those that no text here carries are left out."""
     n_texts = encode_targets(corpus.part("train")[1], corpus.hierarchy).sum(axis=0)
@@ -178,10 +225,11 @@ def score_bands(predicted: sp.csr_array, expected: sp.csr_array, corpus: Corpus)
 
 
 def parameters(fitted: Any) -> int:
-    if isinstance(fitted, LocalClassifiers):
+    if isinstance(fitted, LocalClassifiers | LinearByBlocks):
         return fitted.n_parameters_
     if hasattr(fitted, "network_"):
-        return sum(parameter.numel() for parameter in fitted.network_.parameters())
+        of_network = sum(parameter.numel() for parameter in fitted.network_.parameters())
+        return of_network + (0 if fitted.lexical_ is None else fitted.lexical_.weight.nnz)
     return int(fitted.coef_.size + fitted.intercept_.size)
 
 

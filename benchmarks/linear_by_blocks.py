@@ -2,73 +2,113 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.special import expit
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
 from skhimatch.baseline import TFIDF
+from skhimatch.decisions import DecisionRule
+from skhimatch.hierarchy import LabelHierarchy
+from skhimatch.targets import encode_targets
 
-__all__ = ["margins_by_blocks"]
+__all__ = ["LinearByBlocks"]
 
 LABELS_AT_ONCE = 64
 
 
-def margins_by_blocks(
-    texts: Sequence[str], targets: sp.csr_array, others: dict[str, Sequence[str]], folder: Path
-) -> dict[str, NDArray[np.float32]]:
-    """Train the SVMs of `LinearBaseline` and keep only their margins on other texts.
+class LinearByBlocks:
+    """The SVMs of `LinearBaseline`, of which only the margins on known texts are kept.
 
     Parameters
     ----------
-    texts : sequence of n str
-        The training texts.
-    targets : csr_array of shape (n, L)
-        Their 0/1 targets.
-    others : dict of sequences of m str
-        The texts to be judged, by part.
+    hierarchy : LabelHierarchy
+        L labels.
     folder : Path
-        Where the margins of each block of labels are written as they come. A second call goes on where
-        the first was cut off; empty it when texts or targets change.
-
-    Returns
-    -------
-    dict of float32 ndarrays of shape (m, L)
-        The margins, by part; those of labels without a training text are minus infinity.
+        Where the margins of each block of labels are written as they come. A second `fit` goes on where the
+        first was cut off; empty it when the corpus changes.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    n_texts, n_labels = targets.shape
-    vectorizer, features, judged = None, None, {}
+
+    def __init__(self, hierarchy: LabelHierarchy, folder: Path) -> None:
+        self.hierarchy = hierarchy
+        self.folder = folder
+
+    def fit(
+        self, texts: Sequence[str], label_sets: Sequence[frozenset[str]], judged: dict[str, Sequence[str]]
+    ) -> LinearByBlocks:
+        """Train an SVM for each label, and apply it to the texts that are to be judged, by part."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.judged_ = judged
+        targets = encode_targets(label_sets, self.hierarchy, len(texts))
+        n_labels = len(self.hierarchy)
+        # Labels without a training text keep it.
+        self.margins_ = {
+            part: np.full((len(of), n_labels), -np.inf, np.float32) for part, of in judged.items()
+        }
+        self.seconds_ = 0.0
+        vectorizer, features, others = None, None, {}
+        for start in range(0, n_labels, LABELS_AT_ONCE):
+            block = slice(start, min(start + LABELS_AT_ONCE, n_labels))
+            path = self.folder / f"{start:06d}.npz"
+            if not path.exists():
+                if vectorizer is None:
+                    vectorizer = TfidfVectorizer(**TFIDF)
+                    # liblinear computes in double precision; converted once, not once a label.
+                    features = vectorizer.fit_transform(texts).astype(np.float64)
+                    others = {part: vectorizer.transform(of) for part, of in judged.items()}
+                started = time.perf_counter()
+                found = _margins(features, targets[:, block], others)
+                unfinished = path.with_suffix(".part.npz")
+                np.savez(
+                    unfinished, seconds=time.perf_counter() - started, n_ngrams=features.shape[1], **found
+                )
+                unfinished.rename(path)
+                print(f"labels to {block.stop:,} of {n_labels:,}", flush=True)
+            with np.load(path) as saved:
+                self.seconds_ += float(saved["seconds"])
+                self.n_parameters_ = (int(saved["n_ngrams"]) + 1) * int((targets.sum(axis=0) > 0).sum())
+                for part in judged:
+                    self.margins_[part][:, block] = saved[part]
+        self.decision_ = DecisionRule.learn(targets, self.hierarchy, decoding="threshold")
+        return self
+
+    def tuned(self, part: str, label_sets: Sequence[frozenset[str]]) -> LinearByBlocks:
+        """Find the threshold that serves a part best."""
+        targets = encode_targets(label_sets, self.hierarchy)
+        self.decision_ = self.decision_.tuned(expit(self.margins_[part]), targets)
+        return self
+
+    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the squashed margins of one of the parts."""
+        part, *_ = [part for part, of in self.judged_.items() if of == texts]
+        return expit(self.margins_[part])
+
+    def predict(self, texts: Sequence[str]) -> sp.csr_array:
+        """Return the predicted labels of one of the parts as an indicator."""
+        return self.decision_(self.predict_proba(texts))
+
+
+def _margins(
+    features: sp.csr_matrix, targets: sp.csr_array, others: dict[str, sp.csr_matrix]
+) -> dict[str, NDArray[np.float32]]:
+    """Train the SVMs of some labels, and apply them."""
     by_label = targets.tocsc()
-    margins = {part: np.full((len(rows), n_labels), -np.inf, np.float32) for part, rows in others.items()}
-    for start in range(0, n_labels, LABELS_AT_ONCE):
-        labels = range(start, min(start + LABELS_AT_ONCE, n_labels))
-        block = folder / f"{start:06d}.npz"
-        if not block.exists():
-            if vectorizer is None:
-                vectorizer = TfidfVectorizer(**TFIDF)
-                # liblinear computes in double precision; converted once, not once a label.
-                features = vectorizer.fit_transform(texts).astype(np.float64)
-                judged = {part: vectorizer.transform(rows) for part, rows in others.items()}
-            found = {part: margins[part][:, labels] for part in others}
-            for place, label in enumerate(labels):
-                positive = by_label.indices[by_label.indptr[label] : by_label.indptr[label + 1]]
-                if not len(positive):
-                    continue
-                target = np.zeros(n_texts, dtype=bool)
-                target[positive] = True
-                svm = LinearSVC(dual=True, random_state=0).fit(features, target)
-                for part in others:
-                    found[part][:, place] = judged[part] @ svm.coef_[0].astype(np.float32) + svm.intercept_[0]
-            unfinished = block.with_suffix(".part.npz")
-            np.savez(unfinished, **found)
-            unfinished.rename(block)
-            print(f"labels to {labels[-1] + 1:,} of {n_labels:,}", flush=True)
-        with np.load(block) as saved:
-            for part in others:
-                margins[part][:, labels] = saved[part]
+    margins = {
+        part: np.full((of.shape[0], targets.shape[1]), -np.inf, np.float32) for part, of in others.items()
+    }
+    for label in range(targets.shape[1]):
+        positive = by_label.indices[by_label.indptr[label] : by_label.indptr[label + 1]]
+        if not len(positive):
+            continue
+        target = np.zeros(features.shape[0], dtype=bool)
+        target[positive] = True
+        svm = LinearSVC(dual=True, random_state=0).fit(features, target)
+        for part, of in others.items():
+            margins[part][:, label] = of @ svm.coef_[0].astype(np.float32) + svm.intercept_[0]
     return margins

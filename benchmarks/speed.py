@@ -38,7 +38,7 @@ from benchmarks.reference import Reference
 from benchmarks.tables import SPEED
 from skhimatch import HiMatchClassifier, WordTokenizer
 from skhimatch.batching import Batch, LengthBuckets, TextDataset
-from skhimatch.candidates import TrainingCandidates, number_of_candidates
+from skhimatch.candidates import TrainingCandidates, likely_by_margins, number_of_candidates
 from skhimatch.datasets import Corpus
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.label_nodes import MANY_LABELS
@@ -52,7 +52,7 @@ from skhimatch.training import TrainingNet, build_training_net
 ONE_EPOCH = {"max_epochs": 1, "device": "cpu"}
 # Of the made-up texts.
 VOCABULARY_SIZE = 30_000
-USUAL_WORDS, USUAL_LABELS = 100, 100
+USUAL_WORDS, USUAL_LABELS, WORDS_OF_A_LABEL = 100, 100, 8
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Sizes:
     steps: int = 30
     predictions: int = 5
     words: tuple[int, ...] = (50, 100, 200, 500, 1_000)
-    labels: tuple[int, ...] = (100, 1_000, 10_000, 50_000)
+    labels: tuple[int, ...] = (100, 1_000, 4_271, 10_000, 50_000)
     texts: tuple[int, ...] = (1_000, 4_000, 16_000)
     growth_steps: int = 5
     search_texts: int = 1_000
@@ -92,7 +92,7 @@ QUICK = Sizes(
     steps=1,
     predictions=1,
     words=(50, 100),
-    labels=(100, 200),
+    labels=(100, 300),
     texts=(50, 100),
     growth_steps=1,
     search_texts=48,
@@ -334,21 +334,29 @@ def made_up(n_texts: int, n_words: int, hierarchy: LabelHierarchy) -> tuple[Toke
     return texts, hierarchy.close(one_leaf).astype(np.float32)
 
 
-def measure_step(n_words: int, n_labels: int, n_steps: int) -> dict[str, float]:
+def measure_step(n_words: int, n_labels: int, n_steps: int, head: str = "labelwise") -> dict[str, float]:
     """Take training steps of a network that reads its texts to the end."""
     torch.manual_seed(0)
     hierarchy = two_levels(n_labels)
     batch_size = HiMatchClassifier().batch_size
     texts, targets = made_up(batch_size, n_words, hierarchy)
-    network = build_network(hierarchy, len(texts.vocabulary), max_length=None)
+    label_words = np.random.RandomState(0).randint(2, VOCABULARY_SIZE, (n_labels, WORDS_OF_A_LABEL))
+    network = build_network(
+        hierarchy, len(texts.vocabulary), head=head, max_length=None, label_words=label_words.tolist()
+    )
     candidates = None
     if n_labels > MANY_LABELS:
         # As `fit` does; which labels they are makes no difference to the time.
         margins = np.zeros((batch_size, n_labels), dtype=np.float32)
-        candidates = TrainingCandidates(targets, number_of_candidates(targets), margins.__getitem__, seed=0)
+        likely = likely_by_margins(batch_size, n_labels, margins.__getitem__)
+        candidates = TrainingCandidates(targets, number_of_candidates(targets), likely, seed=0)
     batch = TextDataset(texts, targets, candidates).batch(np.arange(batch_size))
     seconds = in_turn({"step": Stepper(network, HiMatchLoss(hierarchy))}, [batch] * n_steps)["step"]
-    return {"step_seconds": median(seconds), "peak_rss_mb": peak_rss_mb()}
+    return {
+        "step_seconds": median(seconds),
+        "peak_rss_mb": peak_rss_mb(),
+        "parameters": sum(weight.numel() for weight in network.parameters()),
+    }
 
 
 def measure_fit(n_texts: int) -> dict[str, float]:
@@ -377,6 +385,10 @@ def measure_growth(sizes: Sizes) -> dict[str, dict[str, dict[str, float]]]:
         },
         "labels": {
             str(number): in_own_process(measure_step, USUAL_WORDS, number, sizes.growth_steps)
+            for number in sizes.labels
+        },
+        "labels, dot head": {
+            str(number): in_own_process(measure_step, USUAL_WORDS, number, sizes.growth_steps, "dot")
             for number in sizes.labels
         },
         "texts": {str(number): in_own_process(measure_fit, number) for number in sizes.texts},

@@ -2,13 +2,16 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from benchmarks import accuracy, speed, tables
+from benchmarks import accuracy, linear_by_blocks, speed, tables
+from benchmarks.linear_by_blocks import LinearByBlocks
 from benchmarks.local_classifiers import LocalClassifiers
 from benchmarks.reference import Reference
+from skhimatch.baseline import LinearBaseline
 from skhimatch.batching import TextDataset
 from skhimatch.datasets import Corpus
 from skhimatch.hierarchy import LabelHierarchy
@@ -19,11 +22,12 @@ TEXTS = ["a quark and a gluon", "the cell divides", "a serve and a volley"] * 12
 LABELS = [
     frozenset(labels) for labels in (("science", "physics"), ("science", "biology"), ("sport", "tennis"))
 ] * 12
+EDGES = [("science", "physics"), ("science", "biology"), ("sport", "tennis")]
 CORPUS = Corpus(
     "toy",
     TEXTS,
     LABELS,
-    LabelHierarchy([("science", "physics"), ("science", "biology"), ("sport", "tennis")]),
+    LabelHierarchy(EDGES),
     {"train": np.arange(24), "validation": np.arange(24, 30), "test": np.arange(30, 36)},
 )
 SMALL = {"max_epochs": 1, "net_params": {"module__node_dimension": 4, "module__embedding_dimension": 8}}
@@ -99,8 +103,14 @@ def test_tables_fill_each_pair_of_marks_in_turn():
 
 
 def test_models_are_a_way_to_fit_and_settings_that_a_file_can_hold():
+    known = {
+        accuracy.fit_himatch,
+        accuracy.fit_linear,
+        accuracy.fit_linear_by_blocks,
+        accuracy.fit_hiclass,
+    }
     for fit, takes_vectors, settings in accuracy.MODELS.values():
-        assert fit in (accuracy.fit_himatch, accuracy.fit_linear, accuracy.fit_hiclass)
+        assert fit in known
         assert not takes_vectors or fit is accuracy.fit_himatch
         assert json.loads(json.dumps(settings)) == settings
     assert {"himatch", "himatch-paper", "rcnn-flat", "tfidf-svm", "hiclass"} <= set(accuracy.MODELS)
@@ -193,7 +203,8 @@ class TestSpeed:
         assert sum(content["parts"].values()) == pytest.approx(1)
         assert {what: list(numbers) for what, numbers in content["growth"].items()} == {
             "words": ["50", "100"],
-            "labels": ["100", "200"],
+            "labels": ["100", "300"],
+            "labels, dot head": ["100", "300"],
             "texts": ["50", "100"],
         }
         for numbers in content["growth"].values():
@@ -227,6 +238,60 @@ def test_results_of_speed_are_none_of_accuracy(monkeypatch, tmp_path):
     tables.SPEED.write_text(json.dumps({"quick": False}))
     assert tables.read_speed() == {"quick": False}
     assert tables.read_results() == []
+
+
+class TestManyLabels:
+    """Rankings are scored where labels are many, and the linear baseline does without its weights."""
+
+    @pytest.fixture
+    def many(self, toy, monkeypatch, tmp_path):
+        hierarchy = LabelHierarchy([*EDGES, *(("more", f"label {number}") for number in range(250))])
+        corpus = replace(CORPUS, hierarchy=hierarchy)
+        monkeypatch.setattr(accuracy, "CORPORA", {"toy": (lambda: corpus, {})})
+        monkeypatch.setenv("SKHIMATCH_CHECKPOINTS", str(tmp_path / "checkpoints"))
+        return toy
+
+    @pytest.mark.parametrize("model", ["himatch", "tfidf-svm-by-blocks"])
+    def test_rankings(self, many, monkeypatch, capsys, model):
+        measure(monkeypatch, "--model", model, "--seeds", "0")
+        [run] = json.loads((many / f"toy-{model}.json").read_text())["runs"]
+        for part in ("test", "val"):
+            assert run[part]["frequent"]["texts"] == run[part]["zero"]["texts"] == 0
+            assert (run[part]["few"]["labels"], run[part]["zero"]["labels"]) == (5, 251)
+            assert run[part]["few"]["recall_at_5"] == 1
+            assert run[part]["overall"]["texts"] == 6
+        capsys.readouterr()
+
+    def test_by_blocks_is_as_at_once_and_goes_on_where_it_was_cut_off(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.setattr(linear_by_blocks, "LABELS_AT_ONCE", 2)
+        train, test = CORPUS.part("train"), CORPUS.part("test")
+        at_once = LinearBaseline(CORPUS.hierarchy, decoding="threshold").fit(*train, validation_data=test)
+        by_blocks = LinearByBlocks(CORPUS.hierarchy, tmp_path).fit(*train, {"test": test[0]})
+        np.testing.assert_allclose(by_blocks.margins_["test"], at_once.decision_function(test[0]), atol=1e-5)
+        assert by_blocks.tuned("test", test[1]).decision_.threshold == at_once.decision_.threshold
+        assert by_blocks.n_parameters_ == at_once.coef_.size + at_once.intercept_.size
+        (tmp_path / "000002.npz").unlink()
+        trained = []
+        margins = linear_by_blocks._margins
+        monkeypatch.setattr(linear_by_blocks, "_margins", lambda *args: trained.append(1) or margins(*args))
+        again = LinearByBlocks(CORPUS.hierarchy, tmp_path).fit(*train, {"test": test[0]})
+        assert len(trained) == 1
+        np.testing.assert_array_equal(again.margins_["test"], by_blocks.margins_["test"])
+        capsys.readouterr()
+
+    def test_table(self, many, monkeypatch, capsys):
+        measure(monkeypatch, "--model", "himatch", "--seeds", "0", "1")
+        content = json.loads((many / "toy-himatch.json").read_text())
+        for run in content["runs"]:
+            # A group without texts has no score.
+            assert "recall_at_5" not in run["test"]["zero"]
+            run["test"]["frequent"] = {"recall_at_5": 0.5, "ndcg_at_5": 0.25}
+        published = [{"dataset": "toy", "model": "X", "source": "Y", "test": {"few": {"ndcg_at_5": 0.125}}}]
+        _, _, theirs, ours = tables.ranking_table([content], published).splitlines()
+        assert theirs.startswith("| toy | X (Y) |  | – / 0.125 |  |  |")
+        assert "| 0.500 ± 0.000 / 0.250 ± 0.000 | 1.000 ± 0.000 /" in ours
+        assert "1.000 ± 0.000 |  | 1.000" in ours
+        capsys.readouterr()
 
 
 class TestLocalClassifiers:

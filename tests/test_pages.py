@@ -1,6 +1,7 @@
 """README and guide say what is so: their blocks of Python run, and their tables are the results."""
 
 import importlib
+import json
 import re
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def test_tables_are_generated_from_the_results(page):
     text = (ROOT / page).read_text()
     assert tables.accuracy_table(results) in text
     if page != "README.md":
+        assert tables.ranking_table(results, json.loads(tables.PUBLISHED.read_text())) in text
         assert tables.level_table(results) in text
         assert tables.frequency_table(results) in text
 
