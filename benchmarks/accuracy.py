@@ -3,7 +3,9 @@
     python -m benchmarks.accuracy --dataset wos --model himatch
 
 writes ``benchmarks/results/wos-himatch.json``, a run at a time; runs that are
-there already, of the same settings and versions, are not repeated. Every choice is made on
+there already, of the same settings and versions, are not repeated. With a folder named by the variable
+SKHIMATCH_CHECKPOINTS long runs go on where they were cut off; `fit_seconds` are then those of the last
+part. Every choice is made on
 the validation part; the test part is scored once a run. Corpora that need
 files look for them below the folder named by the variable SKHIMATCH_DATA.
 """
@@ -23,6 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import scipy.sparse as sp
 
@@ -90,7 +93,12 @@ def fit_himatch(corpus: Corpus, seed: int, settings: dict[str, Any]) -> Any:
     classifier = skhimatch.HiMatchClassifier(
         corpus.hierarchy, label_texts=corpus.label_texts, random_state=seed, verbose=1, **settings
     )
-    return classifier.fit(*corpus.part("train"), validation_data=corpus.part("validation"))
+    checkpoint = None
+    if "SKHIMATCH_CHECKPOINTS" in os.environ:
+        checkpoint = checkpoints() / corpus.name / f"{joblib.hash(settings)}-{seed}"
+    return classifier.fit(
+        *corpus.part("train"), validation_data=corpus.part("validation"), checkpoint=checkpoint
+    )
 
 
 def fit_linear(corpus: Corpus, seed: int, settings: dict[str, Any]) -> Any:

@@ -18,8 +18,10 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+import skhimatch
 from skhimatch import persistence, targets
 from skhimatch.batching import TextDataset
+from skhimatch.checkpoints import Checkpoints
 from skhimatch.cooccurrence import cooccurrence_vectors
 from skhimatch.decisions import DecisionRule, check_threshold, highest
 from skhimatch.evidence import LEARNING_RATES, Evidence, as_probabilities
@@ -340,7 +342,14 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     # ------------------------------------------------------------------ fitting
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, *, validation_data: tuple[Any, Any] | None = None) -> HiMatchClassifier:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        validation_data: tuple[Any, Any] | None = None,
+        checkpoint: str | PathLike[str] | None = None,
+    ) -> HiMatchClassifier:
         """Train on texts and their labels.
 
         Parameters
@@ -352,6 +361,10 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             counts as a negative example of each.
         validation_data : (X, y), optional
             An official validation set; `validation_fraction` is then ignored.
+        checkpoint : path, optional
+            A folder for what has been done so far: the n-gram classifiers and each epoch. A fit that was
+            cut off goes on from there when it is called again with the same data and parameters, and ends
+            as if it had not been. It needs an integer `random_state`.
 
         Returns
         -------
@@ -382,12 +395,21 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         else:
             held_texts, held_targets = texts[:0], encoded[:0]
 
+        checkpoints = None
+        if checkpoint is not None:
+            checkpoints = self._checkpoints(checkpoint, texts, encoded, held_texts, held_targets)
         fitted, evidence, sequences = self._start(texts, encoded, hierarchy, seed)
         held_sequences, validation, rate = None, None, LEARNING_RATES[0]
         if len(held_texts):
             held_sequences = _sequences(held_texts, fitted["tokenizer_"], fitted["vocabulary_"])
             rate, evidence = evidence.best_learning_rate(
-                sequences, encoded, held_sequences, held_targets, fitted["decision_"], seed=seed
+                sequences,
+                encoded,
+                held_sequences,
+                held_targets,
+                fitted["decision_"],
+                seed=seed,
+                checkpoints=checkpoints,
             )
             validation = TextDataset(held_sequences, held_targets, evidence.candidates(held_sequences))
         else:
@@ -412,6 +434,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 callbacks=self.callbacks,
                 net_params=self._split_net_params()["net"],
                 verbose=self.verbose,
+                checkpoint=None if checkpoints is None else checkpoints.epochs(),
             )
         if held_sequences is not None:
             evidence = self._learn_from_held_out(fitted, evidence, held_sequences, held_targets)
@@ -852,6 +875,17 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             margins=self.classification_loss == "squared_hinge",
         )
         return fitted, evidence, sequences
+
+    def _checkpoints(self, folder: str | PathLike[str], *data: Any) -> Checkpoints:
+        """Open the folder of a fit, which is told from others by its data and parameters."""
+        if not isinstance(self.random_state, Integral):
+            raise ValueError(
+                "checkpoint needs an integer random_state, by which a second fit is the same as the first; "
+                f"it is {self.random_state!r}."
+            )
+        shown = ("callbacks", "verbose")
+        parameters = {name: value for name, value in self.get_params(deep=False).items() if name not in shown}
+        return Checkpoints(folder, skhimatch.__version__, parameters, *data)
 
     def _epochs(self, n_texts: int, n_labels: int) -> int:
         if self.max_epochs != "auto":

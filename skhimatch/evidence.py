@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,6 +19,7 @@ from skhimatch.candidates import (
     likely_by_margins,
     number_of_candidates,
 )
+from skhimatch.checkpoints import Checkpoints
 from skhimatch.decisions import DecisionRule
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.label_names import LabelNames
@@ -139,6 +141,7 @@ class Evidence:
         decision: DecisionRule,
         *,
         seed: int,
+        checkpoints: Checkpoints | None = None,
     ) -> tuple[float, Evidence]:
         """Find the learning rate of the lexical classifier that serves held-out texts best.
 
@@ -152,6 +155,8 @@ class Evidence:
             What turns probabilities into labels; its threshold is tuned for each rate.
         seed : int
             As in `LexicalClassifier.fit`.
+        checkpoints : Checkpoints, optional
+            Keeps what is trained at each rate.
 
         Returns
         -------
@@ -162,7 +167,12 @@ class Evidence:
             return LEARNING_RATES[0], self
         tried = []
         for rate in LEARNING_RATES:
-            lexical = self.lexical.trained(texts, targets, epochs=EPOCHS, seed=seed, learning_rate=rate)
+            train = partial(
+                self.lexical.trained, texts, targets, epochs=EPOCHS, seed=seed, learning_rate=rate
+            )
+            lexical = (
+                train() if checkpoints is None else checkpoints.lexical(f"{rate:g}", self.lexical, train)
+            )
             evidence = replace(self, lexical=lexical)
             scores = evidence._lexical_scores(held_texts)
             calibration = Calibration.learn(scores, held_targets, evidence._likeliest(scores))

@@ -24,6 +24,7 @@ from skorch.helper import predefined_split
 from torch import Tensor
 
 from skhimatch.batching import InOrder, LengthBuckets, TextDataset
+from skhimatch.checkpoints import EpochCheckpoint
 from skhimatch.joint_space import HiMatchOutput
 from skhimatch.metrics import micro_macro_f1
 from skhimatch.network import Network
@@ -316,6 +317,7 @@ def train(
     callbacks: Sequence[Any] | None,
     net_params: dict[str, Any],
     verbose: int,
+    checkpoint: EpochCheckpoint | None = None,
 ) -> list[dict[str, Any]]:
     """Fit the network in place; its best epoch's weights remain.
 
@@ -343,6 +345,8 @@ def train(
         Further arguments of ``skorch.NeuralNet``.
     verbose : int
         0 is silent.
+    checkpoint : EpochCheckpoint, optional
+        Keeps each epoch on disk; training goes on from those that are there.
 
     Returns
     -------
@@ -394,14 +398,14 @@ def train(
         max_epochs=max_epochs,
         device=device,
         precision=precision,
-        callbacks=[*own, *(callbacks or [])],
+        callbacks=[*own, *(callbacks or []), *([] if checkpoint is None else [checkpoint])],
         net_params=net_params,
         verbose=verbose,
         validation=validation,
         decide=decide,
     )
     try:
-        net.partial_fit(training)
+        net.partial_fit(training, epochs=max_epochs - (0 if checkpoint is None else checkpoint.n_done))
     except NonFiniteLossError as error:
         complete = _complete_epochs(net)
         if not complete:
