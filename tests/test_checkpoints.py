@@ -6,7 +6,7 @@ import torch
 from skorch.callbacks import Callback
 from toy_corpus import HIERARCHY, QUICK, make_corpus
 
-from skhimatch import HiMatchClassifier, candidates, evidence
+from skhimatch import HiMatchClassifier, candidates, evidence, training
 from skhimatch.lexical import LexicalClassifier
 
 TEXTS, LABEL_SETS = make_corpus(60)
@@ -61,6 +61,23 @@ def test_bit_by_bit_as_without_an_interruption(tmp_path, many_labels, parameters
     timeless = [[epoch["train_loss"] for epoch in fitted.history_] for fitted in (whole, again)]
     assert timeless[0] == timeless[1]
     assert [epoch["epoch"] for epoch in again.history_] == list(range(1, whole.n_iter_ + 1))
+
+
+@pytest.mark.parametrize("epoch", [2, 3, 4])
+def test_the_best_epoch_and_patience_are_remembered(tmp_path, monkeypatch, epoch):
+    def scripted(self, net, **kwargs):
+        score = [0.5, 0.9, 0.3, 0.2, 0.1][len(net.history) - 1]
+        for name, value in {"micro_f1": 0, "macro_f1": 0, "score": score}.items():
+            net.history.record(f"valid_{name}", value)
+
+    monkeypatch.setattr(training.ValidationF1, "on_epoch_end", scripted)
+    whole = quick(patience=2).fit(TEXTS, LABEL_SETS)
+    assert whole.n_iter_ == 4
+    with pytest.raises(CutOff):
+        quick(patience=2, callbacks=[Stop(epoch)]).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path / "fit")
+    again = quick(patience=2).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path / "fit")
+    assert again.n_iter_ == 4
+    np.testing.assert_array_equal(again.predict_proba(TEXTS), whole.predict_proba(TEXTS))
 
 
 def test_nothing_is_done_twice(tmp_path, monkeypatch):

@@ -1123,6 +1123,15 @@ class TestCandidates:
         expected = classifier.calibration_([margins, names, scores])
         np.testing.assert_allclose(classifier.decision_function(UNSEEN), expected, atol=1e-4)
 
+    def test_names_suggest_labels_too(self):
+        texts_of = {label: words.split() for label, words in WORDS.items()}
+        classifier = quick(label_texts=texts_of).fit(TEXTS, LABEL_SETS)
+        sequences = classifier.tokenizer_.transform(UNSEEN)
+        margins, names = classifier.lexical_.margins(sequences), classifier.label_names_.scores(sequences)
+        found = classifier._evidence().candidates(sequences)
+        np.testing.assert_array_equal(found, likeliest_labels(margins + np.float32(0.03) * names, 6))
+        assert (found != likeliest_labels(margins, 6)).any()
+
     def test_it_learns_as_well(self):
         texts, label_sets = make_corpus(300)
         classifier = HiMatchClassifier(HIERARCHY, **THOROUGH).fit(texts, label_sets)
@@ -1281,6 +1290,13 @@ class TestDotHead:
         classifier = copy.deepcopy(by_words).add_labels([("sport", "fencing")], {"fencing": "racket"})
         classifier.partial_fit(["racket volley"] * 20, [{"sport", "fencing"}] * 20)
         assert np.isfinite(classifier.predict_proba(UNSEEN)).all()
+
+    def test_training_that_had_begun_goes_on_with_the_larger_network(self, by_words):
+        classifier = copy.deepcopy(by_words).partial_fit(TEXTS, LABEL_SETS)
+        classifier.add_labels([("sport", "fencing")], {"fencing": "racket"})
+        before = classifier.network_.output.weight.clone()
+        classifier.partial_fit(["racket volley"] * 20, [{"sport", "fencing"}] * 20)
+        assert not torch.equal(classifier.network_.output.weight, before)
 
     def test_without_words_the_neighbours_tell(self, by_words):
         classifier = copy.deepcopy(by_words).add_labels([("tennis", "qqq"), ("rowing", "zzz")])

@@ -350,6 +350,23 @@ def test_equation_8_overall_objective(classification_loss):
     assert parts.total.item() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("classification_loss", ["squared_hinge", "cross_entropy", "mean_cross_entropy"])
+def test_a_label_counts_for_those_that_it_stands_for(classification_loss):
+    logits = np.random.RandomState(1).randn(3, 6)
+    stands_for = np.array([[1, 0, 4, 0, 1, 0], [1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 6.0]])
+    loss = HiMatchLoss(HIERARCHY, lambda_joint=0, lambda_match=0, classification_loss=classification_loss)
+    output = HiMatchOutput(torch.tensor(logits), stands_for=torch.tensor(stands_for))
+    p = 1 / (1 + np.exp(-logits))
+    entropy = -(stands_for * (TARGETS * np.log(p) + (1 - TARGETS) * np.log(1 - p))).sum(1).mean()
+    missing = np.where(TARGETS == 1, np.maximum(0, 1 - logits), np.maximum(0, 1 + logits))
+    expected = {
+        "squared_hinge": (missing**2).sum(1).mean(),
+        "cross_entropy": entropy,
+        "mean_cross_entropy": entropy / 6,
+    }[classification_loss]
+    assert loss(output, torch.tensor(TARGETS)).total.item() == pytest.approx(expected)
+
+
 def test_the_objective_asks_for_no_more_labels_than_it_needs():
     text, label = embeddings()
     asked = []

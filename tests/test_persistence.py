@@ -39,6 +39,10 @@ def assert_alike(left, right, texts=UNSEEN):
     np.testing.assert_array_equal(sp.csr_array(predicted).toarray(), sp.csr_array(again).toarray())
     for name in ("classes_", "label_embeddings_"):
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name))
+    if left.lexical_ is not None:
+        sequences = texts if left.tokenizer_ is None else left.tokenizer_.transform(texts)
+        scores = [classifier.label_names_.scores(sequences) for classifier in (left, right)]
+        np.testing.assert_array_equal(*scores)
     for name in ("history_", "n_iter_", "vocabulary_", "validation_f1_"):
         assert getattr(left, name) == getattr(right, name)
 
@@ -63,7 +67,7 @@ class TestRoundTrip:
                 "net_params": SMALL_RCNN | {"module__kernel_sizes": (2, 5)},
             },
             {"lexical": None, "classification_loss": "cross_entropy"},
-            {"label_texts": {"optics": ["lens", "light"], "science": ""}},
+            {"label_texts": {"optics": ["lens", "light"], "physics": ""}},
             {"hierarchy": {"science": LABELS[:3], "sport": ["biology", *LABELS[3:6], *LABELS[8:]]}},
         ],
     )
