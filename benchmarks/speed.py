@@ -39,6 +39,7 @@ from benchmarks.tables import SPEED
 from skhimatch import HiMatchClassifier, WordTokenizer
 from skhimatch.batching import Batch, LengthBuckets, TextDataset
 from skhimatch.candidates import TrainingCandidates, likely_by_margins, number_of_candidates
+from skhimatch.classifier import USUAL_LEARNING_RATE
 from skhimatch.datasets import Corpus
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.label_nodes import MANY_LABELS
@@ -158,7 +159,7 @@ class Stepper:
         self.net: TrainingNet = build_training_net(
             copy.deepcopy(network),
             criterion,
-            learning_rate=defaults.learning_rate,
+            learning_rate=USUAL_LEARNING_RATE,
             batch_size=defaults.batch_size,
             max_epochs=1,
             device=torch.device("cpu"),

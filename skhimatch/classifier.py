@@ -58,6 +58,8 @@ OWN_PARAMETERS = {name: name for name in ("batch_size", "callbacks", "device", "
 
 # Of max_epochs="auto". With many labels each of them has few texts, and is trained on by few.
 FEWEST_STEPS, FEWEST_EPOCHS, FEWEST_EPOCHS_OF_MANY_LABELS = 1000, 4, 10
+# Of learning_rate="auto": right for some thousand steps, while ten times as many want a third of it.
+USUAL_LEARNING_RATE, USUAL_STEPS = 4e-3, 1500
 
 
 class TopLabels(NamedTuple):
@@ -138,8 +140,9 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         200 labels, or as many as make a thousand steps.
     batch_size : int
         Texts a step.
-    learning_rate : float
-        Adam's, at its highest.
+    learning_rate : float or "auto"
+        Adam's, at its highest; "auto" is 0.004, and less beyond 1,500 steps: in proportion to one over the
+        square root of their number.
     schedule : {"one-cycle", "constant"}
         "one-cycle" warms up to `learning_rate`, then decays to zero.
     validation_fraction : float in [0, 1)
@@ -199,6 +202,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         is all.
     calibration_ : Calibration
         How the scores of all become one log-odds, as learned from the held-out texts.
+    usual_scores_ : float32 ndarray of shape (L,) or None
+        What the network's scores count relative to, where labels are many: each label's mean.
     decision_ : DecisionRule
         What turns probabilities into labels.
     label_embeddings_ : float32 ndarray of shape (L, d_phi)
@@ -254,7 +259,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         "lambda_match": [Interval(Real, 0, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "schedule": [StrOptions({"one-cycle", "constant"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "patience": [Interval(Integral, 1, None, closed="left"), None],
@@ -293,7 +298,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         lambda_match: float = 1.0,
         max_epochs: int | str = "auto",
         batch_size: int = 32,
-        learning_rate: float = 4e-3,
+        learning_rate: float | str = "auto",
         schedule: str = "one-cycle",
         validation_fraction: float = 0.1,
         patience: int | None = 5,
@@ -414,7 +419,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             validation = TextDataset(held_sequences, held_targets, evidence.candidates(held_sequences))
         else:
             evidence = evidence.with_lexical(sequences, encoded, learning_rate=rate, seed=seed)
-        device = evidence.network.device
+        device, epochs = evidence.network.device, self._epochs(*encoded.shape)
         with seeded(seed, device):
             history = train(
                 evidence.network,
@@ -424,9 +429,9 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 ),
                 validation,
                 decide=fitted["decision_"],
-                max_epochs=self._epochs(*encoded.shape),
+                max_epochs=epochs,
                 batch_size=self.batch_size,
-                learning_rate=self.learning_rate,
+                learning_rate=self._learning_rate(epochs * -(-len(sequences) // self.batch_size)),
                 schedule=self.schedule,
                 patience=self.patience,
                 device=device,
@@ -494,7 +499,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             self._training_net = build_training_net(
                 network,
                 self._criterion(hierarchy),
-                learning_rate=self.learning_rate,
+                learning_rate=self._learning_rate(1),
                 batch_size=self.batch_size,
                 max_epochs=1,
                 device=device,
@@ -597,6 +602,9 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             "label_embeddings_": embed_labels(extended),
             "decision_": self.decision_.with_labels(hierarchy),
         }
+        if self.usual_scores_ is not None:
+            unknown = np.full(len(others), self.usual_scores_.mean(), dtype=np.float32)
+            fitted["usual_scores_"] = np.concatenate([self.usual_scores_, unknown])
         if self.lexical_ is not None:
             fitted["lexical_"] = self.lexical_.with_labels(len(hierarchy))
             fitted["label_names_"] = self.label_names_.with_labels(hierarchy, self.vocabulary_, label_texts)
@@ -893,6 +901,11 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         fewest = FEWEST_EPOCHS if n_labels <= MANY_LABELS else FEWEST_EPOCHS_OF_MANY_LABELS
         return max(fewest, -(-FEWEST_STEPS // -(-n_texts // self.batch_size)))
 
+    def _learning_rate(self, n_steps: int) -> float:
+        if self.learning_rate != "auto":
+            return float(self.learning_rate)
+        return USUAL_LEARNING_RATE * min(1.0, (USUAL_STEPS / n_steps) ** 0.5)
+
     @property
     def _tuned(self) -> bool:
         """Whether the threshold is to be found on held-out texts."""
@@ -906,7 +919,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         # A network alone that is trained for log-odds has them already.
         if evidence.lexical is not None or self.classification_loss == "squared_hinge":
             evidence = evidence.calibrated(scores, targets)
-        probabilities = as_probabilities(evidence.calibration(scores))
+        probabilities = as_probabilities(evidence.combined(scores))
         if self._tuned:
             fitted["decision_"] = fitted["decision_"].tuned(probabilities, targets)
         scored = fitted["validation_f1_"] = micro_macro_f1(targets, fitted["decision_"](probabilities))
@@ -957,6 +970,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             "label_names_": evidence.names,
             "n_candidates_": evidence.n_candidates,
             "calibration_": evidence.calibration,
+            "usual_scores_": evidence.usual_scores,
             "label_embeddings_": embed_labels(evidence.network),
             "sparse_output_": sp.issparse(y),
         }
@@ -964,7 +978,14 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _evidence(self) -> Evidence:
         network = self._network()
-        return Evidence(network, self.lexical_, self.label_names_, self.n_candidates_, self.calibration_)
+        return Evidence(
+            network,
+            self.lexical_,
+            self.label_names_,
+            self.n_candidates_,
+            self.calibration_,
+            self.usual_scores_,
+        )
 
     def _log_odds(self, sequences: TokenSequences) -> Iterator[NDArray[np.float32]]:
         return self._evidence().log_odds(sequences, progress=bool(self.verbose))

@@ -41,6 +41,8 @@ CALIBRATION_OF_NETWORK = {True: Calibration((3.0,), 0.0), False: Calibration((1.
 # What a standard deviation more of a label's name weighs, in margins of the n-grams, where labels are picked
 # for the network to look at.
 MARGIN_OF_NAMES = 0.03
+# A label's usual score is that of all labels, until it was seen in about so many texts.
+TEXTS_OF_DOUBT = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,10 @@ class Evidence:
         all.
     calibration : Calibration
         Weights for the lexical classifier and for the names, where there are any, and one for the network.
+    usual_scores : float32 ndarray of shape (L,) or None
+        The network's mean score of each label over held-out texts where it looked at it. What counts is how
+        far a score is above it: a network that is trained on a few labels of each text knows a label the
+        less, the more rarely it was among them. None with few labels, where it is trained on all.
     """
 
     network: Network
@@ -67,6 +73,7 @@ class Evidence:
     names: LabelNames | None
     n_candidates: int | None
     calibration: Calibration
+    usual_scores: NDArray[np.float32] | None = None
 
     @classmethod
     def untrained(
@@ -200,7 +207,12 @@ class Evidence:
             Calibrated as before, where these texts tell nothing.
         """
         candidates = self._likeliest(scores)
-        return replace(self, calibration=Calibration.learn(scores, targets, candidates) or self.calibration)
+        usual = None
+        if candidates is not None and targets.shape[1] > MANY_LABELS:
+            usual = _mean_by_label(scores[-1], candidates)
+        evidence = replace(self, usual_scores=usual)
+        calibration = Calibration.learn(evidence._relative(scores), targets, candidates)
+        return self if calibration is None else replace(evidence, calibration=calibration)
 
     def scores(self, texts: TokenSequences) -> list[NDArray[np.float32]]:
         """Return what the lexical classifier and the names, where there are any, and the network say.
@@ -212,7 +224,7 @@ class Evidence:
         Returns
         -------
         list of float32 ndarrays of shape (n, L)
-            In the order of the calibration's weights.
+            In the order of the calibration's weights; together they are what `combined` makes of them.
         """
         if self.lexical is None:
             return [score_texts(self.network, texts)]
@@ -223,7 +235,11 @@ class Evidence:
         """Yield the calibrated sum of the scores, float32 of shape (rows, L), a block of texts at a time."""
         n_labels = self.network.n_labels
         for block in in_blocks(texts, n_labels, progress=progress):
-            yield self.calibration(self.scores(block))
+            yield self.combined(self.scores(block))
+
+    def combined(self, scores: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Add up what `scores` returns, each as much as it is worth: log-odds, float32 of shape (n, L)."""
+        return self.calibration(self._relative(scores))
 
     def candidates(self, texts: TokenSequences) -> NDArray[np.int64] | None:
         """Return the labels that the network looks at, int64 of shape (n, K); None where it is all."""
@@ -255,6 +271,17 @@ class Evidence:
             return []
         return [self.lexical.margins(texts), self.names.scores(texts)]
 
+    def _relative(self, scores: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Take the network's usual scores from its scores; as usual is what it did not look at."""
+        candidates = self._likeliest(scores)
+        if self.usual_scores is None or candidates is None:
+            return scores
+        *others, network = scores
+        above = np.take_along_axis(network, candidates, axis=1) - self.usual_scores[candidates]
+        relative = np.zeros_like(network)
+        np.put_along_axis(relative, candidates, above, axis=1)
+        return [*others, relative]
+
     def _likeliest(self, scores: list[NDArray[np.float32]]) -> NDArray[np.int64] | None:
         return None if self.n_candidates is None else likeliest_labels(_likelihood(scores), self.n_candidates)
 
@@ -263,6 +290,15 @@ def _likelihood(scores: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Put the labels of each text in one order, by its n-grams and by their names."""
     margins, names, *_ = scores
     return margins + np.float32(MARGIN_OF_NAMES) * names
+
+
+def _mean_by_label(scores: NDArray[np.float32], candidates: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Average each label's scores over the texts where it is a candidate, drawn to the mean of all."""
+    n_labels = scores.shape[1]
+    looked_at = np.take_along_axis(scores, candidates, axis=1).ravel()
+    number = np.bincount(candidates.ravel(), minlength=n_labels)
+    total = np.bincount(candidates.ravel(), looked_at, minlength=n_labels)
+    return ((total + TEXTS_OF_DOUBT * looked_at.mean()) / (number + TEXTS_OF_DOUBT)).astype(np.float32)
 
 
 def as_probabilities(log_odds: NDArray[np.float32]) -> NDArray[np.float32]:

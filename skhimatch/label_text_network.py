@@ -19,6 +19,7 @@ __all__ = ["LabelTextNetwork", "LabelWords"]
 
 # Labels are scored so many at once that the numbers between stay within 64 MiB, however many there are.
 NUMBERS_AT_ONCE = 2**24
+START = 0.01
 
 
 class LabelWords(nn.Module):
@@ -107,6 +108,8 @@ class LabelTextNetwork(nn.Module):
         self.label_encoder = HierarchyGCN(hierarchy, embedding_dimension)
         self.label_nodes = SemanticAttention(width, embedding_dimension)
         self.output = nn.Linear(width, 2 * embedding_dimension, bias=False)
+        # Parents of hundreds have large g_l; all logits are to start near c.
+        nn.init.normal_(self.output.weight, std=START)
         self.bias = nn.Parameter(torch.zeros(()))
         self.text_projection = JointProjection(width, joint_dimension, dropout)
         self.label_projection = JointProjection(embedding_dimension, joint_dimension, dropout)

@@ -71,6 +71,8 @@ def save(classifier: HiMatchClassifier, folder: str | PathLike[str]) -> None:
     arrays["decision.threshold"] = np.asarray(classifier.decision_.threshold)
     if classifier.decision_.ends is not None:
         arrays["decision.ends"] = classifier.decision_.ends
+    if classifier.usual_scores_ is not None:
+        arrays["usual_scores"] = classifier.usual_scores_
     if classifier.lexical_ is not None:
         arrays["lexical.codes"] = classifier.lexical_.ngrams.codes
         arrays["lexical.idf"] = classifier.lexical_.ngrams.idf
@@ -236,6 +238,7 @@ def _rebuild(
         label_names_=label_names,
         n_candidates_=description["n_candidates"],
         calibration_=Calibration(tuple(description["calibration"][:-1]), description["calibration"][-1]),
+        usual_scores_=arrays.get("usual_scores"),
         decision_=decision,
         label_embeddings_=arrays["label_embeddings"],
         validation_f1_=None if scored is None else MicroMacroF1(*scored),

@@ -1,5 +1,6 @@
 import copy
 import functools
+import pickle
 import random
 import re
 from itertools import pairwise
@@ -1111,7 +1112,8 @@ def many_labels(monkeypatch):
 
 @pytest.mark.usefixtures("many_labels")
 class TestCandidates:
-    def test_the_network_looks_at_what_the_n_grams_suggest(self):
+    def test_the_network_looks_at_what_the_n_grams_suggest(self, monkeypatch):
+        monkeypatch.setattr(evidence, "MANY_LABELS", 10)
         classifier = quick().fit(TEXTS, LABEL_SETS)
         assert classifier.n_candidates_ == 6
         sequences = classifier.tokenizer_.transform(UNSEEN)
@@ -1122,6 +1124,30 @@ class TestCandidates:
         scores = np.where(likely, scores, classifier.network_.head.bias.detach().numpy())
         expected = classifier.calibration_([margins, names, scores])
         np.testing.assert_allclose(classifier.decision_function(UNSEEN), expected, atol=1e-4)
+
+    def test_what_counts_is_more_than_usual_where_labels_are_many(self, monkeypatch):
+        monkeypatch.setattr(evidence, "TEXTS_OF_DOUBT", 2)
+        monkeypatch.setattr(evidence, "MANY_LABELS", 5)
+        classifier = quick().fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
+        sequences = classifier.tokenizer_.transform(UNSEEN)
+        margins, names, scores = classifier._evidence().scores(sequences)
+        candidates = classifier._evidence().candidates(sequences)
+        looked_at = np.zeros(scores.shape, dtype=bool)
+        np.put_along_axis(looked_at, candidates, True, axis=1)
+        mean = scores[looked_at].mean()
+        usual = [
+            (scores[of_label, label].sum() + 2 * mean) / (of_label.sum() + 2)
+            for label, of_label in enumerate(looked_at.T)
+        ]
+        np.testing.assert_allclose(classifier.usual_scores_, usual, atol=1e-5)
+        expected = classifier.calibration_([margins, names, np.where(looked_at, scores - usual, 0)])
+        np.testing.assert_allclose(classifier.decision_function(UNSEEN), expected, atol=1e-4)
+        again = pickle.loads(pickle.dumps(classifier))
+        np.testing.assert_array_equal(again.decision_function(UNSEEN), classifier.decision_function(UNSEEN))
+
+    def test_few_labels_count_as_they_are(self, monkeypatch):
+        monkeypatch.setattr(evidence, "MANY_LABELS", 10)
+        assert quick().fit(TEXTS, LABEL_SETS).usual_scores_ is None
 
     def test_names_suggest_labels_too(self):
         texts_of = {label: words.split() for label, words in WORDS.items()}
@@ -1166,8 +1192,11 @@ class TestCandidates:
         assert classifier.n_candidates_ is None
         assert np.isfinite(classifier.decision_function(UNSEEN)).all()
 
-    def test_saved_and_loaded(self, tmp_path):
+    @pytest.mark.parametrize("many", [5, 200])
+    def test_saved_and_loaded(self, tmp_path, monkeypatch, many):
+        monkeypatch.setattr(evidence, "MANY_LABELS", many)
         classifier = quick(max_epochs=2).fit(TEXTS, LABEL_SETS)
+        assert (classifier.usual_scores_ is None) == (many == 200)
         classifier.save(tmp_path / "saved")
         again = HiMatchClassifier.load(tmp_path / "saved")
         np.testing.assert_array_equal(again.decision_function(UNSEEN), classifier.decision_function(UNSEEN))

@@ -4,7 +4,7 @@ import torch
 from skorch.callbacks import Callback, EpochScoring
 from toy_corpus import HIERARCHY, QUICK, SMALL, make_corpus
 
-from skhimatch import HiMatchClassifier, training
+from skhimatch import HiMatchClassifier, classifier, training
 from skhimatch.batching import LengthBuckets
 from skhimatch.network import HiMatchNetwork
 from skhimatch.prediction import score_texts
@@ -89,11 +89,17 @@ class TestSchedule:
 
     def test_one_cycle_of_a_single_step(self):
         record = Record("on_train_begin", lambda net, **kwargs: None)
-        classifier = quick(callbacks=[record], max_epochs=1, batch_size=100).fit(TEXTS, LABEL_SETS)
-        assert classifier.n_iter_ == 1
+        fitted = quick(callbacks=[record], max_epochs=1, batch_size=100).fit(TEXTS, LABEL_SETS)
+        assert fitted.n_iter_ == 1
 
     def test_constant(self):
         assert set(self.rates(schedule="constant", learning_rate=0.003)) == {0.003}
+
+    def test_auto_falls_with_the_number_of_steps(self, monkeypatch):
+        # 54 texts in training, 5 epochs of 7 steps.
+        assert max(self.rates(batch_size=8, learning_rate="auto")) == pytest.approx(0.004, rel=1e-2)
+        monkeypatch.setattr(classifier, "USUAL_STEPS", 35 / 4)
+        assert max(self.rates(batch_size=8, learning_rate="auto")) == pytest.approx(0.002, rel=1e-2)
 
 
 def test_gradients_are_clipped():
