@@ -22,6 +22,8 @@ from sklearn.model_selection import train_test_split
 
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.hierarchy_forms import read_taxonomy
+from skhimatch.ranking import frequency_groups
+from skhimatch.targets import encode_targets
 
 __all__ = ["Corpus", "load_api_docs", "load_eurlex57k", "load_htc_json", "load_wos"]
 
@@ -96,6 +98,23 @@ class Corpus:
             raise ValueError(f"The corpus {self.name} has no part {name!r}; it has {', '.join(self.splits)}.")
         rows = self.splits[name].tolist()
         return [self.texts[row] for row in rows], [self.label_sets[row] for row in rows]
+
+    def frequency_groups(self, *, frequent: int = 50) -> dict[str, NDArray[np.int64]]:
+        """Group the labels by their number of training texts, as `ranking.frequency_groups` does.
+
+        Parameters
+        ----------
+        frequent : int, default=50
+            A label of more texts than that is frequent.
+
+        Returns
+        -------
+        dict
+            Positions in the hierarchy of the labels that are ``"frequent"``, ``"few"`` (one text or more) and
+            ``"zero"`` (none).
+        """
+        _, label_sets = self.part("train")
+        return frequency_groups(encode_targets(label_sets, self.hierarchy), frequent=frequent)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -441,7 +460,10 @@ def load_eurlex57k(path: str | os.PathLike[str]) -> Corpus:
         splits[part] = np.arange(start, len(texts))
     tagged = sorted(frozenset().union(*label_sets))
     edges = [(parent, label) for label, concept in concepts.items() for parent in concept["parents"]]
-    hierarchy = LabelHierarchy(edges, list(concepts)).restrict(tagged)
+    try:
+        hierarchy = LabelHierarchy(edges, list(concepts)).restrict(tagged)
+    except ValueError as error:
+        raise ValueError(f"The concepts in EURLEX57K.json: {error}") from None
     label_texts = {label: [concepts[label]["label"], *concepts[label]["alt_labels"]] for label in tagged}
     return Corpus("eurlex57k", texts, label_sets, hierarchy, splits, label_texts)
 

@@ -258,6 +258,18 @@ class TestHierarchies:
         assert classifier.decision_.tagged.tolist() == [True, False, True, True]
         assert (classifier.predict_proba(["stones"])[:, 1] < 0.5).all()
 
+    @pytest.mark.parametrize("head", ["labelwise", "dot"])
+    def test_a_label_of_which_nothing_is_known(self, head):
+        hierarchy = HIERARCHY | {"craft": ["origami"], "alone": ["nameless"]}
+        texts_of = {"origami": "", "craft": "lens and mirror", "alone": "", "nameless": []}
+        classifier = quick(hierarchy, head=head, label_texts=texts_of).fit(TEXTS, LABEL_SETS)
+        scores = classifier.label_names_.scores(classifier.tokenizer_.transform(TEXTS))
+        column = classifier.classes_.tolist().index
+        # As its parent; and as nothing at all.
+        np.testing.assert_array_equal(scores[:, column("origami")], scores[:, column("craft")])
+        assert not scores[:, [column("alone"), column("nameless")]].any()
+        assert (classifier.predict_proba(TEXTS)[:, column("nameless")] < 0.5).all()
+
     def test_texts_with_coarse_labels_only_or_several_paths(self):
         texts, label_sets = make_corpus(40, paths=2)
         classifier = quick().fit([*texts, "match team"], [*label_sets, {"sport"}])

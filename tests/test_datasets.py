@@ -350,6 +350,27 @@ class TestEurlex57k:
             "5": ["farm exports"],
         }
 
+    def test_frequency_groups(self, folder):
+        groups = load_eurlex57k(folder).frequency_groups(frequent=0)
+        assert {group: labels.tolist() for group, labels in groups.items()} == {
+            "frequent": [0, 1, 2],
+            "few": [],
+            "zero": [],
+        }
+        self.write(folder / "test" / "e.json", "On farming", ["4"])
+        groups = load_eurlex57k(folder).frequency_groups()
+        assert {group: labels.tolist() for group, labels in groups.items()} == {
+            "frequent": [],
+            "few": [0, 1, 3],
+            "zero": [2],
+        }
+
+    def test_a_cycle_of_concepts(self, folder):
+        around = CONCEPTS | {"1": CONCEPTS["1"] | {"parents": ["3"]}}
+        (folder / "EURLEX57K.json").write_text(json.dumps(around))
+        with pytest.raises(ValueError, match=r"EURLEX57K\.json: the hierarchy has a cycle: 1 -> 2 -> 3 -> 1"):
+            load_eurlex57k(folder)
+
     def test_main_body_in_one_piece(self, folder):
         file = folder / "dev" / "c.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | {"main_body": "all of it"}))
@@ -413,4 +434,10 @@ class TestEurlex57k:
         assert sizes == {"train": 45_000, "validation": 6_000, "test": 6_000}
         assert len(corpus.hierarchy) == len(corpus.label_texts) == 4271
         assert corpus.label_texts["1000"] == ["financing"]
+        groups = corpus.frequency_groups()
+        assert {group: len(labels) for group, labels in groups.items()} == {
+            "frequent": 739,
+            "few": 3369,
+            "zero": 163,
+        }
         assert not corpus.hierarchy.is_tree
