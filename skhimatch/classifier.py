@@ -58,6 +58,8 @@ OWN_PARAMETERS = {name: name for name in ("batch_size", "callbacks", "device", "
 
 # Of max_epochs="auto". With many labels each of them has few texts, and is trained on by few.
 FEWEST_STEPS, FEWEST_EPOCHS, FEWEST_EPOCHS_OF_MANY_LABELS = 1000, 4, 10
+# Held-out texts times labels: half a GiB of scores of each kind. With 50,000 labels that is 2,684 texts.
+HELD_OUT_NUMBERS, FEWEST_HELD_OUT = 2**27, 1000
 # Of learning_rate="auto": right for some thousand steps, while ten times as many want a third of it.
 USUAL_LEARNING_RATE, USUAL_STEPS = 4e-3, 1500
 
@@ -365,7 +367,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             The labels of each text. A text without labels is allowed: it
             counts as a negative example of each.
         validation_data : (X, y), optional
-            An official validation set; `validation_fraction` is then ignored.
+            An official validation set; `validation_fraction` is then ignored. Where it has more texts than
+            are needed, with tens of thousands of labels, a random part of it.
         checkpoint : path, optional
             A folder for what has been done so far: the n-gram classifiers and each epoch. A fit that was
             cut off goes on from there when it is called again with the same data and parameters, and ends
@@ -390,11 +393,17 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         encoded = targets.encode_targets(y, hierarchy, len(texts))
         draws = check_random_state(self.random_state)
         seed = draws.randint(np.iinfo(np.int32).max)
+        # All that is said of the held-out texts is compared at once.
+        most = max(FEWEST_HELD_OUT, HELD_OUT_NUMBERS // max(1, len(hierarchy)))
         if validation_data is not None:
             held_texts = _check_texts(validation_data[0])
             held_targets = targets.encode_targets(validation_data[1], hierarchy, len(held_texts))
+            if len(held_texts) > most:
+                rows = np.sort(np.random.RandomState(seed).permutation(len(held_texts))[:most])
+                held_texts, held_targets = _pick(held_texts, rows), held_targets[rows]
         elif self.validation_fraction > 0:
-            kept, held = targets.hold_out(encoded, self.validation_fraction, np.random.RandomState(seed))
+            fraction = min(self.validation_fraction, most / len(texts))
+            kept, held = targets.hold_out(encoded, fraction, np.random.RandomState(seed))
             held_texts, held_targets = _pick(texts, held), encoded[held]
             texts, encoded = _pick(texts, kept), encoded[kept]
         else:

@@ -19,6 +19,7 @@ from skorch.callbacks import Callback
 from toy_corpus import HIERARCHY, PATHS, QUICK, SMALL, SMALL_RCNN, THOROUGH, WORDS, binarize, make_corpus
 
 from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors, evidence, prediction
+from skhimatch import classifier as classifier_room
 from skhimatch.calibration import Calibration
 from skhimatch.candidates import likeliest_labels
 from skhimatch.label_nodes import LabelAttention, LabelProjection
@@ -410,6 +411,23 @@ class TestManyTexts:
         predicted = classifier.predict(UNSEEN)
         assert sp.issparse(predicted)
         np.testing.assert_array_equal(predicted.toarray(), classifier.decision_(expected).toarray())
+
+    @pytest.mark.parametrize("official", [True, False])
+    def test_no_more_texts_are_held_out_than_fit_into_memory(self, monkeypatch, official):
+        monkeypatch.setattr(classifier_room, "HELD_OUT_NUMBERS", 60)
+        monkeypatch.setattr(classifier_room, "FEWEST_HELD_OUT", 5)
+        held = []
+        calibrated = evidence.Evidence.calibrated
+        monkeypatch.setattr(
+            evidence.Evidence,
+            "calibrated",
+            lambda self, scores, y: held.append(y.shape) or calibrated(self, scores, y),
+        )
+        if official:
+            quick().fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
+        else:
+            quick(validation_fraction=0.5).fit(TEXTS, LABEL_SETS)
+        assert held == [(6, 10)]
 
     def test_topk(self, fitted, in_small_blocks):
         labels, probabilities = fitted.predict_topk(UNSEEN, 3)
