@@ -24,7 +24,7 @@ from skhimatch.decisions import DecisionRule
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.label_names import LabelNames
 from skhimatch.label_nodes import MANY_LABELS
-from skhimatch.lexical import EPOCHS, LexicalClassifier
+from skhimatch.lexical import LexicalClassifier, enough_epochs
 from skhimatch.metrics import micro_macro_f1
 from skhimatch.network import Network
 from skhimatch.prediction import in_blocks, score_texts
@@ -172,10 +172,10 @@ class Evidence:
         """
         if self.lexical is None:
             return LEARNING_RATES[0], self
-        tried = []
+        tried, epochs = [], enough_epochs(len(texts))
         for rate in LEARNING_RATES:
             train = partial(
-                self.lexical.trained, texts, targets, epochs=EPOCHS, seed=seed, learning_rate=rate
+                self.lexical.trained, texts, targets, epochs=epochs, seed=seed, learning_rate=rate
             )
             lexical = (
                 train() if checkpoints is None else checkpoints.lexical(f"{rate:g}", self.lexical, train)

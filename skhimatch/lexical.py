@@ -14,7 +14,7 @@ from sklearn.preprocessing import normalize
 
 from skhimatch.sequences import UNKNOWN_ID, TokenSequences
 
-__all__ = ["LexicalClassifier", "NGramWeights"]
+__all__ = ["LexicalClassifier", "NGramWeights", "enough_epochs"]
 
 FEWEST_TEXTS = 2
 TEXTS_AT_ONCE = NGRAMS_AT_ONCE = 20_000
@@ -22,7 +22,8 @@ TEXTS_AT_ONCE = NGRAMS_AT_ONCE = 20_000
 MOST_NGRAMS = 2_000_000
 LEARNING_RATE = 10.0
 BIAS_LEARNING_RATE = 0.1
-EPOCHS = 10
+# Ten passes over up to 10,000 texts, and the fewer the more there are: 5 over 45,000.
+MOST_EPOCHS, FEWEST_EPOCHS, TEXTS_FOR_MOST = 10, 3, 10_000
 BATCH_SIZE = 32
 WARM_UP = 0.1
 
@@ -184,7 +185,8 @@ class LexicalClassifier:
         LexicalClassifier
         """
         blank = cls.untrained(texts, targets.shape[1])
-        return blank.trained(texts, targets, epochs=EPOCHS, seed=seed, learning_rate=learning_rate)
+        epochs = enough_epochs(len(texts))
+        return blank.trained(texts, targets, epochs=epochs, seed=seed, learning_rate=learning_rate)
 
     @classmethod
     def untrained(cls, texts: TokenSequences, n_labels: int) -> LexicalClassifier:
@@ -279,6 +281,17 @@ class LexicalClassifier:
         float32 ndarray of shape (n, L)
         """
         return (self.ngrams(texts) @ self.weight).toarray() + self.bias
+
+
+def enough_epochs(n_texts: int) -> int:
+    """Choose how often to go through n training texts: more of them teach as much in fewer passes.
+
+    Examples
+    --------
+    >>> enough_epochs(1_000), enough_epochs(45_000), enough_epochs(500_000)
+    (10, 5, 3)
+    """
+    return max(FEWEST_EPOCHS, round(MOST_EPOCHS * min(1.0, (TEXTS_FOR_MOST / max(1, n_texts)) ** 0.5)))
 
 
 def _parts(texts: TokenSequences) -> Iterator[TokenSequences]:
