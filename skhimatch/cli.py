@@ -218,11 +218,12 @@ def _predict(model: Path, input: Path, output: Path | None) -> None:
 
     classifier = HiMatchClassifier.load(model)
     with nullcontext(sys.stdout) if output is None else output.open("w", encoding="utf-8") as lines:
-        every = classifier.predict_proba(texts)
-        found = top_down(classifier.decision_(every), every, classifier.hierarchy_)
-        for text, probabilities in zip(texts, found, strict=True):
-            entry = {"text": text, "labels": list(probabilities), "probabilities": probabilities}
-            print(json.dumps(entry, ensure_ascii=False), file=lines)
+        waiting = iter(texts)
+        for block in classifier.iter_predict_proba(texts):
+            found = top_down(classifier.decision_(block), block, classifier.hierarchy_)
+            for probabilities in found:
+                entry = {"text": next(waiting), "labels": list(probabilities), "probabilities": probabilities}
+                print(json.dumps(entry, ensure_ascii=False), file=lines)
 
 
 def _evaluate(model: Path, input: Path) -> None:

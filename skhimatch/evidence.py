@@ -273,7 +273,7 @@ class Evidence:
 
     def _relative(self, scores: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """Take the network's usual scores from its scores; as usual is what it did not look at."""
-        candidates = self._likeliest(scores)
+        candidates = None if self.usual_scores is None else self._likeliest(scores)
         if self.usual_scores is None or candidates is None:
             return scores
         *others, network = scores

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -241,6 +242,18 @@ class LabelNames:
         """Whether any label has a name of which a word is known."""
         return len(self.label) > 0
 
+    @cached_property
+    def _by_stem(self) -> sp.csr_array:
+        return self.names.T.tocsr()
+
+    @cached_property
+    def _usual_shares(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean and standard deviation of each name's share, of shape (N,)."""
+        squared = self.names.copy()
+        squared.data **= 2
+        variance = squared @ self.stems.variance + np.float32(LEAST_VARIANCE)
+        return self.names @ self.stems.mean, np.sqrt(variance)
+
     def scores(self, texts: TokenSequences) -> NDArray[np.float32]:
         """Return how much each text has of each label's name, against the usual text.
 
@@ -255,15 +268,12 @@ class LabelNames:
         scores = np.zeros((len(texts), self.neighbours.shape[0]), dtype=np.float32)
         if not self.known:
             return scores
-        mean, squared = self.names @ self.stems.mean, self.names.copy()
-        squared.data **= 2
-        deviation = np.sqrt(squared @ self.stems.variance + np.float32(LEAST_VARIANCE))
+        mean, deviation = self._usual_shares
         labels, first = np.unique(self.label, return_index=True)
-        by_stem = self.names.T.tocsr()
         strengths = self.stems.strengths(texts)
         at_once = max(1, NUMBERS_AT_ONCE // len(self.label))
         for start in range(0, len(texts), at_once):
-            shares = (strengths[start : start + at_once] @ by_stem).toarray()
+            shares = (strengths[start : start + at_once] @ self._by_stem).toarray()
             shares -= mean
             shares /= deviation
             scores[start : start + at_once, labels] = np.maximum.reduceat(shares, first, axis=1)
