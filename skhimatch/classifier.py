@@ -27,7 +27,13 @@ from skhimatch.decisions import DecisionRule, check_threshold, highest
 from skhimatch.evidence import LEARNING_RATES, Evidence, as_probabilities
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.hierarchy_forms import as_hierarchy
-from skhimatch.initial_embeddings import embedding_table, label_vectors, label_word_ids, label_words
+from skhimatch.initial_embeddings import (
+    check_label_texts,
+    embedding_table,
+    label_vectors,
+    label_word_ids,
+    label_words,
+)
 from skhimatch.label_names import LabelNames
 from skhimatch.label_nodes import MANY_LABELS
 from skhimatch.label_text_network import LabelTextNetwork
@@ -580,22 +586,22 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 f"fitted with head={self.head!r}: fit another one, with the larger hierarchy."
             )
         before, known = self.hierarchy_, set(self.hierarchy_.labels)
-        edges, label_texts = list(edges), dict(label_texts or {})
-        for label in label_texts:
+        edges, texts_of = list(edges), check_label_texts(label_texts)
+        for label in texts_of:
             if label in known:
                 raise ValueError(
                     f"label_texts has the label {label!r}, which is known already: leave it out."
                 )
         # Checks the edges, too.
         named = LabelHierarchy(edges).labels if edges else ()
-        others = sorted({*named, *label_texts} - known)
+        others = sorted({*named, *texts_of} - known)
         if not others:
             raise ValueError("There is no new label: neither `edges` nor `label_texts` names one.")
         labels = [*before.labels, *others]
         pairs = [(before.labels[parent], before.labels[child]) for parent, child in before.edges.tolist()]
         flat = before.is_flat and not edges
         hierarchy = LabelHierarchy.flat(labels) if flat else LabelHierarchy([*pairs, *edges], labels)
-        words = label_word_ids(others, label_texts, self.vocabulary_)
+        words = label_word_ids(others, texts_of, self.vocabulary_)
         for label, of_label in zip(others, words, strict=True):
             if not of_label and label not in named:
                 raise ValueError(
@@ -616,7 +622,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             fitted["usual_scores_"] = np.concatenate([self.usual_scores_, unknown])
         if self.lexical_ is not None:
             fitted["lexical_"] = self.lexical_.with_labels(len(hierarchy))
-            fitted["label_names_"] = self.label_names_.with_labels(hierarchy, self.vocabulary_, label_texts)
+            fitted["label_names_"] = self.label_names_.with_labels(hierarchy, self.vocabulary_, texts_of)
         self.__dict__.update(fitted)
         self._training_net = None
         return self
@@ -696,8 +702,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             When there are not so many labels.
         """
         check_is_fitted(self)
-        if not 1 <= k <= len(self.classes_):
-            raise ValueError(f"k is {k}; ask for 1 to {len(self.classes_)} labels, as many as there are.")
+        if not isinstance(k, Integral) or not 1 <= k <= len(self.classes_):
+            raise ValueError(f"k is {k!r}; ask for 1 to {len(self.classes_)} labels, as many as there are.")
         columns, probabilities = [], []
         for block in self.iter_predict_proba(X):
             columns.append(highest(block, k))
@@ -823,6 +829,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         device = resolve_device(self.device)
         if not len(hierarchy):
             raise ValueError("There is no label: y is empty and neither `hierarchy` nor `classes` names one.")
+        label_texts = check_label_texts(self.label_texts)
         tokenizer, sequences = None, texts
         if not isinstance(texts, TokenSequences):
             tokenizer = WordTokenizer() if self.tokenizer is None else clone(self.tokenizer)
@@ -831,7 +838,6 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         draws = np.random.RandomState(seed)
         vectors = None
         if self.word_vectors is not None:
-            label_texts = self.label_texts or {}
             known = {
                 word for label in hierarchy.labels for word in label_words(label, label_texts.get(label))
             }
@@ -846,7 +852,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         if vectors is not None:
             settings["embedding_dimension"] = vectors.dimension
         if self.head == "dot":
-            settings["label_words"] = label_word_ids(hierarchy.labels, self.label_texts, vocabulary)
+            settings["label_words"] = label_word_ids(hierarchy.labels, label_texts, vocabulary)
         with seeded(seed, device):
             network = build_network(hierarchy, **settings)
         if vectors is None:
@@ -863,7 +869,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             network.start_from(
                 word_table=table,
                 label_vectors=label_vectors(
-                    hierarchy.labels, self.label_texts, table, vocabulary, vectors, sequences, encoded, draws
+                    hierarchy.labels, label_texts, table, vocabulary, vectors, sequences, encoded, draws
                 ),
                 edge_priors=hierarchy.edge_priors(encoded),
                 output_bias=self._criterion(hierarchy).best_constant(frequencies),
@@ -888,7 +894,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             network.to(device),
             sequences,
             encoded,
-            names=None if self.lexical is None else LabelNames.learn(sequences, hierarchy, self.label_texts),
+            names=None if self.lexical is None else LabelNames.learn(sequences, hierarchy, label_texts),
             margins=self.classification_loss == "squared_hinge",
         )
         return fitted, evidence, sequences

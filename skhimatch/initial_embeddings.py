@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -11,7 +12,7 @@ from sklearn.utils import check_random_state
 from skhimatch.sequences import PADDING_ID, UNKNOWN_ID, TokenSequences, Vocabulary
 from skhimatch.word_vectors import WordVectors
 
-__all__ = ["embedding_table", "label_vectors", "label_word_ids", "label_words"]
+__all__ = ["check_label_texts", "embedding_table", "label_vectors", "label_word_ids", "label_words"]
 
 CHARACTERISTIC_WORDS = 10
 SCALE_WITHOUT_VECTORS = 0.1
@@ -55,6 +56,49 @@ def embedding_table(
     scale = table[known][1:].std() if known[1:].any() else SCALE_WITHOUT_VECTORS
     table[~known] = check_random_state(random_state).normal(0, scale, size=((~known).sum(), table.shape[1]))
     return table
+
+
+def check_label_texts(label_texts: Any) -> dict[str, str | list[str]]:
+    """Check the texts that describe labels.
+
+    Parameters
+    ----------
+    label_texts : mapping of str to str or iterable of str, or None
+        None is as good as an empty one.
+
+    Returns
+    -------
+    dict of str to str or list of str
+
+    Raises
+    ------
+    TypeError
+        If it is no mapping, a label is no string, or its text is neither a string nor several (named).
+
+    Examples
+    --------
+    >>> check_label_texts({"C15": ("companies", "firms")})
+    {'C15': ['companies', 'firms']}
+    """
+    if label_texts is None:
+        return {}
+    if not isinstance(label_texts, Mapping):
+        raise TypeError(
+            f"label_texts is a {type(label_texts).__name__}; pass a mapping of labels to their texts: "
+            "{'C15': 'performance of companies'}."
+        )
+    checked: dict[str, str | list[str]] = {}
+    for label, text in label_texts.items():
+        several = text if isinstance(text, str) or not isinstance(text, Iterable) else list(text)
+        fits = isinstance(several, str) or (
+            isinstance(several, list) and all(isinstance(part, str) for part in several)
+        )
+        if not isinstance(label, str) or not fits:
+            raise TypeError(
+                f"label_texts has {label!r}: {text!r}; pass a string, or several, for the name of a label."
+            )
+        checked[label] = several
+    return checked
 
 
 def label_words(label: str, text: str | Iterable[str] | None = None) -> list[str]:

@@ -437,9 +437,9 @@ class TestManyTexts:
         columns = [[LABELS.index(label) for label in row] for row in labels]
         np.testing.assert_allclose(probabilities, np.take_along_axis(every, np.array(columns), 1), atol=1e-6)
 
-    @pytest.mark.parametrize("k", [0, 11])
+    @pytest.mark.parametrize("k", [0, 11, "3", 2.0])
     def test_topk_of_too_few_or_too_many(self, fitted, k):
-        with pytest.raises(ValueError, match=f"k is {k}; ask for 1 to 10 labels"):
+        with pytest.raises(ValueError, match=f"k is {k!r}; ask for 1 to 10 labels"):
             fitted.predict_topk(UNSEEN, k)
 
     def test_what_is_wrong_is_said_at_once(self, fitted):
@@ -1385,6 +1385,22 @@ class TestDotHead:
             classifier.add_labels(edges, texts_of)
         assert classifier.classes_.tolist() == LABELS
         np.testing.assert_array_equal(classifier.predict_proba(UNSEEN), before)
+
+    @pytest.mark.parametrize(
+        ("texts_of", "message"),
+        [
+            ("net", "label_texts is a str; pass a mapping"),
+            ({"golf": 3}, r"label_texts has 'golf': 3; pass a string, or several"),
+            ({"golf": ["net", None]}, r"label_texts has 'golf': \['net', None\]"),
+            ({3: "net"}, "label_texts has 3: 'net'"),
+        ],
+    )
+    def test_texts_of_labels_that_are_none(self, by_words, texts_of, message):
+        with pytest.raises(TypeError, match=message):
+            copy.deepcopy(by_words).add_labels(label_texts=texts_of)
+        if isinstance(texts_of, dict):
+            with pytest.raises(TypeError, match=message):
+                quick(label_texts=texts_of).fit(TEXTS, LABEL_SETS)
 
     def test_other_heads_cannot_add_labels(self, fitted):
         with pytest.raises(ValueError, match=r"add_labels needs head='dot'.*head='labelwise'"):
