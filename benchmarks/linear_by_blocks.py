@@ -11,9 +11,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.svm import LinearSVC
 
-from skhimatch.baseline import TFIDF
+from skhimatch.baseline import TFIDF, train_svms
 from skhimatch.decisions import DecisionRule
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.targets import encode_targets
@@ -47,10 +46,7 @@ class LinearByBlocks:
         self.judged_ = judged
         targets = encode_targets(label_sets, self.hierarchy, len(texts))
         n_labels = len(self.hierarchy)
-        # Labels without a training text keep it.
-        self.margins_ = {
-            part: np.full((len(of), n_labels), -np.inf, np.float32) for part, of in judged.items()
-        }
+        self.margins_ = {part: np.empty((len(of), n_labels), np.float32) for part, of in judged.items()}
         self.seconds_ = 0.0
         vectorizer, features, others = None, None, {}
         for start in range(0, n_labels, LABELS_AT_ONCE):
@@ -72,9 +68,10 @@ class LinearByBlocks:
                 print(f"labels to {block.stop:,} of {n_labels:,}", flush=True)
             with np.load(path) as saved:
                 self.seconds_ += float(saved["seconds"])
-                self.n_parameters_ = (int(saved["n_ngrams"]) + 1) * int((targets.sum(axis=0) > 0).sum())
+                n_ngrams = int(saved["n_ngrams"])
                 for part in judged:
                     self.margins_[part][:, block] = saved[part]
+        self.n_parameters_ = (n_ngrams + 1) * int((targets.sum(axis=0) > 0).sum())
         self.decision_ = DecisionRule.learn(targets, self.hierarchy, decoding="threshold")
         return self
 
@@ -98,17 +95,10 @@ def _margins(
     features: sp.csr_matrix, targets: sp.csr_array, others: dict[str, sp.csr_matrix]
 ) -> dict[str, NDArray[np.float32]]:
     """Train the SVMs of some labels, and apply them."""
-    by_label = targets.tocsc()
-    margins = {
-        part: np.full((of.shape[0], targets.shape[1]), -np.inf, np.float32) for part, of in others.items()
-    }
-    for label in range(targets.shape[1]):
-        positive = by_label.indices[by_label.indptr[label] : by_label.indptr[label + 1]]
-        if not len(positive):
-            continue
-        target = np.zeros(features.shape[0], dtype=bool)
-        target[positive] = True
-        svm = LinearSVC(dual=True, random_state=0).fit(features, target)
+    # A label on no text keeps minus infinity, one on all of them has infinity, as in `LinearBaseline`.
+    everywhere = np.where(targets.sum(axis=0) > 0, np.inf, -np.inf).astype(np.float32)
+    margins = {part: np.tile(everywhere, (of.shape[0], 1)) for part, of in others.items()}
+    for label, weights, intercept in train_svms(features, targets):
         for part, of in others.items():
-            margins[part][:, label] = of @ svm.coef_[0].astype(np.float32) + svm.intercept_[0]
+            margins[part][:, label] = of @ weights.astype(np.float32) + intercept
     return margins

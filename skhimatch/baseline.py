@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from skhimatch.hierarchy_forms import as_hierarchy
 from skhimatch.targets import encode_targets, label_names
 from skhimatch.text import check_texts
 
-__all__ = ["TFIDF", "LinearBaseline"]
+__all__ = ["TFIDF", "LinearBaseline", "train_svms"]
 
 # A word pair that occurs in one text only makes the model three times larger, and no better.
 TFIDF: dict[str, Any] = {"ngram_range": (1, 2), "sublinear_tf": True, "min_df": 2, "dtype": np.float32}
@@ -106,14 +107,9 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         self.vectorizer_ = TfidfVectorizer(**TFIDF)
         features = self.vectorizer_.fit_transform(texts)
         self.coef_ = np.zeros((len(hierarchy), features.shape[1]), dtype=np.float32)
-        by_label = encoded.tocsc()
-        n_examples = np.diff(by_label.indptr)
-        self.intercept_ = np.where(n_examples > 0, np.inf, -np.inf).astype(np.float32)
-        for label in np.flatnonzero((n_examples > 0) & (n_examples < len(texts))):
-            target = np.zeros(len(texts), dtype=bool)
-            target[by_label.indices[by_label.indptr[label] : by_label.indptr[label + 1]]] = True
-            svm = LinearSVC(C=self.C, dual=True, random_state=0).fit(features, target)
-            self.coef_[label], self.intercept_[label] = svm.coef_[0], svm.intercept_[0]
+        self.intercept_ = np.where(encoded.sum(axis=0) > 0, np.inf, -np.inf).astype(np.float32)
+        for label, weights, intercept in train_svms(features, encoded, C=self.C):
+            self.coef_[label], self.intercept_[label] = weights, intercept
         self.decision_ = DecisionRule.learn(
             encoded, hierarchy, decoding=self.decoding, consistency=self.consistency
         )
@@ -161,3 +157,30 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         margins = self.decision_function(X)
         indicator = self.decision_(expit(margins)).astype(np.int64)
         return indicator if self.sparse_output_ else indicator.toarray()
+
+
+def train_svms(
+    features: Any, targets: csr_array, *, C: float = 1.0
+) -> Iterator[tuple[int, NDArray[np.float64], float]]:
+    """Train a linear SVM for each label that some, but not all of the texts carry.
+
+    Parameters
+    ----------
+    features : sparse of shape (n, F)
+        TF-IDF of the texts.
+    targets : csr_array of shape (n, L)
+        0/1 targets.
+    C : float
+        Inverse strength of the regularisation.
+
+    Yields
+    ------
+    label, weights, intercept : int, ndarray of shape (F,), float
+    """
+    by_label = targets.tocsc()
+    n_texts, n_examples = targets.shape[0], np.diff(by_label.indptr)
+    for label in np.flatnonzero((n_examples > 0) & (n_examples < n_texts)):
+        target = np.zeros(n_texts, dtype=bool)
+        target[by_label.indices[by_label.indptr[label] : by_label.indptr[label + 1]]] = True
+        svm = LinearSVC(C=C, dual=True, random_state=0).fit(features, target)
+        yield int(label), svm.coef_[0], float(svm.intercept_[0])
