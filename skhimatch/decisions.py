@@ -143,7 +143,7 @@ class DecisionRule:
         -------
         DecisionRule
         """
-        n_before, others = len(self.hierarchy), np.arange(len(self.hierarchy), len(hierarchy))
+        others = np.arange(len(self.hierarchy), len(hierarchy))
         threshold = self.threshold
         if isinstance(threshold, np.ndarray) and threshold.ndim:
             threshold = np.append(threshold, np.full(len(others), np.median(threshold)))
@@ -152,7 +152,7 @@ class DecisionRule:
             hierarchy=hierarchy,
             threshold=threshold,
             ends=None if self.ends is None else np.append(self.ends, others),
-            tagged=np.append(self.tagged, np.zeros(len(hierarchy) - n_before, dtype=bool)),
+            tagged=np.append(self.tagged, np.zeros(len(others), dtype=bool)),
         )
 
     def __call__(self, probabilities: Probabilities) -> csr_array:

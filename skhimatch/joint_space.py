@@ -1,7 +1,8 @@
-"""The space in which texts and labels meet (eq 3, 4), and what a network hands to the objective."""
+"""What the networks share: reading texts, the joint space (eq 3, 4), and what the objective is handed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from skhimatch.batching import padding_mask
 from skhimatch.dropout import Dropout
 
-__all__ = ["HiMatchOutput", "JointProjection", "mean_state"]
+__all__ = ["HiMatchOutput", "JointProjection", "TextNetwork", "mean_state"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,30 @@ class JointProjection(nn.Module):
         # Distances on the sphere are differences of near numbers, too fine for bfloat16.
         exact = torch.promote_types(projected.dtype, torch.float32)
         return nn.functional.normalize(projected.to(exact), dim=-1)
+
+
+class TextNetwork(nn.Module):
+    """How a network reads texts, whatever it knows of labels: a text encoder, dropout, and a limit."""
+
+    text_encoder: Any
+    dropout: Dropout
+    max_length: int | None
+
+    @property
+    def embedding_dimension(self) -> int:
+        """Width of a word vector."""
+        return self.text_encoder.embedding.embedding_dim
+
+    def encode(
+        self,
+        ids: Tensor,
+        lengths: Tensor,
+        text_encoder: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return H of shape (B, n, d_t), or T of shape (B, d_T), and how many words were read."""
+        if self.max_length is not None:
+            ids, lengths = ids[:, : self.max_length], lengths.clamp(max=self.max_length)
+        return self.dropout((text_encoder or self.text_encoder)(ids, lengths)), lengths
 
 
 def mean_state(states: Tensor, lengths: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from skhimatch.dropout import Dropout
 from skhimatch.encoders import ConvolutionEncoder, GRUEncoder
 from skhimatch.hierarchy import LabelHierarchy
-from skhimatch.joint_space import HiMatchOutput, JointProjection, mean_state
+from skhimatch.joint_space import HiMatchOutput, JointProjection, TextNetwork, mean_state
 from skhimatch.label_nodes import MANY_LABELS, SemanticAttention
 from skhimatch.propagation import HierarchyEdges, HierarchyGCN
 
@@ -53,7 +53,7 @@ class LabelWords(nn.Module):
         )
 
 
-class LabelTextNetwork(nn.Module):
+class LabelTextNetwork(TextNetwork):
     """Texts and labels that share all weights, so that a label no text carries gets a score as well.
 
     With h_i the state of word i of a text, u_l the mean vector of the words of label l's text, and g_l
@@ -122,11 +122,6 @@ class LabelTextNetwork(nn.Module):
         return self.bias.device
 
     @property
-    def embedding_dimension(self) -> int:
-        """Width of a word vector."""
-        return self.text_encoder.embedding.embedding_dim
-
-    @property
     def takes_candidates(self) -> bool:
         """Whether each label scores a text by itself, so that some can be left out."""
         return True
@@ -181,17 +176,6 @@ class LabelTextNetwork(nn.Module):
             return HiMatchOutput(logits, stands_for=stands_for)
         embed_labels = partial(self.embed_labels, vectors=vectors)
         return HiMatchOutput(logits, self.embed_text(encoded, lengths), embed_labels, stands_for)
-
-    def encode(
-        self,
-        ids: Tensor,
-        lengths: Tensor,
-        text_encoder: Callable[[Tensor, Tensor], Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Return H of shape (B, n, d), and how many words were read."""
-        if self.max_length is not None:
-            ids, lengths = ids[:, : self.max_length], lengths.clamp(max=self.max_length)
-        return self.dropout((text_encoder or self.text_encoder)(ids, lengths)), lengths
 
     def semantics(self, labels: Tensor | None = None, vectors: Tensor | None = None) -> Tensor:
         """Return [u_l; g_l].

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from skhimatch.dropout import Dropout
 from skhimatch.encoders import ConvolutionEncoder, GRUEncoder, RCNNEncoder
 from skhimatch.hierarchy import LabelHierarchy
-from skhimatch.joint_space import HiMatchOutput, JointProjection, mean_state
+from skhimatch.joint_space import HiMatchOutput, JointProjection, TextNetwork, mean_state
 from skhimatch.label_nodes import MANY_LABELS, LabelAttention, LabelProjection
 from skhimatch.label_text_network import LabelTextNetwork
 from skhimatch.propagation import PROPAGATIONS, GatedPropagation, HierarchyEdges, HierarchyGCN
@@ -63,7 +63,7 @@ class FlatHead(nn.Module):
         return self.linear(nodes.flatten(1))
 
 
-class HiMatchNetwork(nn.Module):
+class HiMatchNetwork(TextNetwork):
     """Text and label encoders that meet in a joint space (figure 2 of the paper).
 
     Parameters
@@ -145,11 +145,6 @@ class HiMatchNetwork(nn.Module):
         return self.node_dimension * (1 if attentive else self.n_labels)
 
     @property
-    def embedding_dimension(self) -> int:
-        """Width of a word vector."""
-        return self.text_encoder.embedding.embedding_dim
-
-    @property
     def takes_candidates(self) -> bool:
         """Whether each label scores a text by itself, so that some can be left out."""
         attentive = isinstance(self.label_nodes, LabelAttention) and isinstance(self.head, LabelwiseHead)
@@ -193,17 +188,6 @@ class HiMatchNetwork(nn.Module):
             return HiMatchOutput(logits, stands_for=stands_for)
         text_embedding = self.embed_text(encoded, lengths, semantics)
         return HiMatchOutput(logits, text_embedding, self.embed_labels, stands_for)
-
-    def encode(
-        self,
-        ids: Tensor,
-        lengths: Tensor,
-        text_encoder: Callable[[Tensor, Tensor], Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Return H of shape (B, n, d_t), or T of shape (B, d_T), and how many words were read."""
-        if self.max_length is not None:
-            ids, lengths = ids[:, : self.max_length], lengths.clamp(max=self.max_length)
-        return self.dropout((text_encoder or self.text_encoder)(ids, lengths)), lengths
 
     def text_semantics(self, encoded: Tensor, lengths: Tensor, candidates: Tensor | None = None) -> Tensor:
         """Return S_t, of shape (B, L, d_t) or (B, K, d_t), or T itself where labels have no nodes."""
