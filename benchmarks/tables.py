@@ -97,23 +97,25 @@ def frequency_table(results: list[dict[str, Any]]) -> str:
 def ranking_table(results: list[dict[str, Any]], published: list[dict[str, Any]]) -> str:
     """Render R@5 / nDCG@5 by the labels' frequency, means over seeds, beside what was published."""
     lines = [
-        f"| corpus | model | {' | '.join(GROUPS)} | micro-F1 / macro-F1 | fit | memory | seeds |",
-        f"|---|---|{'---|' * len(GROUPS)}---|---|---|---|",
+        f"| corpus | model | {' | '.join(GROUPS)} | micro-F1 / macro-F1 | fit | memory | weights | seeds |",
+        f"|---|---|{'---|' * len(GROUPS)}---|---|---|---|---|",
     ]
     for content in published:
         cells = [_recall_and_ndcg([content["test"].get(group, {})]) for group in GROUPS]
         model = f"{content['model']} ({content['source']})"
-        lines.append(f"| {content['dataset']} | {model} | {' | '.join(cells)} | | | | |")
+        lines.append(f"| {content['dataset']} | {model} | {' | '.join(cells)} | | | | | |")
     for content in results:
         runs, means = content["runs"], content["mean"]
         if "overall" not in runs[0]["test"]:
             continue
         cells = [_recall_and_ndcg([run["test"][group] for run in runs]) for group in GROUPS]
         memory = max(run["peak_rss_mb"] for run in runs) / 1000
+        weights = max(run["parameters"] for run in runs) / 1e6
         lines.append(
             f"| {content['dataset']} | `{content['model']}` | {' | '.join(cells)} "
             f"| {means['test']['micro_f1']:.3f} / {means['test']['macro_f1']:.3f} "
-            f"| {means['fit_seconds'] / 60:.0f} min | {memory:.1f} GB | {len(runs)} |"
+            f"| {means['fit_seconds'] / 60:.0f} min | {memory:.1f} GB "
+            f"| {weights:,.1f} M | {len(runs)} |"
         )
     return "\n".join(lines)
 
