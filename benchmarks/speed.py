@@ -160,6 +160,7 @@ class Stepper:
             copy.deepcopy(network),
             criterion,
             learning_rate=USUAL_LEARNING_RATE,
+            encoder_learning_rate=defaults.encoder_learning_rate,
             batch_size=defaults.batch_size,
             max_epochs=1,
             device=torch.device("cpu"),

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from skhimatch.hierarchy_forms import as_hierarchy, read_taxonomy
     from skhimatch.sequences import TokenSequences
     from skhimatch.settings import paper_settings
+    from skhimatch.subwords import SubwordTokenizer
     from skhimatch.text import WordTokenizer
     from skhimatch.word_vectors import WordVectors, read_word_vectors
 
@@ -17,6 +18,7 @@ __version__ = "0.1.0"
 __all__ = [
     "HiMatchClassifier",
     "LabelHierarchy",
+    "SubwordTokenizer",
     "TokenSequences",
     "WordTokenizer",
     "WordVectors",
@@ -29,6 +31,7 @@ __all__ = [
 _ROOMS = {
     "HiMatchClassifier": "classifier",
     "LabelHierarchy": "hierarchy",
+    "SubwordTokenizer": "subwords",
     "TokenSequences": "sequences",
     "WordTokenizer": "text",
     "WordVectors": "word_vectors",

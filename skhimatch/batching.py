@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skhimatch.candidates import TrainingCandidates
-from skhimatch.sequences import TokenSequences
+from skhimatch.sequences import SubwordSequences, Texts
 
 __all__ = ["InOrder", "LengthBuckets", "TextDataset", "padding_mask"]
 
@@ -22,8 +22,8 @@ class TextDataset(Dataset):
 
     Parameters
     ----------
-    sequences : TokenSequences of n texts
-        The texts.
+    sequences : TokenSequences or SubwordSequences of n texts
+        The texts; of those with subwords, these are what a batch holds.
     targets : csr_array of shape (n, L), optional
         0/1 targets; absent at prediction.
     candidates : int64 ndarray of shape (n, K), or TrainingCandidates, optional
@@ -32,7 +32,7 @@ class TextDataset(Dataset):
 
     def __init__(
         self,
-        sequences: TokenSequences,
+        sequences: Texts,
         targets: sp.csr_array | None = None,
         candidates: NDArray[np.int64] | TrainingCandidates | None = None,
     ) -> None:
@@ -55,17 +55,16 @@ class TextDataset(Dataset):
         -------
         inputs : dict
             ``ids``, int64 of shape (B, n) with n the longest text's length
-            (at least 1), padded with 0 on the right; ``lengths``, int64
-            of shape (B,); where there are any, ``candidates``, int64 of shape (B, K); and where they are
-            drawn, ``stands_for``, float32 of shape (B, K), how many labels each stands for.
+            (at least 1), padded with 0 on the right, or the encodings, float32 of shape (B, d), of texts
+            that have them; ``lengths``, int64 of shape (B,); where there are any, ``candidates``, int64 of
+            shape (B, K); and where they are drawn, ``stands_for``, float32 of shape (B, K), how many labels
+            each stands for.
         targets : float32 tensor of shape (B, L)
             (B, 0) where the dataset has none.
         """
         chosen = self.sequences[rows]
         lengths = torch.from_numpy(chosen.lengths.astype(np.int64))
-        ids = torch.zeros(len(rows), max(1, int(lengths.max())), dtype=torch.int64)
-        ids[padding_mask(lengths, ids.shape[1])] = torch.from_numpy(chosen.ids.astype(np.int64))
-        inputs = {"ids": ids, "lengths": lengths}
+        inputs = {"ids": _network_input(chosen, lengths), "lengths": lengths}
         if isinstance(self.candidates, TrainingCandidates):
             labels, stands_for = self.candidates.draw(rows)
             inputs |= {"candidates": torch.from_numpy(labels), "stands_for": torch.from_numpy(stands_for)}
@@ -74,6 +73,16 @@ class TextDataset(Dataset):
         if self.targets is None:
             return inputs, torch.zeros(len(rows), 0)
         return inputs, torch.from_numpy(self.targets[rows].toarray())
+
+
+def _network_input(texts: Texts, lengths: Tensor) -> Tensor:
+    if isinstance(texts, SubwordSequences):
+        if texts.encodings is not None:
+            return torch.from_numpy(texts.encodings)
+        texts = texts.subwords
+    ids = torch.zeros(len(texts), max(1, int(lengths.max())), dtype=torch.int64)
+    ids[padding_mask(lengths, ids.shape[1])] = torch.from_numpy(texts.ids.astype(np.int64))
+    return ids
 
 
 def padding_mask(lengths: Tensor, width: int) -> Tensor:

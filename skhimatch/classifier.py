@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
@@ -22,26 +23,21 @@ import skhimatch
 from skhimatch import persistence, targets
 from skhimatch.batching import TextDataset
 from skhimatch.checkpoints import Checkpoints
-from skhimatch.cooccurrence import cooccurrence_vectors
 from skhimatch.decisions import DecisionRule, check_threshold, highest
 from skhimatch.evidence import LEARNING_RATES, Evidence, as_probabilities
 from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.hierarchy_forms import as_hierarchy
-from skhimatch.initial_embeddings import (
-    check_label_texts,
-    embedding_table,
-    label_vectors,
-    label_word_ids,
-    label_words,
-)
+from skhimatch.initial_embeddings import check_label_texts, label_word_ids
+from skhimatch.initial_network import network_of_words, network_on
 from skhimatch.label_names import LabelNames
 from skhimatch.label_nodes import MANY_LABELS
 from skhimatch.label_text_network import LabelTextNetwork
 from skhimatch.metrics import micro_macro_f1
-from skhimatch.network import ENCODERS, Network, build_network
+from skhimatch.network import ENCODERS, Network
 from skhimatch.objective import HiMatchLoss
-from skhimatch.prediction import embed_labels, embed_texts, in_blocks
-from skhimatch.sequences import TokenSequences, Vocabulary
+from skhimatch.prediction import embed_labels, embed_texts, in_blocks, read_once
+from skhimatch.sequences import SubwordSequences, Texts, TokenSequences, Vocabulary, words_of
+from skhimatch.subwords import SubwordTokenizer
 from skhimatch.text import WordTokenizer, check_texts
 from skhimatch.training import (
     TrainingNet,
@@ -52,7 +48,7 @@ from skhimatch.training import (
     train,
     train_one_epoch,
 )
-from skhimatch.word_vectors import as_word_vectors
+from skhimatch.transformer_encoder import TransformerEncoder
 
 __all__ = ["HiMatchClassifier", "TopLabels"]
 
@@ -68,6 +64,9 @@ FEWEST_STEPS, FEWEST_EPOCHS, FEWEST_EPOCHS_OF_MANY_LABELS = 1000, 4, 10
 HELD_OUT_NUMBERS, FEWEST_HELD_OUT = 2**27, 1000
 # Of learning_rate="auto": right for some thousand steps, while ten times as many want a third of it.
 USUAL_LEARNING_RATE, USUAL_STEPS = 4e-3, 1500
+# What a pretrained encoder says of texts and names is worth more than a handful of texts: it is left by small
+# steps, and by few where texts are few.
+LEARNING_RATE_ON_PRETRAINED, MOST_EPOCHS_OF_PRETRAINED = 1e-3, 20
 
 
 class TopLabels(NamedTuple):
@@ -101,7 +100,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         flat: labels without any relation.
     tokenizer : transformer, optional
         Turns texts into `TokenSequences`; None means `WordTokenizer()`.
-        Ignored where `X` already is `TokenSequences`.
+        Ignored where `X` already is `TokenSequences`. With a pretrained
+        encoder, what turns them into words beside the encoder's subwords.
     classes : sequence of str, optional
         The labels in the column order of indicators, for instance
         ``MultiLabelBinarizer().classes_``; default the sorted labels of the
@@ -117,10 +117,29 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         word pairs of a text, and how much of a label's name a text has. They
         err elsewhere than the network does, and all together are better than
         either; names also tell of labels without any training text.
-    encoder : {"attention", "gru", "rcnn"}
+    encoder : {"attention", "gru", "rcnn"}, str or path
         The text encoder: a convolution or a BiGRU, and for every label an
         attention of its own; or the paper's BiGRU and convolutions with
-        max-pooling.
+        max-pooling. Anything else is a pretrained transformer: a folder, or
+        a model's name on the Hugging Face hub, "bert-base-uncased" for
+        instance. It needs the extra ``skhimatch[transformers]``.
+    pooling : {"auto", "cls", "mean"}
+        What a pretrained encoder makes one vector of a text of: the state of
+        its first token (the paper), or the mean of all; "auto" is how it was
+        trained, or "cls".
+    freeze : {"all", "embeddings"}, int or None
+        What is not trained of a pretrained encoder: all of it, its
+        embeddings, these and so many of the first layers, or nothing. With
+        "all" each text is read only once, in whatever fit or search it comes
+        up: encodings are kept in the folder named by the environment variable
+        SKHIMATCH_CACHE, by default ``~/.cache/skhimatch``, up to 1 GiB.
+    long_text : {"truncate", "stride"}
+        What is longer than a pretrained encoder reads at once is cut off,
+        with a warning, or read in several windows that are averaged.
+    store_pretrained : bool
+        Whether a pickle holds the weights of a pretrained encoder that is
+        frozen as a whole. Without them it is smaller, and loads the encoder by
+        its name. What was trained is always in it.
     propagation : {"gcn", "gated"} or None
         How text features spread over the hierarchy (eq 1).
     head : {"labelwise", "flat", "auto", "dot"}
@@ -145,12 +164,15 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         labels can fall into one point early on, and matching stands still.
     max_epochs : int or "auto"
         Passes over the training texts; "auto" is 4, or 10 with more than
-        200 labels, or as many as make a thousand steps.
+        200 labels, or as many as make a thousand steps; with a pretrained
+        encoder no more than 20.
     batch_size : int
         Texts a step.
     learning_rate : float or "auto"
         Adam's, at its highest; "auto" is 0.004, and less beyond 1,500 steps: in proportion to one over the
-        square root of their number.
+        square root of their number; with a pretrained encoder 0.001.
+    encoder_learning_rate : float
+        The same for the weights of a pretrained encoder.
     schedule : {"one-cycle", "constant"}
         "one-cycle" warms up to `learning_rate`, then decays to zero.
     validation_fraction : float in [0, 1)
@@ -184,7 +206,10 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         Anything else: ``module__*`` entries go to the network (such as
         ``module__dropout``, ``module__node_dimension``, ``module__max_length``),
         ``criterion__*`` to `HiMatchLoss`, the others to ``skorch.NeuralNet``
-        (such as ``optimizer__weight_decay``).
+        (such as ``optimizer__weight_decay``) or to `TrainingNet`: ``accumulation``,
+        the parts that a batch is taken in where it does not fit into memory,
+        and ``layer_decay``, by which the learning rate of a pretrained
+        encoder falls from each layer to the one below.
     verbose : int
         1 prints a line an epoch, and shows a bar when it predicts thousands
         of texts.
@@ -255,7 +280,11 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         "label_texts": [Mapping, None],
         "word_vectors": "no_validation",
         "lexical": [StrOptions({"ngrams"}), None],
-        "encoder": [StrOptions(set(ENCODERS))],
+        "encoder": [str, PathLike],
+        "pooling": [StrOptions({"auto", "cls", "mean"})],
+        "freeze": [StrOptions({"all", "embeddings"}), Interval(Integral, 0, None, closed="left"), None],
+        "long_text": [StrOptions({"truncate", "stride"})],
+        "store_pretrained": ["boolean"],
         "propagation": [StrOptions({"gcn", "gated"}), None],
         "head": [StrOptions({"auto", "flat", "labelwise", "dot"})],
         "sampling": [StrOptions({"hierarchy", "random", "all"})],
@@ -268,6 +297,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "encoder_learning_rate": [Interval(Real, 0, None, closed="neither")],
         "schedule": [StrOptions({"one-cycle", "constant"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "patience": [Interval(Integral, 1, None, closed="left"), None],
@@ -294,7 +324,11 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         label_texts: Mapping[str, str | Iterable[str]] | None = None,
         word_vectors: Any = None,
         lexical: str | None = "ngrams",
-        encoder: str = "attention",
+        encoder: str | PathLike[str] = "attention",
+        pooling: str = "auto",
+        freeze: int | str | None = None,
+        long_text: str = "truncate",
+        store_pretrained: bool = True,
         propagation: str | None = None,
         head: str = "labelwise",
         sampling: str = "hierarchy",
@@ -307,6 +341,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         max_epochs: int | str = "auto",
         batch_size: int = 32,
         learning_rate: float | str = "auto",
+        encoder_learning_rate: float = 5e-5,
         schedule: str = "one-cycle",
         validation_fraction: float = 0.1,
         patience: int | None = 5,
@@ -327,6 +362,10 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.word_vectors = word_vectors
         self.lexical = lexical
         self.encoder = encoder
+        self.pooling = pooling
+        self.freeze = freeze
+        self.long_text = long_text
+        self.store_pretrained = store_pretrained
         self.propagation = propagation
         self.head = head
         self.sampling = sampling
@@ -339,6 +378,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.encoder_learning_rate = encoder_learning_rate
         self.schedule = schedule
         self.validation_fraction = validation_fraction
         self.patience = patience
@@ -419,9 +459,13 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         if checkpoint is not None:
             checkpoints = self._checkpoints(checkpoint, texts, encoded, held_texts, held_targets)
         fitted, evidence, sequences = self._start(texts, encoded, hierarchy, seed)
+        sequences = read_once(evidence.network, sequences)
         held_sequences, validation, rate = None, None, LEARNING_RATES[0]
         if len(held_texts):
-            held_sequences = _sequences(held_texts, fitted["tokenizer_"], fitted["vocabulary_"])
+            held_sequences = _sequences(
+                held_texts, fitted["tokenizer_"], fitted["vocabulary_"], evidence.network
+            )
+            held_sequences = read_once(evidence.network, held_sequences)
             rate, evidence = evidence.best_learning_rate(
                 sequences,
                 encoded,
@@ -447,10 +491,11 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 max_epochs=epochs,
                 batch_size=self.batch_size,
                 learning_rate=self._learning_rate(epochs * -(-len(sequences) // self.batch_size)),
+                encoder_learning_rate=self.encoder_learning_rate,
                 schedule=self.schedule,
                 patience=self.patience,
                 device=device,
-                precision=resolve_precision(self.precision, device),
+                precision=resolve_precision(self.precision, device, self._pretrained),
                 callbacks=self.callbacks,
                 net_params=self._split_net_params()["net"],
                 verbose=self.verbose,
@@ -460,7 +505,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             evidence = self._learn_from_held_out(fitted, evidence, held_sequences, held_targets)
             if validation_data is None:
                 # What was held out has served its purpose, and the lexical classifier learns in seconds.
-                everything = TokenSequences.concatenated([sequences, held_sequences])
+                everything = TokenSequences.concatenated([words_of(sequences), words_of(held_sequences)])
                 all_targets = sp.vstack([encoded, held_targets], format="csr")
                 evidence = evidence.with_lexical(everything, all_targets, learning_rate=rate, seed=seed)
         self._finish(fitted, evidence, history, y)
@@ -500,7 +545,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             encoded = targets.encode_targets(y, self.hierarchy_, len(texts))
             hierarchy, evidence, fitted = self.hierarchy_, self._evidence(), {"_seed": self._seed}
             history = self.history_
-            sequences = _sequences(texts, self.tokenizer_, self.vocabulary_)
+            sequences = _sequences(texts, self.tokenizer_, self.vocabulary_, evidence.network)
         else:
             hierarchy = self._resolve_hierarchy(y, classes)
             encoded = targets.encode_targets(y, hierarchy, len(texts))
@@ -509,16 +554,18 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             self._training_net = None
             history = []
         network = evidence.network
+        sequences = read_once(network, sequences)
         device = network.device
         if self._training_net is None:
             self._training_net = build_training_net(
                 network,
                 self._criterion(hierarchy),
                 learning_rate=self._learning_rate(1),
+                encoder_learning_rate=self.encoder_learning_rate,
                 batch_size=self.batch_size,
                 max_epochs=1,
                 device=device,
-                precision=resolve_precision(self.precision, device),
+                precision=resolve_precision(self.precision, device, self._pretrained),
                 callbacks=self.callbacks or [],
                 net_params=self._split_net_params()["net"],
                 verbose=self.verbose,
@@ -824,59 +871,40 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _start(
         self, texts: Any, encoded: sp.csr_array, hierarchy: LabelHierarchy, seed: int
-    ) -> tuple[dict[str, Any], Evidence, TokenSequences]:
+    ) -> tuple[dict[str, Any], Evidence, Texts]:
         """Settle what comes before the first step (vocabulary, network, decision) and tokenise the texts."""
         device = resolve_device(self.device)
         if not len(hierarchy):
             raise ValueError("There is no label: y is empty and neither `hierarchy` nor `classes` names one.")
         label_texts = check_label_texts(self.label_texts)
-        tokenizer, sequences = None, texts
-        if not isinstance(texts, TokenSequences):
-            tokenizer = WordTokenizer() if self.tokenizer is None else clone(self.tokenizer)
-            sequences = tokenizer.fit_transform(texts)
-        vocabulary = sequences.vocabulary
-        draws = np.random.RandomState(seed)
-        vectors = None
-        if self.word_vectors is not None:
-            known = {
-                word for label in hierarchy.labels for word in label_words(label, label_texts.get(label))
-            }
-            vectors = as_word_vectors(self.word_vectors, {*vocabulary.words, *known})
-        settings = {
-            "vocabulary_size": len(vocabulary),
-            "encoder": self.encoder,
-            "propagation": self.propagation,
-            "head": self.head,
-            **self._split_net_params()["module"],
+        settings: dict[str, Any] = {"propagation": self.propagation, "head": self.head}
+        settings |= self._split_net_params()["module"]
+        start: dict[str, Any] = {
+            "label_texts": label_texts,
+            "criterion": self._criterion(hierarchy),
+            "seed": seed,
+            "device": device,
         }
-        if vectors is not None:
-            settings["embedding_dimension"] = vectors.dimension
-        if self.head == "dot":
-            settings["label_words"] = label_word_ids(hierarchy.labels, label_texts, vocabulary)
-        with seeded(seed, device):
-            network = build_network(hierarchy, **settings)
-        if vectors is None:
-            vectors = cooccurrence_vectors(sequences, network.embedding_dimension, draws)
-        table = embedding_table(vocabulary, vectors, draws)
-        frequencies = (encoded.sum(axis=0) + 0.5) / (encoded.shape[0] + 1)
-        if isinstance(network, LabelTextNetwork):
-            network.start_from(
-                word_table=table,
-                edge_priors=hierarchy.edge_priors(encoded),
-                output_bias=float(self._criterion(hierarchy).best_constant(frequencies.mean())),
+        pretrained = None
+        if self._pretrained:
+            with seeded(seed, device):
+                pretrained = self._load_pretrained(settings.pop("max_length", None))
+        tokenizer, sequences = None, texts
+        if not isinstance(texts, Texts):
+            tokenizer = self._blank_tokenizer()
+            sequences = tokenizer.fit_transform(texts)
+        sequences = _as_read_by(pretrained, sequences)
+        words = words_of(sequences)
+        if pretrained is None or not isinstance(sequences, SubwordSequences):
+            settings |= {"encoder": self.encoder}
+            network, settings = network_of_words(
+                hierarchy, settings, words, encoded, word_vectors=self.word_vectors, **start
             )
         else:
-            network.start_from(
-                word_table=table,
-                label_vectors=label_vectors(
-                    hierarchy.labels, label_texts, table, vocabulary, vectors, sequences, encoded, draws
-                ),
-                edge_priors=hierarchy.edge_priors(encoded),
-                output_bias=self._criterion(hierarchy).best_constant(frequencies),
-            )
+            network = network_on(pretrained, hierarchy, settings, sequences, encoded, **start)
         fitted = {
             "tokenizer_": tokenizer,
-            "vocabulary_": vocabulary,
+            "vocabulary_": words.vocabulary,
             "hierarchy_": hierarchy,
             "classes_": np.asarray(hierarchy.labels, dtype=object),
             "network_settings_": settings,
@@ -894,10 +922,37 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             network.to(device),
             sequences,
             encoded,
-            names=None if self.lexical is None else LabelNames.learn(sequences, hierarchy, label_texts),
+            names=None if self.lexical is None else LabelNames.learn(words, hierarchy, label_texts),
             margins=self.classification_loss == "squared_hinge",
         )
         return fitted, evidence, sequences
+
+    @property
+    def _pretrained(self) -> bool:
+        """Whether the encoder is a pretrained one, by its name."""
+        return str(self.encoder) not in ENCODERS
+
+    def _load_pretrained(self, max_length: int | None) -> TransformerEncoder:
+        if self.word_vectors is not None:
+            raise ValueError(
+                f"word_vectors are for encoders that start from words; {str(self.encoder)!r} is pretrained: "
+                "leave word_vectors=None."
+            )
+        return TransformerEncoder(
+            self.encoder,
+            pooling=self.pooling,
+            freeze=self.freeze,
+            long_text=self.long_text,
+            max_length=max_length,
+            stored=self.store_pretrained,
+        )
+
+    def _blank_tokenizer(self) -> Any:
+        """Return the tokenizer that `fit` is to learn, of which the parameters are settled."""
+        tokenizer = self.tokenizer
+        if self._pretrained and not isinstance(tokenizer, SubwordTokenizer):
+            return SubwordTokenizer(self.encoder, words=tokenizer)
+        return WordTokenizer() if tokenizer is None else clone(tokenizer)
 
     def _checkpoints(self, folder: str | PathLike[str], *data: Any) -> Checkpoints:
         """Open the folder of a fit, which is told from others by its data and parameters."""
@@ -914,11 +969,14 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         if self.max_epochs != "auto":
             return int(self.max_epochs)
         fewest = FEWEST_EPOCHS if n_labels <= MANY_LABELS else FEWEST_EPOCHS_OF_MANY_LABELS
-        return max(fewest, -(-FEWEST_STEPS // -(-n_texts // self.batch_size)))
+        epochs = max(fewest, -(-FEWEST_STEPS // -(-n_texts // self.batch_size)))
+        return min(epochs, MOST_EPOCHS_OF_PRETRAINED) if self._pretrained else epochs
 
     def _learning_rate(self, n_steps: int) -> float:
         if self.learning_rate != "auto":
             return float(self.learning_rate)
+        if self._pretrained:
+            return LEARNING_RATE_ON_PRETRAINED
         return USUAL_LEARNING_RATE * min(1.0, (USUAL_STEPS / n_steps) ** 0.5)
 
     @property
@@ -927,7 +985,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         return isinstance(self.threshold, str)
 
     def _learn_from_held_out(
-        self, fitted: dict[str, Any], evidence: Evidence, texts: TokenSequences, targets: sp.csr_array
+        self, fitted: dict[str, Any], evidence: Evidence, texts: Texts, targets: sp.csr_array
     ) -> Evidence:
         """Learn calibration and threshold that serve these texts best."""
         scores = evidence.scores(texts)
@@ -1002,7 +1060,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             self.usual_scores_,
         )
 
-    def _log_odds(self, sequences: TokenSequences) -> Iterator[NDArray[np.float32]]:
+    def _log_odds(self, sequences: Texts) -> Iterator[NDArray[np.float32]]:
         return self._evidence().log_odds(sequences, progress=bool(self.verbose))
 
     def _network(self) -> Network:
@@ -1020,9 +1078,9 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             threshold = check_threshold(self.threshold, self.hierarchy_.labels)
         return replace(self.decision_, threshold=threshold, consistency=self.consistency)
 
-    def _sequences(self, X: Any) -> TokenSequences:
+    def _sequences(self, X: Any) -> Texts:
         check_is_fitted(self)
-        return _sequences(_check_texts(X), self.tokenizer_, self.vocabulary_)
+        return _sequences(_check_texts(X), self.tokenizer_, self.vocabulary_, self.network_)
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
@@ -1047,8 +1105,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
 
 
 def _check_texts(X: Any) -> Any:
-    """Return TokenSequences as they are, anything else as a list of checked texts."""
-    if isinstance(X, TokenSequences):
+    """Return tokenised texts as they are, anything else as a list of checked texts."""
+    if isinstance(X, Texts):
         if not len(X):
             raise ValueError("Found 0 samples in X while a minimum of 1 is required.")
         return X
@@ -1061,21 +1119,43 @@ def _reusable(y: Any) -> Any:
 
 
 def _pick(texts: Any, rows: NDArray[np.int64]) -> Any:
-    """Index a list of texts or TokenSequences."""
-    return texts[rows] if isinstance(texts, TokenSequences) else [texts[row] for row in rows]
+    """Index a list of texts or tokenised ones."""
+    return texts[rows] if isinstance(texts, Texts) else [texts[row] for row in rows]
 
 
-def _sequences(texts: Any, tokenizer: Any, vocabulary: Vocabulary) -> TokenSequences:
+def _sequences(texts: Any, tokenizer: Any, vocabulary: Vocabulary, network: Network) -> Texts:
     """Tokenise checked texts; refuse ids of another vocabulary, and texts where ids were taught."""
-    if isinstance(texts, TokenSequences):
-        if texts.vocabulary != vocabulary:
+    if not isinstance(texts, Texts):
+        if tokenizer is None:
             raise ValueError(
-                "X are TokenSequences over another vocabulary than in fit: use the tokenizer fitted then."
+                "The classifier was fitted on TokenSequences and got raw texts: tokenize them with the same "
+                "fitted tokenizer, or put both in a Pipeline."
             )
-        return texts
-    if tokenizer is None:
+        texts = tokenizer.transform(texts)
+    encoder = network.text_encoder
+    texts = _as_read_by(encoder if isinstance(encoder, TransformerEncoder) else None, texts)
+    if words_of(texts).vocabulary != vocabulary:
         raise ValueError(
-            "The classifier was fitted on TokenSequences and got raw texts: tokenize them with the same "
-            "fitted tokenizer, or put both in a Pipeline."
+            "X are TokenSequences over another vocabulary than in fit: use the tokenizer fitted then."
         )
-    return tokenizer.transform(texts)
+    return texts
+
+
+def _as_read_by(pretrained: TransformerEncoder | None, texts: Texts) -> Texts:
+    """Return the words of texts, or for a pretrained encoder its subwords; say how many texts it cuts off."""
+    if pretrained is None:
+        return words_of(texts)
+    if not isinstance(texts, SubwordSequences) or texts.subwords.vocabulary != pretrained.vocabulary:
+        raise ValueError(
+            f"X are not in the subwords of the encoder {pretrained.name!r}: tokenize with "
+            f"SubwordTokenizer({pretrained.name!r}), or pass the texts themselves."
+        )
+    cut = int((texts.lengths > pretrained.room).sum())
+    if cut and pretrained.long_text == "truncate":
+        warnings.warn(
+            f"{cut:,} of {len(texts):,} texts are longer than the {pretrained.room:,} subwords that "
+            f"{pretrained.name!r} reads at once and count only so far; long_text='stride' reads them all.",
+            UserWarning,
+            stacklevel=4,
+        )
+    return texts

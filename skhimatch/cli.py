@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever reads, such as head, has seen enough. Python would complain once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (OSError, ValueError, TypeError, ArithmeticError) as error:
+    except (OSError, ImportError, ValueError, TypeError, ArithmeticError) as error:
         print(f"skhimatch: error: {_in_one_line(error)}", file=sys.stderr)
         return 2
     return 0
@@ -138,6 +138,8 @@ def _parser() -> argparse.ArgumentParser:
         help="texts and labels that choose the best epoch (default: a tenth of the training texts)",
     )
     fit.add_argument("--word-vectors", **file, help="GloVe or word2vec, as text or .gz")
+    fit.add_argument("--encoder", metavar="NAME", help="a pretrained encoder: a folder, or a name on the hub")
+    fit.add_argument("--freeze", action="store_true", help="leave it as it is: minutes, not hours")
     fit.add_argument("--epochs", **number, help="at most so many passes over the texts")
     fit.add_argument("--max-length", **number, help="read so many words of a text")
     fit.add_argument("--seed", **number, help="makes the training repeatable")
@@ -172,6 +174,8 @@ def _fit(
     hierarchy: Path | None,
     validation: Path | None,
     word_vectors: Path | None,
+    encoder: str | None,
+    freeze: bool,
     epochs: int | None,
     max_length: int | None,
     seed: int | None,
@@ -192,6 +196,10 @@ def _fit(
 
     check_folder(model)
     settings: dict[str, Any] = {"word_vectors": word_vectors, "random_state": seed, "verbose": 1}
+    if encoder is not None:
+        settings |= {"encoder": encoder, "freeze": "all" if freeze else None}
+    elif freeze:
+        raise ValueError("--freeze is for a pretrained encoder: name one with --encoder")
     if epochs is not None:
         settings["max_epochs"] = epochs
     if max_length is not None:

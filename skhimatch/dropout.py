@@ -6,7 +6,7 @@ from torch import Tensor, nn
 __all__ = ["Dropout"]
 
 
-class Dropout(nn.Module):
+class Dropout(nn.Dropout):
     """Zero features at random while training, and scale the others up.
 
     As ``torch.nn.Dropout``, several times faster on a CPU, where that spends a tenth of a training
@@ -26,10 +26,11 @@ class Dropout(nn.Module):
     """
 
     def __init__(self, p: float) -> None:
-        super().__init__()
-        self.dropped = round(p * 256)
-        if not 0 <= self.dropped < 256:
+        dropped = round(p * 256)
+        if not 0 <= dropped < 256:
             raise ValueError(f"dropout={p}: take a probability from 0 to 0.99.")
+        super().__init__(p)
+        self.dropped = dropped
 
     def forward(self, features: Tensor) -> Tensor:
         """Map a float tensor of any shape to one of the same shape."""

@@ -28,7 +28,7 @@ from skhimatch.lexical import LexicalClassifier, enough_epochs
 from skhimatch.metrics import micro_macro_f1
 from skhimatch.network import Network
 from skhimatch.prediction import in_blocks, score_texts
-from skhimatch.sequences import TokenSequences
+from skhimatch.sequences import Texts, words_of
 
 __all__ = ["Evidence", "as_probabilities"]
 
@@ -79,7 +79,7 @@ class Evidence:
     def untrained(
         cls,
         network: Network,
-        texts: TokenSequences,
+        texts: Texts,
         targets: sp.csr_array,
         names: LabelNames | None,
         *,
@@ -91,7 +91,7 @@ class Evidence:
         ----------
         network : HiMatchNetwork or LabelTextNetwork
             The network to be.
-        texts : TokenSequences of n texts
+        texts : TokenSequences or SubwordSequences of n texts
             The training texts.
         targets : csr_array of shape (n, L)
             Their 0/1 targets.
@@ -108,11 +108,11 @@ class Evidence:
             return cls(network, None, None, None, CALIBRATION_OF_NETWORK[margins])
         number = number_of_candidates(targets)
         leaves_out = network.takes_candidates and number < targets.shape[1]
-        ngrams = LexicalClassifier.untrained(texts, targets.shape[1])
+        ngrams = LexicalClassifier.untrained(words_of(texts), targets.shape[1])
         return cls(network, ngrams, names, number if leaves_out else None, CALIBRATION_OF_ALL[margins])
 
     def with_lexical(
-        self, texts: TokenSequences, targets: sp.csr_array, *, learning_rate: float, seed: int
+        self, texts: Texts, targets: sp.csr_array, *, learning_rate: float, seed: int
     ) -> Evidence:
         """Train the lexical classifier, where there is one, from the choice of its n-grams on.
 
@@ -129,21 +129,20 @@ class Evidence:
         """
         if self.lexical is None:
             return self
-        return replace(
-            self, lexical=LexicalClassifier.fit(texts, targets, seed=seed, learning_rate=learning_rate)
-        )
+        lexical = LexicalClassifier.fit(words_of(texts), targets, seed=seed, learning_rate=learning_rate)
+        return replace(self, lexical=lexical)
 
-    def with_lexical_epoch(self, texts: TokenSequences, targets: sp.csr_array, *, seed: int) -> Evidence:
+    def with_lexical_epoch(self, texts: Texts, targets: sp.csr_array, *, seed: int) -> Evidence:
         """Train the lexical classifier, where there is one, for one epoch more."""
         if self.lexical is None:
             return self
-        return replace(self, lexical=self.lexical.trained(texts, targets, epochs=1, seed=seed))
+        return replace(self, lexical=self.lexical.trained(words_of(texts), targets, epochs=1, seed=seed))
 
     def best_learning_rate(
         self,
-        texts: TokenSequences,
+        texts: Texts,
         targets: sp.csr_array,
-        held_texts: TokenSequences,
+        held_texts: Texts,
         held_targets: sp.csr_array,
         decision: DecisionRule,
         *,
@@ -175,7 +174,7 @@ class Evidence:
         tried, epochs = [], enough_epochs(len(texts))
         for rate in LEARNING_RATES:
             train = partial(
-                self.lexical.trained, texts, targets, epochs=epochs, seed=seed, learning_rate=rate
+                self.lexical.trained, words_of(texts), targets, epochs=epochs, seed=seed, learning_rate=rate
             )
             lexical = (
                 train() if checkpoints is None else checkpoints.lexical(f"{rate:g}", self.lexical, train)
@@ -214,12 +213,12 @@ class Evidence:
         calibration = Calibration.learn(evidence._relative(scores), targets, candidates)
         return self if calibration is None else replace(evidence, calibration=calibration)
 
-    def scores(self, texts: TokenSequences) -> list[NDArray[np.float32]]:
+    def scores(self, texts: Texts) -> list[NDArray[np.float32]]:
         """Return what the lexical classifier and the names, where there are any, and the network say.
 
         Parameters
         ----------
-        texts : TokenSequences of n texts
+        texts : TokenSequences or SubwordSequences of n texts
 
         Returns
         -------
@@ -231,7 +230,7 @@ class Evidence:
         scores = self._lexical_scores(texts)
         return [*scores, score_texts(self.network, texts, self._likeliest(scores))]
 
-    def log_odds(self, texts: TokenSequences, *, progress: bool = False) -> Iterator[NDArray[np.float32]]:
+    def log_odds(self, texts: Texts, *, progress: bool = False) -> Iterator[NDArray[np.float32]]:
         """Yield the calibrated sum of the scores, float32 of shape (rows, L), a block of texts at a time."""
         n_labels = self.network.n_labels
         for block in in_blocks(texts, n_labels, progress=progress):
@@ -241,7 +240,7 @@ class Evidence:
         """Add up what `scores` returns, each as much as it is worth: log-odds, float32 of shape (n, L)."""
         return self.calibration(self._relative(scores))
 
-    def candidates(self, texts: TokenSequences) -> NDArray[np.int64] | None:
+    def candidates(self, texts: Texts) -> NDArray[np.int64] | None:
         """Return the labels that the network looks at, int64 of shape (n, K); None where it is all."""
         if self.lexical is None or self.n_candidates is None:
             return None
@@ -249,7 +248,7 @@ class Evidence:
         return np.concatenate([self._likeliest(self._lexical_scores(block)) for block in blocks])
 
     def training_candidates(
-        self, texts: TokenSequences, targets: sp.csr_array, hierarchy: LabelHierarchy, *, seed: int
+        self, texts: Texts, targets: sp.csr_array, hierarchy: LabelHierarchy, *, seed: int
     ) -> TrainingCandidates | None:
         """Return the labels to train the network on; None where all of them are few enough."""
         if not self.network.takes_candidates or targets.shape[1] <= MANY_LABELS:
@@ -265,11 +264,12 @@ class Evidence:
             )
         return TrainingCandidates(targets, number, likely, seed)
 
-    def _lexical_scores(self, texts: TokenSequences) -> list[NDArray[np.float32]]:
+    def _lexical_scores(self, texts: Texts) -> list[NDArray[np.float32]]:
         """Return what words alone say: margins of the n-grams, and scores of the names."""
         if self.lexical is None or self.names is None:
             return []
-        return [self.lexical.margins(texts), self.names.scores(texts)]
+        words = words_of(texts)
+        return [self.lexical.margins(words), self.names.scores(words)]
 
     def _relative(self, scores: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         """Take the network's usual scores from its scores; as usual is what it did not look at."""

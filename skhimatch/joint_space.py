@@ -75,7 +75,12 @@ class TextNetwork(nn.Module):
         lengths: Tensor,
         text_encoder: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Return H of shape (B, n, d_t), or T of shape (B, d_T), and how many words were read."""
+        """Return H of shape (B, n, d_t), or T of shape (B, d_T), and how many words were read.
+
+        Texts that come as numbers, of shape (B, d_T), are encoded already.
+        """
+        if ids.is_floating_point():
+            return self.dropout(ids), lengths
         if self.max_length is not None:
             ids, lengths = ids[:, : self.max_length], lengths.clamp(max=self.max_length)
         return self.dropout((text_encoder or self.text_encoder)(ids, lengths)), lengths

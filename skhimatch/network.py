@@ -14,8 +14,9 @@ from skhimatch.joint_space import HiMatchOutput, JointProjection, TextNetwork, m
 from skhimatch.label_nodes import MANY_LABELS, LabelAttention, LabelProjection
 from skhimatch.label_text_network import LabelTextNetwork
 from skhimatch.propagation import PROPAGATIONS, GatedPropagation, HierarchyEdges, HierarchyGCN
+from skhimatch.transformer_encoder import TransformerEncoder
 
-__all__ = ["HiMatchNetwork", "Network", "build_network"]
+__all__ = ["HiMatchNetwork", "Network", "build_network", "build_pretrained_network"]
 
 ENCODERS = ("attention", "gru", "rcnn")
 
@@ -68,7 +69,7 @@ class HiMatchNetwork(TextNetwork):
 
     Parameters
     ----------
-    text_encoder : ConvolutionEncoder, GRUEncoder or RCNNEncoder
+    text_encoder : ConvolutionEncoder, GRUEncoder, RCNNEncoder or TransformerEncoder
         (ids, lengths) to a state a word, or to one vector T a text.
     hierarchy : LabelHierarchy
         L labels.
@@ -93,7 +94,7 @@ class HiMatchNetwork(TextNetwork):
 
     def __init__(
         self,
-        text_encoder: ConvolutionEncoder | GRUEncoder | RCNNEncoder,
+        text_encoder: ConvolutionEncoder | GRUEncoder | RCNNEncoder | TransformerEncoder,
         hierarchy: LabelHierarchy,
         label_nodes: LabelAttention | LabelProjection | None,
         *,
@@ -141,6 +142,8 @@ class HiMatchNetwork(TextNetwork):
     @property
     def text_size(self) -> int:
         """Numbers that a text comes to on its way into the joint space."""
+        if self.label_nodes is None:
+            return self.text_encoder.output_size
         attentive = isinstance(self.label_nodes, LabelAttention)
         return self.node_dimension * (1 if attentive else self.n_labels)
 
@@ -164,6 +167,7 @@ class HiMatchNetwork(TextNetwork):
         Parameters
         ----------
         ids : int64 tensor of shape (B, n)
+            Or float of shape (B, d_T): T of texts that are encoded already.
         lengths : int64 tensor of shape (B,)
         candidates : int64 tensor of shape (B, K), optional
             The labels to look at, all by default; only where `takes_candidates`. The logits of the
@@ -236,25 +240,26 @@ class HiMatchNetwork(TextNetwork):
     def start_from(
         self,
         *,
-        word_table: np.ndarray,
         label_vectors: np.ndarray,
         edge_priors: np.ndarray,
         output_bias: np.ndarray,
+        word_table: np.ndarray | None = None,
     ) -> None:
         """Take what is known before training: vectors, priors, and what to predict of any text.
 
         Parameters
         ----------
-        word_table : float array of shape (V, embedding_dimension)
-            Initial word vectors.
         label_vectors : float array of shape (L, d_l)
             Initial V_l of eq 2.
         edge_priors : float array of shape (E,)
             P(child | parent), in the order of the hierarchy's edges.
         output_bias : float array of shape (L,)
             The logits of a text of which nothing is known yet.
+        word_table : float array of shape (V, embedding_dimension), optional
+            Initial word vectors; a pretrained encoder has its own.
         """
-        self.text_encoder.embedding.weight.copy_(torch.as_tensor(word_table))
+        if word_table is not None:
+            self.text_encoder.embedding.weight.copy_(torch.as_tensor(word_table))
         self.label_vectors.copy_(torch.as_tensor(label_vectors))
         priors = torch.as_tensor(edge_priors)
         for module in self.modules():
@@ -263,6 +268,21 @@ class HiMatchNetwork(TextNetwork):
             if isinstance(module, GatedPropagation):
                 module.down_weight.copy_(priors)
         self.head.bias.copy_(torch.as_tensor(output_bias))
+
+    @torch.no_grad()
+    def start_head(self, weights: np.ndarray, usual: np.ndarray) -> None:
+        """Let a head on T start from weights of its labels.
+
+        Parameters
+        ----------
+        weights : float array of shape (L, d_T)
+        usual : float array of shape (L,)
+            What these add to the logits of the usual text, which stay as they are.
+        """
+        if not isinstance(self.head, FlatHead):
+            raise TypeError("A head on label nodes has no weights on T.")
+        self.head.linear.weight.copy_(torch.as_tensor(weights))
+        self.head.bias.sub_(torch.as_tensor(usual, device=self.device))
 
 
 Network = HiMatchNetwork | LabelTextNetwork
@@ -302,7 +322,7 @@ def build_network(
         Width of a node and of the convolution; behind a BiGRU nodes are as
         wide as its states.
     embedding_dimension : int
-        Width of word and label vectors.
+        Width of word and label vectors; with a pretrained encoder, its own.
     label_words : sequence of L sequences of int, optional
         The ids of the words of each label's text, for the dot head.
     **encoder_settings
@@ -370,4 +390,55 @@ def build_network(
         node_dimension=node_dimension,
         label_dimension=embedding_dimension,
         **shared,
+    )
+
+
+def build_pretrained_network(
+    encoder: TransformerEncoder,
+    hierarchy: LabelHierarchy,
+    *,
+    propagation: str | None = None,
+    head: str = "labelwise",
+    node_dimension: int = 128,
+    joint_dimension: int = 200,
+    dropout: float = 0.3,
+) -> HiMatchNetwork:
+    """Build a network on a pretrained encoder, label vectors as wide as its states.
+
+    Parameters
+    ----------
+    encoder : TransformerEncoder
+        Gives T, on which the head is, or with propagation a projection onto the labels.
+    hierarchy : LabelHierarchy
+        L labels.
+    propagation, head, node_dimension, joint_dimension, dropout
+        As `build_network` takes them.
+
+    Returns
+    -------
+    HiMatchNetwork
+
+    Raises
+    ------
+    ValueError
+        For the dot head, which needs a state a word.
+    """
+    if head == "dot":
+        raise ValueError(
+            f"head='dot' and the pretrained encoder {encoder.name!r}: it looks at words; take "
+            "encoder='attention' or 'gru'."
+        )
+    width = encoder.output_size
+    return HiMatchNetwork(
+        encoder,
+        hierarchy,
+        None if propagation is None else LabelProjection(width, len(hierarchy), node_dimension),
+        propagation=propagation,
+        head=head,
+        node_dimension=node_dimension,
+        label_dimension=width,
+        joint_dimension=joint_dimension,
+        dropout=dropout,
+        # How much is read is up to the encoder.
+        max_length=None,
     )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 import torch
+from sklearn.base import clone
 
 import skhimatch
 from skhimatch.calibration import Calibration
@@ -24,17 +25,21 @@ from skhimatch.hierarchy import LabelHierarchy
 from skhimatch.label_names import LabelNames, StemStatistics
 from skhimatch.lexical import LexicalClassifier, NGramWeights
 from skhimatch.metrics import MicroMacroF1
-from skhimatch.network import build_network
+from skhimatch.network import Network, build_network, build_pretrained_network
 from skhimatch.sequences import Vocabulary
+from skhimatch.subwords import SubwordTokenizer
 from skhimatch.text import WordTokenizer
+from skhimatch.transformer_encoder import TransformerEncoder
 
 if TYPE_CHECKING:
     from skhimatch.classifier import HiMatchClassifier
 
 __all__ = ["check_folder", "load", "save"]
 
-FORMAT = 4
-DESCRIPTION, WEIGHTS = "classifier.json", "weights.npz"
+FORMAT = 5
+DESCRIPTION, WEIGHTS, ENCODER = "classifier.json", "weights.npz", "encoder"
+# Weights of a pretrained encoder, which are written as transformers writes them.
+BODY = "text_encoder.body."
 
 # Already at work in what is saved beside them.
 NOT_SAVED = ("hierarchy", "tokenizer", "word_vectors", "callbacks", "random_state")
@@ -43,6 +48,8 @@ NOT_SAVED = ("hierarchy", "tokenizer", "word_vectors", "callbacks", "random_stat
 def save(classifier: HiMatchClassifier, folder: str | PathLike[str]) -> None:
     """Write a fitted classifier as ``classifier.json`` and ``weights.npz``.
 
+    A pretrained encoder goes to the folder ``encoder`` beside them, as its own
+    ``save_pretrained`` writes it, unless it is frozen and not to be stored.
     The folder appears whole or not at all. Word vectors, callbacks and an
     unfitted hierarchy or tokenizer are not written: their effect is in the
     weights, the fitted hierarchy and the vocabulary.
@@ -59,12 +66,15 @@ def save(classifier: HiMatchClassifier, folder: str | PathLike[str]) -> None:
     FileExistsError
         When the folder holds something else.
     TypeError
-        When the tokenizer is not a `WordTokenizer`, or a parameter is not JSON.
+        When the tokenizer is of another kind than this package's, or a parameter is not JSON.
     """
     folder = check_folder(folder)
     description = json.dumps(_describe(classifier), indent=1, default=_plain)
+    encoder = classifier.network_.text_encoder
     arrays = {
-        f"network.{name}": value.cpu().numpy() for name, value in classifier.network_.state_dict().items()
+        f"network.{name}": value.cpu().numpy()
+        for name, value in classifier.network_.state_dict().items()
+        if not name.startswith(BODY)
     }
     arrays["label_embeddings"] = classifier.label_embeddings_
     arrays["decision.tagged"] = classifier.decision_.tagged
@@ -90,6 +100,8 @@ def save(classifier: HiMatchClassifier, folder: str | PathLike[str]) -> None:
     try:
         np.savez(fresh / WEIGHTS, allow_pickle=False, **arrays)
         (fresh / DESCRIPTION).write_text(description, encoding="utf-8")
+        if isinstance(encoder, TransformerEncoder) and not encoder.left_out:
+            encoder.save(fresh / ENCODER)
         _put_in_place(fresh, folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -116,7 +128,7 @@ def check_folder(folder: str | PathLike[str]) -> Path:
     """
     folder = Path(folder)
     held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if folder.exists() and not (folder.is_dir() and held <= {DESCRIPTION, WEIGHTS}):
+    if folder.exists() and not (folder.is_dir() and held <= {DESCRIPTION, WEIGHTS, ENCODER}):
         raise FileExistsError(
             f"{folder} exists and holds no saved classifier, or more than that: choose another folder."
         )
@@ -163,7 +175,7 @@ def load(make: Callable[..., HiMatchClassifier], folder: str | PathLike[str]) ->
     with _damage_named(folder / WEIGHTS), (folder / WEIGHTS).open("rb") as file:
         arrays = dict(np.load(file, allow_pickle=False))
     with _damage_named(folder):
-        return _rebuild(make, description, arrays)
+        return _rebuild(make, description, arrays, folder / ENCODER)
 
 
 @contextmanager
@@ -185,25 +197,37 @@ def _damage_named(path: Path) -> Iterator[None]:
 
 
 def _rebuild(
-    make: Callable[..., HiMatchClassifier], description: dict[str, Any], arrays: dict[str, np.ndarray]
+    make: Callable[..., HiMatchClassifier],
+    description: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    encoder_folder: Path,
 ) -> HiMatchClassifier:
     """Put a classifier together again."""
     hierarchy = _hierarchy(description["hierarchy"])
     classifier = make(hierarchy=None if hierarchy.is_flat else hierarchy, **description["parameters"])
-    network = build_network(hierarchy, **description["network"])
+    pretrained = None
+    if description["pretrained"] is not None:
+        settings = dict(description["pretrained"])
+        name = settings.pop("name")
+        pretrained = TransformerEncoder(encoder_folder if encoder_folder.exists() else name, **settings)
+    if pretrained is None:
+        network: Network = build_network(hierarchy, **description["network"])
+    else:
+        network = build_pretrained_network(pretrained, hierarchy, **description["network"])
     prefix = "network."
-    network.load_state_dict(
-        {
-            name.removeprefix(prefix): torch.from_numpy(a)
-            for name, a in arrays.items()
-            if name.startswith(prefix)
-        }
-    )
+    weights = {name: value for name, value in network.state_dict().items() if name.startswith(BODY)}
+    for name, array in arrays.items():
+        if name.startswith(prefix):
+            weights[name.removeprefix(prefix)] = torch.from_numpy(array)
+    network.load_state_dict(weights)
     vocabulary = Vocabulary(description["vocabulary"])
-    tokenizer = None
+    blank = tokenizer = None
     if description["tokenizer"] is not None:
-        tokenizer = WordTokenizer(**description["tokenizer"])
+        blank = WordTokenizer(**description["tokenizer"])
+        tokenizer = clone(blank)
         tokenizer.vocabulary_ = vocabulary
+        if pretrained is not None:
+            tokenizer = SubwordTokenizer.of(pretrained.name, pretrained.tokenizer, tokenizer)
     scored = description["validation_f1"]
     lexical = None
     if "lexical.codes" in arrays:
@@ -227,7 +251,7 @@ def _rebuild(
         consistency=classifier.consistency,
     )
     classifier.__dict__.update(
-        tokenizer=tokenizer if tokenizer is None else WordTokenizer(**description["tokenizer"]),
+        tokenizer=blank,
         tokenizer_=tokenizer,
         vocabulary_=vocabulary,
         hierarchy_=hierarchy,
@@ -276,10 +300,13 @@ def _put_in_place(fresh: Path, folder: Path) -> None:
 
 def _describe(classifier: HiMatchClassifier) -> dict[str, Any]:
     """Return everything but the arrays, as JSON knows it."""
-    tokenizer = classifier.tokenizer_
+    tokenizer, encoder = classifier.tokenizer_, classifier.network_.text_encoder
+    if type(tokenizer) is SubwordTokenizer:
+        # The encoder has the rest of it.
+        tokenizer = tokenizer.words_
     if tokenizer is not None and type(tokenizer) is not WordTokenizer:
         raise TypeError(
-            f"save() writes a WordTokenizer, not a {type(tokenizer).__name__}: "
+            f"save() writes a WordTokenizer or a SubwordTokenizer, not a {type(tokenizer).__name__}: "
             "keep this classifier with joblib.dump."
         )
     parameters = classifier.get_params(deep=False)
@@ -296,6 +323,7 @@ def _describe(classifier: HiMatchClassifier) -> dict[str, Any]:
         "tokenizer": None if tokenizer is None else tokenizer.get_params(),
         "vocabulary": classifier.vocabulary_.words,
         "network": classifier.network_settings_,
+        "pretrained": encoder.settings if isinstance(encoder, TransformerEncoder) else None,
         "n_candidates": classifier.n_candidates_,
         "calibration": [*classifier.calibration_.weights, classifier.calibration_.intercept],
         "validation_f1": classifier.validation_f1_,
@@ -316,6 +344,8 @@ def _plain(value: Any) -> Any:
     """Turn numpy's numbers and arrays into JSON's, and name what has no JSON form."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
+    if isinstance(value, PathLike):
+        return os.fspath(value)
     raise TypeError(
         f"A parameter of type {type(value).__name__} ({value!r}) cannot be saved as JSON: "
         "keep this classifier with joblib.dump."

@@ -1,6 +1,7 @@
 """Texts through a trained network, batch by batch, back in their order."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,10 +11,12 @@ from tqdm import tqdm  # comes with skorch
 
 from skhimatch.batching import InOrder, TextDataset
 from skhimatch.encoders import ConvolutionEncoder
+from skhimatch.encodings import encode_once
 from skhimatch.network import Network
-from skhimatch.sequences import PADDING_ID, TokenSequences
+from skhimatch.sequences import PADDING_ID, SubwordSequences, Texts, TokenSequences
+from skhimatch.transformer_encoder import TransformerEncoder
 
-__all__ = ["embed_labels", "embed_texts", "in_blocks", "score_texts"]
+__all__ = ["embed_labels", "embed_texts", "in_blocks", "read_once", "score_texts"]
 
 Encode = Callable[[Tensor, Tensor], Tensor]
 
@@ -28,14 +31,12 @@ NUMBERS_OF_A_BLOCK = 2**25
 FEWEST_OF_A_BLOCK = 256
 
 
-def in_blocks(
-    texts: TokenSequences, numbers_of_a_text: int, *, progress: bool = False
-) -> Iterator[TokenSequences]:
+def in_blocks(texts: Texts, numbers_of_a_text: int, *, progress: bool = False) -> Iterator[Any]:
     """Cut many texts into blocks, so that what is said of all of them is never in memory at once.
 
     Parameters
     ----------
-    texts : TokenSequences of n texts
+    texts : TokenSequences or SubwordSequences of n texts
     numbers_of_a_text : int
         How many numbers a text comes to, such as L.
     progress : bool
@@ -43,7 +44,7 @@ def in_blocks(
 
     Yields
     ------
-    TokenSequences
+    TokenSequences or SubwordSequences
         In the order of the texts.
     """
     size = max(FEWEST_OF_A_BLOCK, NUMBERS_OF_A_BLOCK // numbers_of_a_text)
@@ -58,16 +59,14 @@ def in_blocks(
             bar.update(len(block))
 
 
-def score_texts(
-    network: Network, texts: TokenSequences, candidates: NDArray[np.int64] | None = None
-) -> np.ndarray:
+def score_texts(network: Network, texts: Texts, candidates: NDArray[np.int64] | None = None) -> np.ndarray:
     """Return logits, float32 of shape (n, L).
 
     Parameters
     ----------
     network : HiMatchNetwork or LabelTextNetwork
         On whatever device it lies.
-    texts : TokenSequences of n texts
+    texts : TokenSequences or SubwordSequences of n texts
     candidates : int64 ndarray of shape (n, K), optional
         The labels to look at in each text, all by default; the logits of the others are their biases.
     """
@@ -79,7 +78,7 @@ def score_texts(
     return _in_order(network, TextDataset(texts, candidates=candidates), step, width * network.node_dimension)
 
 
-def embed_texts(network: Network, texts: TokenSequences) -> np.ndarray:
+def embed_texts(network: Network, texts: Texts) -> np.ndarray:
     """Return joint-embedding coordinates (eq 3), float32 of shape (n, d_phi), unit rows.
 
     Parameters
@@ -110,6 +109,7 @@ def _in_order(
 ) -> np.ndarray:
     network.eval()
     device = network.device
+    dataset.sequences = read_once(network, dataset.sequences)
     batch_size = max(1, min(TEXTS_AT_ONCE, NODE_NUMBERS // numbers_of_a_text))
     batches = InOrder(dataset, batch_size)
     results = []
@@ -126,10 +126,28 @@ def _in_order(
     return ordered
 
 
-def _encoder_for(network: Network, texts: TokenSequences) -> Encode:
+def read_once(network: Network, texts: Any) -> Any:
+    """Return texts with their encodings, where the encoder is frozen and reads each text but once.
+
+    Parameters
+    ----------
+    network : HiMatchNetwork or LabelTextNetwork
+    texts : TokenSequences or SubwordSequences of n texts
+
+    Returns
+    -------
+    TokenSequences or SubwordSequences
+    """
+    encoder = network.text_encoder
+    if not (isinstance(encoder, TransformerEncoder) and encoder.frozen) or texts.encodings is not None:
+        return texts
+    return SubwordSequences(texts.subwords, texts.words, encode_once(encoder, texts.subwords))
+
+
+def _encoder_for(network: Network, texts: Texts) -> Encode:
     """Return the network's encoder, prepared for the words of these texts."""
     encoder = network.text_encoder
-    if not isinstance(encoder, ConvolutionEncoder):
+    if not isinstance(encoder, ConvolutionEncoder) or not isinstance(texts, TokenSequences):
         return encoder
     words = np.union1d(texts.ids, [PADDING_ID]).astype(np.int64)
     return encoder.tabulated(torch.from_numpy(words).to(network.device))

@@ -1,4 +1,4 @@
-"""Texts as ragged sequences of word ids that scikit-learn can split, index and clone."""
+"""Texts as ragged sequences of ids that scikit-learn can split, index and clone."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +11,16 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["PADDING_ID", "UNKNOWN_ID", "TokenSequences", "Vocabulary"]
+__all__ = [
+    "PADDING_ID",
+    "UNKNOWN_ID",
+    "SubwordSequences",
+    "SubwordVocabulary",
+    "Texts",
+    "TokenSequences",
+    "Vocabulary",
+    "words_of",
+]
 
 PADDING_ID = 0
 UNKNOWN_ID = 1
@@ -41,6 +50,8 @@ class Vocabulary:
     (4, 3, False)
     """
 
+    special_words: tuple[str, ...] = SPECIAL_WORDS
+
     def __init__(self, words: Iterable[str]):
         self._words = tuple(words)
         for position, word in enumerate(self._words):
@@ -52,34 +63,51 @@ class Vocabulary:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The known words; ``words[i]`` has the id ``i + 2``."""
+        """The known words in the order of their ids, behind the special ones."""
         return self._words
 
     @cached_property
     def index(self) -> dict[str, int]:
         """The id of each known word."""
-        return {word: id for id, word in enumerate(self._words, start=len(SPECIAL_WORDS))}
+        return {word: id for id, word in enumerate(self._words, start=len(self.special_words))}
 
     def __len__(self) -> int:
-        return len(SPECIAL_WORDS) + len(self._words)
+        return len(self.special_words) + len(self._words)
 
     def __contains__(self, word: object) -> bool:
         return word in self.index
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vocabulary) and self._words == other._words
+        return type(self) is type(other) and self._words == other._words
 
     def __hash__(self) -> int:
         return hash(self._words)
 
     def __reduce__(self) -> tuple[type, tuple[tuple[str, ...]]]:
-        return Vocabulary, (self._words,)
+        return type(self), (self._words,)
 
     def __sklearn_clone__(self) -> "Vocabulary":
         return self
 
     def __repr__(self) -> str:
-        return f"<Vocabulary: {len(self._words)} words>"
+        return f"<{type(self).__name__}: {len(self._words)} words>"
+
+
+class SubwordVocabulary(Vocabulary):
+    """The pieces of words that a pretrained tokenizer knows; a piece's id is its place.
+
+    Parameters
+    ----------
+    words : iterable of str
+        The pieces, padding and other special ones among them.
+
+    Examples
+    --------
+    >>> SubwordVocabulary(["[PAD]", "wave", "##let"]).index["##let"]
+    2
+    """
+
+    special_words = ()
 
 
 class TokenSequences:
@@ -201,8 +229,8 @@ class TokenSequences:
         -------
         list of str
         """
-        known = self.vocabulary.words
-        return [SPECIAL_WORDS[id] if id <= UNKNOWN_ID else known[id - 2] for id in self[position].tolist()]
+        names = self.vocabulary.special_words + self.vocabulary.words
+        return [names[id] for id in self[position].tolist()]
 
     def __len__(self) -> int:
         return self.offsets.size - 1
@@ -240,3 +268,117 @@ class TokenSequences:
 
     def __repr__(self) -> str:
         return f"<TokenSequences: {len(self)} texts, {self.ids.size} tokens, {self.vocabulary!r}>"
+
+
+class SubwordSequences:
+    """Texts read twice: as pieces of words by a pretrained encoder, as words by the evidence beside it.
+
+    As `TokenSequences`, it has the shape of a column of texts, and is split and indexed like one.
+
+    Parameters
+    ----------
+    subwords : TokenSequences of n texts
+        Over a `SubwordVocabulary`.
+    words : TokenSequences of n texts
+        The same texts.
+    encodings : float32 ndarray of shape (n, d), optional
+        What the encoder made of each text, where it is not trained and has read them already.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of texts differ.
+
+    Examples
+    --------
+    >>> subwords = TokenSequences.from_lists([[1, 2], [1]], SubwordVocabulary(["[PAD]", "wave", "##let"]))
+    >>> words = TokenSequences.from_lists([[2], [3]], Vocabulary(["wavelet", "wave"]))
+    >>> texts = SubwordSequences(subwords, words)
+    >>> texts[[1]].words.words(0), texts.lengths
+    (['wave'], array([2, 1]))
+    """
+
+    ndim = 1
+
+    def __init__(
+        self,
+        subwords: TokenSequences,
+        words: TokenSequences,
+        encodings: NDArray[np.float32] | None = None,
+    ):
+        numbers = {len(subwords), len(words), len(subwords if encodings is None else encodings)}
+        if len(numbers) > 1:
+            raise ValueError(
+                f"subwords, words and encodings are of {sorted(numbers)} texts; they are the same."
+            )
+        self.subwords = subwords
+        self.words = words
+        self.encodings = encodings
+
+    @classmethod
+    def concatenated(cls, parts: Sequence["SubwordSequences"]) -> "SubwordSequences":
+        """Join texts over the same vocabularies; encodings only where all parts have them.
+
+        Parameters
+        ----------
+        parts : sequence of SubwordSequences
+            One or more.
+
+        Returns
+        -------
+        SubwordSequences
+        """
+        encodings = [part.encodings for part in parts if part.encodings is not None]
+        return cls(
+            TokenSequences.concatenated([part.subwords for part in parts]),
+            TokenSequences.concatenated([part.words for part in parts]),
+            np.concatenate(encodings) if len(encodings) == len(parts) else None,
+        )
+
+    @property
+    def shape(self) -> tuple[int]:
+        """``(n_texts,)``."""
+        return (len(self),)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Number of subwords of each text, shape (n_texts,)."""
+        return self.subwords.lengths
+
+    def __len__(self) -> int:
+        return len(self.subwords)
+
+    @overload
+    def __getitem__(self, key: int | np.integer) -> NDArray[np.int32]: ...
+
+    @overload
+    def __getitem__(self, key: Any) -> "SubwordSequences": ...
+
+    def __getitem__(self, key: Any) -> "NDArray[np.int32] | SubwordSequences":
+        subwords = self.subwords[key]
+        if not isinstance(subwords, TokenSequences):
+            return subwords
+        encodings = self.encodings
+        if encodings is not None:
+            encodings = encodings[key[0] if isinstance(key, tuple) else key]
+        return SubwordSequences(subwords, self.words[key], encodings)
+
+    def __repr__(self) -> str:
+        return f"<SubwordSequences: {self.subwords!r}, {self.words!r}>"
+
+
+Texts = TokenSequences | SubwordSequences
+
+
+def words_of(texts: Texts) -> TokenSequences:
+    """Return the words of texts, whatever else they are read as.
+
+    Parameters
+    ----------
+    texts : TokenSequences or SubwordSequences of n texts
+
+    Returns
+    -------
+    TokenSequences of shape (n,)
+    """
+    return texts.words if isinstance(texts, SubwordSequences) else texts

@@ -38,7 +38,16 @@ _LABEL_TEXTS: dict[str, Any] = _WORDS | {
     "net_params": {"module__dropout": 0.5, "module__max_length": 1000},
 }
 
-_SETTINGS = {"rcv1": _WORDS, "wos": _WORDS, "eurlex57k": _LABEL_TEXTS}
+# BERT in place of words, BiGRU and CNN.
+_BERT: dict[str, Any] = _WORDS | {
+    "encoder": "bert-base-uncased",
+    "pooling": "cls",
+    "batch_size": 16,
+    "learning_rate": 2e-5,
+    "encoder_learning_rate": 2e-5,
+}
+
+_SETTINGS = {"rcv1": _WORDS, "wos": _WORDS, "eurlex57k": _LABEL_TEXTS, "bert": _BERT}
 
 
 def paper_settings(corpus: str) -> dict[str, Any]:
@@ -46,8 +55,8 @@ def paper_settings(corpus: str) -> dict[str, Any]:
 
     Parameters
     ----------
-    corpus : {"rcv1", "wos", "eurlex57k"}
-        Which of its experiments.
+    corpus : {"rcv1", "wos", "eurlex57k", "bert"}
+        Which of its experiments; "bert" is that of RCV1 and WOS with BERT for an encoder.
 
     Returns
     -------

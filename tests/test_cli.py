@@ -82,6 +82,17 @@ def test_fit_predict_evaluate(files, tmp_path, capsys):
     assert capsys.readouterr().out.rstrip() in printed
 
 
+def test_a_pretrained_encoder(files, tiny_bert, capsys, monkeypatch):
+    arguments = ["fit", "--train", files["train"], "--model", files["model"], "--seed", "0", "--epochs", "1"]
+    assert main([*arguments, "--encoder", tiny_bert, "--freeze"]) == 0
+    assert main(["predict", "--model", files["model"], "--input", files["test"]]) == 0
+    assert HiMatchClassifier.load(files["model"]).freeze == "all"
+    capsys.readouterr()
+    assert "--freeze is for a pretrained encoder" in error_of(capsys, *arguments, "--freeze")
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    assert "skhimatch[transformers]" in error_of(capsys, *arguments, "--encoder", tiny_bert)
+
+
 def test_fit_without_hierarchy_holds_out_some_texts(tmp_path, capsys):
     train = tmp_path / "train.csv"
     texts, label_sets = make_corpus(40)

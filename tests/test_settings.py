@@ -49,6 +49,22 @@ def test_the_widths_are_those_of_the_paper():
     assert network.embed_labels().shape == (10, 200)
 
 
+def test_bert(tiny_bert):
+    settings = paper_settings("bert")
+    assert (settings["encoder"], settings["batch_size"]) == ("bert-base-uncased", 16)
+    assert settings["learning_rate"] == settings["encoder_learning_rate"] == 2e-5
+    network = (
+        HiMatchClassifier(HIERARCHY, **settings | {"encoder": tiny_bert, "max_epochs": 1})
+        .fit(*make_corpus(6))
+        .network_
+    )
+    assert network.text_encoder.pooling == "cls"
+    assert type(network.propagation) is HierarchyGCN
+    assert type(network.head) is FlatHead
+    # As wide as the model's own vectors, from which they start.
+    assert network.label_vectors.shape == (10, 32)
+
+
 def test_the_network_for_eurlex57k():
     settings = paper_settings("eurlex57k")
     assert (settings["gamma"], settings["alpha"], settings["beta"]) == (0.5, 0.01, 0.5)

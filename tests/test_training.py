@@ -261,3 +261,100 @@ def test_losses_are_means_over_texts():
 
 def test_the_error_is_an_arithmetic_one():
     assert issubclass(NonFiniteLossError, ArithmeticError)
+
+
+def test_a_pretrained_encoder_takes_bfloat16_where_the_cpu_has_it(monkeypatch):
+    for able, expected in ((True, torch.bfloat16), (False, torch.float32)):
+        for test in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+            monkeypatch.setattr(torch.cpu, test, lambda able=able: able)
+        assert resolve_precision("auto", torch.device("cpu"), pretrained=True) == expected
+        assert resolve_precision("auto", torch.device("cpu")) == torch.float32
+
+
+class TestPretrained:
+    def rates(self, encoder, **net_params):
+        record = Record(
+            "on_train_begin",
+            lambda net, **_: {
+                name: group["initial_lr"] if "initial_lr" in group else group["lr"]
+                for group in net.optimizer_.param_groups
+                for name, weight in net.module_.named_parameters()
+                if any(weight is member for member in group["params"])
+            },
+        )
+        HiMatchClassifier(
+            HIERARCHY,
+            encoder=encoder,
+            max_epochs=1,
+            schedule="constant",
+            learning_rate=0.01,
+            encoder_learning_rate=0.002,
+            random_state=0,
+            callbacks=[record],
+            net_params=net_params,
+        ).fit(TEXTS, LABEL_SETS)
+        return record.found[0]
+
+    def test_rates_of_layers(self, tiny_bert):
+        rates = self.rates(tiny_bert, layer_decay=0.5)
+        by_part = {
+            part: {rate for name, rate in rates.items() if part in name}
+            for part in ("embeddings", "layer.0", "layer.1", "head", "label_encoder", "text_projection")
+        }
+        assert by_part == {
+            "embeddings": {0.0005},
+            "layer.0": {0.001},
+            "layer.1": {0.002},
+            "head": {0.01},
+            "label_encoder": {0.01},
+            "text_projection": {0.01},
+        }
+        # It takes no part in T.
+        assert not any("pooler" in name for name in rates)
+
+    def test_groups_of_the_user_go_first(self, tiny_bert):
+        rates = self.rates(tiny_bert, optimizer__param_groups=[("text_encoder*", {"lr": 0.5})])
+        assert {rate for name, rate in rates.items() if name.startswith("text_encoder")} == {0.5}
+
+    def test_one_cycle_scales_all_rates(self, tiny_bert):
+        record = Record(
+            "on_grad_computed", lambda net, **_: [group["lr"] for group in net.optimizer_.param_groups]
+        )
+        HiMatchClassifier(
+            HIERARCHY,
+            encoder=tiny_bert,
+            max_epochs=3,
+            learning_rate=0.01,
+            encoder_learning_rate=0.002,
+            random_state=0,
+            callbacks=[record],
+        ).fit(TEXTS, LABEL_SETS)
+        ratios = {round(max(rates) / min(rates), 6) for rates in record.found}
+        assert ratios == {5.0}
+        assert max(max(rates) for rates in record.found) <= 0.01
+
+
+@pytest.mark.parametrize("parts", [2, 3, 100])
+def test_gradients_of_a_batch_in_parts_are_those_of_the_whole(parts):
+    def gradients(**net_params):
+        record = Record(
+            "on_grad_computed",
+            lambda net, **_: [
+                w.grad.clone() for _, w in net.module_.named_parameters() if w.grad is not None
+            ],
+        )
+        # Without dropout and without drawn negatives.
+        settings = {"lambda_match": 0, "lambda_joint": 0.1, "max_epochs": 1, "batch_size": 20}
+        fitted = quick(
+            **settings,
+            callbacks=[record],
+            net_params=QUICK["net_params"] | {"module__dropout": 0.0} | net_params,
+        ).fit(TEXTS, LABEL_SETS)
+        return record.found[0], fitted.history_[0]
+
+    whole, epoch = gradients()
+    in_parts, epoch_in_parts = gradients(accumulation=parts)
+    for one, other in zip(whole, in_parts, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    for name in ("train_loss", "classification_loss", "joint_loss"):
+        assert epoch[name] == pytest.approx(epoch_in_parts[name], rel=1e-2)

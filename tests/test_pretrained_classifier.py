@@ -1,0 +1,203 @@
+"""`HiMatchClassifier` on a pretrained encoder, end to end."""
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MultiLabelBinarizer
+
+from skhimatch import HiMatchClassifier, WordTokenizer, encodings
+from skhimatch.metrics import micro_macro_f1
+from skhimatch.subwords import SubwordTokenizer
+from skhimatch.targets import encode_targets
+from skhimatch.transformer_encoder import TransformerEncoder
+
+HIERARCHY = {"science": ["physics", "biology"], "sport": ["tennis"]}
+TEXTS = ["a quark and a gluon", "the cell divides", "a serve and a volley"] * 8
+LABELS = [{"science", "physics"}, {"science", "biology"}, {"sport", "tennis"}] * 8
+NEW = ["the gluon and the quark", "a cell", "the volley of the serve", ""]
+
+
+@pytest.fixture
+def make(tiny_bert):
+    def make(**settings):
+        settings = {"encoder": tiny_bert, "max_epochs": 2, "batch_size": 8, "random_state": 0} | settings
+        return HiMatchClassifier(HIERARCHY, **settings)
+
+    return make
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """How many texts were encoded, by whichever store."""
+    numbers = []
+
+    def counted(encoder, texts, encode=encodings.encode):
+        numbers.append(len(texts))
+        return encode(encoder, texts)
+
+    monkeypatch.setattr(encodings, "encode", counted)
+    return numbers
+
+
+@pytest.mark.parametrize("freeze", [None, "all", 1])
+@pytest.mark.parametrize("propagation", [None, "gcn"])
+def test_it_learns(make, freeze, propagation):
+    settings = {"freeze": freeze, "propagation": propagation, "pooling": "mean", "lexical": None}
+    rates = {"learning_rate": 0.02, "encoder_learning_rate": 1e-3}
+    classifier = make(max_epochs=40, validation_fraction=0, **rates, **settings)
+    classifier.fit(TEXTS, LABELS)
+    targets = encode_targets(LABELS, classifier.hierarchy_)
+    assert (
+        micro_macro_f1(targets, encode_targets(classifier.predict(TEXTS), classifier.hierarchy_)).micro > 0.95
+    )
+    assert classifier.transform(NEW).shape == (4, 200)
+    assert classifier.network_.label_vectors.shape == (5, 32)
+    assert np.isfinite(classifier.predict_proba(NEW)).all()
+
+
+@pytest.mark.parametrize("freeze", [None, "all", "embeddings"])
+def test_what_is_frozen_stays(make, tiny_bert, freeze):
+    fitted, before = make(freeze=freeze).fit(TEXTS, LABELS), TransformerEncoder(tiny_bert)
+    after = fitted.network_.text_encoder.state_dict()
+    changed = {
+        part
+        for name, weight in before.state_dict().items()
+        for part in ("embeddings", "encoder.layer")
+        if f"body.{part}" in name and not (after[name] == weight).all()
+    }
+    assert (
+        changed
+        == {
+            None: {"embeddings", "encoder.layer"},
+            "all": set(),
+            "embeddings": {"encoder.layer"},
+        }[freeze]
+    )
+
+
+def test_equal_seeds_give_equal_bits(make):
+    one, two = (make().fit(TEXTS, LABELS).predict_proba(NEW) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_a_pipeline_is_as_good_as_texts(make, tiny_bert):
+    alone = make().fit(TEXTS, LABELS)
+    pipeline = make_pipeline(SubwordTokenizer(tiny_bert), make()).fit(TEXTS, LABELS)
+    # One had its vocabulary from the texts that it was trained on, the other from all of them.
+    assert pipeline[0].vocabulary_ == alone.network_.text_encoder.vocabulary
+    np.testing.assert_allclose(pipeline.predict_proba(NEW), alone.predict_proba(NEW), atol=0.2)
+
+
+def test_words_of_pieces_serve_the_other_encoders(tiny_bert):
+    words = HiMatchClassifier(HIERARCHY, max_epochs=1, random_state=0)
+    pipeline = make_pipeline(SubwordTokenizer(tiny_bert), words).fit(TEXTS, LABELS)
+    assert pipeline.predict_proba(NEW).shape == (4, 5)
+
+
+def test_a_search_reads_each_text_once(make, reads):
+    search = GridSearchCV(
+        make(freeze="all", lexical=None, long_text="stride"),
+        {"gamma": [0.1, 0.2, 0.4], "beta": [0.1, 0.5, 0.9]},
+        scoring="f1_micro",
+        cv=2,
+        refit=False,
+    )
+    different = [f"{text} {' the' * number}" for number, text in enumerate(TEXTS)]
+    search.fit(different, MultiLabelBinarizer().fit_transform(LABELS))
+    assert sum(reads) == len(different)
+
+
+def test_a_new_fit_reads_nothing_again(make, reads):
+    make(freeze="all").fit(TEXTS, LABELS)
+    assert sum(reads) == 3
+    make(freeze="all", lambda_match=0).fit(TEXTS, LABELS).predict(TEXTS)
+    assert sum(reads) == 3
+
+
+class TestKept:
+    @pytest.mark.parametrize("freeze", [None, "all"])
+    def test_saved_and_loaded(self, make, tmp_path, freeze):
+        classifier = make(freeze=freeze, max_epochs=1).fit(TEXTS, LABELS)
+        classifier.save(tmp_path / "model")
+        names = {path.name for path in (tmp_path / "model").iterdir()}
+        assert names == {"classifier.json", "weights.npz", "encoder"}
+        assert {"config.json", "model.safetensors", "tokenizer_config.json"} <= {
+            path.name for path in (tmp_path / "model" / "encoder").iterdir()
+        }
+        with np.load(tmp_path / "model" / "weights.npz") as arrays:
+            assert not any("body" in name for name in arrays)
+        (tmp_path / "model").rename(tmp_path / "moved")
+        again = HiMatchClassifier.load(tmp_path / "moved")
+        np.testing.assert_allclose(again.predict_proba(NEW), classifier.predict_proba(NEW), atol=1e-6)
+        again.save(tmp_path / "moved")
+        HiMatchClassifier.load(tmp_path / "moved").predict(NEW)
+        again.partial_fit(TEXTS, LABELS)
+
+    def test_a_frozen_encoder_may_stay_where_it_is(self, make, tiny_bert, tmp_path):
+        folder = shutil.copytree(tiny_bert, tmp_path / "bert")
+        settings = {"encoder": folder, "freeze": "all", "store_pretrained": False, "max_epochs": 1}
+        classifier = make(**settings).fit(TEXTS, LABELS)
+        expected = classifier.predict_proba(NEW)
+        classifier.save(tmp_path / "model")
+        assert not (tmp_path / "model" / "encoder").exists()
+        np.testing.assert_array_equal(HiMatchClassifier.load(tmp_path / "model").predict_proba(NEW), expected)
+        pickled = pickle.dumps(classifier)
+        np.testing.assert_array_equal(pickle.loads(pickled).predict_proba(NEW), expected)
+        shutil.rmtree(folder)
+        with pytest.raises(OSError, match="No pretrained encoder"):
+            HiMatchClassifier.load(tmp_path / "model")
+
+    def test_the_settings_are_plain(self, make, tmp_path, tiny_bert):
+        make(encoder=Path(tiny_bert), max_epochs=1).fit(TEXTS, LABELS).save(tmp_path / "model")
+        description = json.loads((tmp_path / "model" / "classifier.json").read_text())
+        assert description["parameters"]["encoder"] == tiny_bert
+        assert description["pretrained"]["pooling"] == "cls"
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"head": "dot"}, r"head='dot' and the pretrained encoder .* take encoder='attention' or 'gru'"),
+            ({"word_vectors": {"a": [1.0]}}, r"word_vectors are for encoders that start from words"),
+            ({"freeze": 7}, r"freeze=7: .* has 2 layers"),
+            ({"freeze": "some"}, "The 'freeze' parameter"),
+            ({"pooling": "max"}, "The 'pooling' parameter"),
+        ],
+    )
+    def test_settings(self, make, settings, message):
+        classifier = make(**settings)
+        with pytest.raises(ValueError, match=message):
+            classifier.fit(TEXTS, LABELS)
+        assert not hasattr(classifier, "network_")
+
+    def test_an_unknown_encoder(self, tiny_bert):
+        with pytest.raises(OSError, match=r"No pretrained encoder 'atention': .* hub and its local cache"):
+            HiMatchClassifier(HIERARCHY, encoder="atention").fit(TEXTS, LABELS)
+
+    def test_words_in_place_of_pieces(self, make):
+        with pytest.raises(ValueError, match=r"not in the subwords of .* SubwordTokenizer"):
+            make_pipeline(WordTokenizer(), make()).fit(TEXTS, LABELS)
+
+
+class TestLongTexts:
+    def test_what_is_cut_off_is_counted(self, make):
+        long = [*TEXTS, "a quark and a gluon " * 5]
+        with pytest.warns(
+            UserWarning, match=r"1 of 25 texts are longer than the 14 subwords .* long_text='stride'"
+        ):
+            make(max_epochs=1, validation_fraction=0).fit(long, [*LABELS, LABELS[0]])
+
+    def test_windows_need_no_warning(self, make):
+        long = [*TEXTS, "a quark and a gluon " * 5]
+        classifier = make(max_epochs=1, long_text="stride").fit(long, [*LABELS, LABELS[0]])
+        ends = classifier.predict_proba(
+            ["a quark " * 12 + "the cell divides", "a quark " * 12 + "a volley ."]
+        )
+        assert not np.allclose(ends[0], ends[1])
