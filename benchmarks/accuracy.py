@@ -19,6 +19,7 @@ import platform
 import resource
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
@@ -71,13 +72,41 @@ def with_fewer_training_texts(corpus: Corpus, n_texts: int, name: str) -> Corpus
     return replace(corpus, name=name, splits=corpus.splits | {"train": drawn})
 
 
+def with_few_texts_of_a_leaf(corpus: Corpus, number: int, name: str) -> Corpus:
+    """Return a corpus of so many training texts a leaf, as many to validate on, and all of the test part."""
+    leaves = {corpus.hierarchy.labels[leaf] for leaf in corpus.hierarchy.leaves}
+    few = {}
+    for part in ("train", "validation"):
+        taken: Counter[str] = Counter()
+        rows = np.random.RandomState(0).permutation(corpus.splits[part])
+        kept = []
+        for row in rows.tolist():
+            wanted = [leaf for leaf in corpus.label_sets[row] & leaves if taken[leaf] < number]
+            taken.update(wanted)
+            if wanted:
+                kept.append(row)
+        few[part] = np.sort(np.array(kept, dtype=rows.dtype))
+    return replace(corpus, name=name, splits=corpus.splits | few)
+
+
+def wos() -> Corpus:
+    return load_wos(data_folder() / "wos")
+
+
+def wos_of(number: int) -> Callable[[], Corpus]:
+    """Return what loads the WOS subset with so many training texts a leaf."""
+    return lambda: with_few_texts_of_a_leaf(wos(), number, f"wos-{number}")
+
+
+GLOVE = {"word_vectors": "vectors/glove.840B.300d.9910.txt"}
+
 # What the corpora bring along; everything else is the model's own settings.
 CORPORA: dict[str, tuple[Callable[[], Corpus], dict[str, str]]] = {
     "api-docs": (load_api_docs, {}),
-    "wos": (
-        lambda: load_wos(data_folder() / "wos"),
-        {"word_vectors": "vectors/glove.840B.300d.9910.txt"},
-    ),
+    "wos": (wos, GLOVE),
+    "wos-1": (wos_of(1), GLOVE),
+    "wos-4": (wos_of(4), GLOVE),
+    "wos-16": (wos_of(16), GLOVE),
     "eurlex57k": (eurlex57k, {}),
     "eurlex57k-10k": (eurlex57k_10k, {}),
 }

@@ -195,8 +195,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     device : str
         "auto" is an NVIDIA GPU where there is one, else the CPU.
     precision : {"auto", "float32", "bfloat16"}
-        The numbers that training computes with; "auto" is bfloat16 on NVIDIA GPUs that have it, else
-        float32. Predictions are always made in float32.
+        The numbers that training computes with; "auto" is bfloat16 on NVIDIA GPUs that have it, and with a
+        pretrained encoder on CPUs that have it, else float32. Predictions are always made in float32.
     random_state : int, RandomState or None
         An int makes refits on a CPU equal bit by bit. torch's global
         generator is left as it was.

@@ -95,6 +95,19 @@ def test_other_settings_start_afresh(toy, monkeypatch):
     assert json.loads((toy / "toy-tfidf-svm.json").read_text())["seeds"] == [1]
 
 
+def test_a_learning_curve_stands_beside_all_texts():
+    def content(dataset, model, micro):
+        return {"dataset": dataset, "model": model, "mean": {"test": {"micro_f1": micro, "macro_f1": 0.25}}}
+
+    points = [content("toy-16", "a", 0.5), content("toy-4", "a", 0.375), content("toy-4", "b", 0.125)]
+    table = tables.learning_curve_table(points, [content("toy", "a", 0.75), content("other", "b", 1)])
+    assert table.splitlines()[0] == "| corpus | model | 4 a leaf | 16 a leaf | all texts |"
+    assert table.splitlines()[2:] == [
+        "| toy | `a` | 0.375 / 0.250 | 0.500 / 0.250 | 0.750 / 0.250 |",
+        "| toy | `b` | 0.125 / 0.250 |  |  |",
+    ]
+
+
 def test_tables_fill_each_pair_of_marks_in_turn():
     page = f"a\n{tables.BEGIN}\nold\n{tables.END}\nb\n{tables.BEGIN}\n{tables.END}\nc\n"
     filled = tables.with_tables(page, ["first", "second"])
@@ -122,6 +135,15 @@ def test_a_corpus_with_fewer_training_texts():
     np.testing.assert_array_equal(fewer.splits["train"], np.random.RandomState(0).permutation(24)[:10])
     for part in ("validation", "test"):
         assert fewer.part(part) == CORPUS.part(part)
+
+
+def test_a_corpus_of_few_texts_a_leaf():
+    few = accuracy.with_few_texts_of_a_leaf(CORPUS, 2, "toy-2")
+    assert few.name == "toy-2"
+    for part in ("train", "validation"):
+        assert set(few.splits[part]) <= set(CORPUS.splits[part])
+        assert sorted(map(sorted, few.part(part)[1])) == sorted(map(sorted, LABELS[:3] * 2))
+    assert few.part("test") == CORPUS.part("test")
 
 
 def test_bands_hold_the_labels_that_are_tested():

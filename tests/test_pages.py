@@ -37,6 +37,7 @@ def test_tables_are_generated_from_the_results(page):
     assert tables.accuracy_table(results) in text
     if page != "README.md":
         assert tables.ranking_table(results, json.loads(tables.PUBLISHED.read_text())) in text
+        assert tables.learning_curve_table(tables.read_learning_curve(), results) in text
         assert tables.level_table(results) in text
         assert tables.frequency_table(results) in text
 
