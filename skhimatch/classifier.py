@@ -896,7 +896,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         sequences = _as_read_by(pretrained, sequences)
         words = words_of(sequences)
         if pretrained is None or not isinstance(sequences, SubwordSequences):
-            settings |= {"encoder": self.encoder}
+            settings = {"encoder": self.encoder} | settings
             network, settings = network_of_words(
                 hierarchy, settings, words, encoded, word_vectors=self.word_vectors, **start
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from typing import Any
 
@@ -14,7 +14,7 @@ from skhimatch.pretrained import describe, load_tokenizer
 from skhimatch.sequences import SubwordSequences, SubwordVocabulary, TokenSequences
 from skhimatch.text import WordTokenizer, check_texts
 
-__all__ = ["SubwordTokenizer"]
+__all__ = ["SubwordTokenizer", "pieces_of", "vocabulary_of"]
 
 TEXTS_AT_ONCE = 1_000
 
@@ -127,7 +127,7 @@ class SubwordTokenizer(TransformerMixin, BaseEstimator):
         words = WordTokenizer() if self.words is None else clone(self.words)
         read = words.fit_transform(texts)
         self.tokenizer_, self.vocabulary_, self.words_ = tokenizer, vocabulary_of(tokenizer), words
-        return SubwordSequences(self._pieces(texts), read)
+        return SubwordSequences(pieces_of(texts, self.tokenizer_, self.vocabulary_), read)
 
     def transform(self, X: Iterable[str]) -> SubwordSequences:
         """Return texts as subwords and as words.
@@ -150,21 +150,8 @@ class SubwordTokenizer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         texts = _whole(check_texts(X))
-        return SubwordSequences(self._pieces(texts), self.words_.transform(texts))
-
-    def _pieces(self, texts: list[str]) -> TokenSequences:
-        lists: list[list[int]] = []
-        for start in range(0, len(texts), TEXTS_AT_ONCE):
-            # Special tokens go around what the encoder reads at once, which may be a part of a text.
-            found = self.tokenizer_(
-                texts[start : start + TEXTS_AT_ONCE],
-                add_special_tokens=False,
-                truncation=False,
-                return_attention_mask=False,
-                verbose=False,
-            )
-            lists += found["input_ids"]
-        return TokenSequences.from_lists(lists, self.vocabulary_)
+        pieces = pieces_of(texts, self.tokenizer_, self.vocabulary_)
+        return SubwordSequences(pieces, self.words_.transform(texts))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -172,6 +159,22 @@ class SubwordTokenizer(TransformerMixin, BaseEstimator):
         tags.input_tags.two_d_array = False
         tags.input_tags.string = True
         return tags
+
+
+def pieces_of(texts: Sequence[str], tokenizer: Any, vocabulary: SubwordVocabulary) -> TokenSequences:
+    """Cut whole texts into the pieces of a pretrained tokenizer, whose vocabulary is given."""
+    lists: list[list[int]] = []
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        # Special tokens go around what the encoder reads at once, which may be a part of a text.
+        found = tokenizer(
+            list(texts[start : start + TEXTS_AT_ONCE]),
+            add_special_tokens=False,
+            truncation=False,
+            return_attention_mask=False,
+            verbose=False,
+        )
+        lists += found["input_ids"]
+    return TokenSequences.from_lists(lists, vocabulary)
 
 
 def vocabulary_of(tokenizer: Any) -> SubwordVocabulary:

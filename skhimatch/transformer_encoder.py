@@ -16,7 +16,7 @@ from skhimatch.batching import padding_mask
 from skhimatch.dropout import Dropout
 from skhimatch.pretrained import describe, load_model, load_tokenizer
 from skhimatch.sequences import TokenSequences
-from skhimatch.subwords import vocabulary_of
+from skhimatch.subwords import pieces_of, vocabulary_of
 
 __all__ = ["TransformerEncoder"]
 
@@ -159,8 +159,7 @@ class TransformerEncoder(nn.Module):
 
     def tokenize(self, texts: Sequence[str]) -> TokenSequences:
         """Cut texts into subwords, without special ones."""
-        found = [self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"] for text in texts]
-        return TokenSequences.from_lists(found, self.vocabulary)
+        return pieces_of(texts, self.tokenizer, self.vocabulary)
 
     def embed_names(self, names: Sequence[str]) -> np.ndarray:
         """Average the model's input embeddings over the subwords of names.

@@ -22,7 +22,7 @@ TEXTS = [
 
 @pytest.fixture
 def pieces(tiny_bert):
-    return SubwordTokenizer(tiny_bert).fit(["the quark the quark"])._pieces(TEXTS)
+    return SubwordTokenizer(tiny_bert).fit(["the quark the quark"]).transform(TEXTS).subwords
 
 
 def states_of(model, tokens):
