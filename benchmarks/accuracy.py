@@ -282,8 +282,9 @@ def parameters(fitted: Any) -> int:
     if isinstance(fitted, LocalClassifiers | LinearByBlocks):
         return fitted.n_parameters_
     if hasattr(fitted, "network_"):
-        of_network = sum(parameter.numel() for parameter in fitted.network_.parameters())
-        return of_network + (0 if fitted.lexical_ is None else fitted.lexical_.weight.nnz)
+        networks = [network for network in (fitted.network_, fitted.words_network_) if network is not None]
+        of_networks = sum(weight.numel() for network in networks for weight in network.parameters())
+        return of_networks + (0 if fitted.lexical_ is None else fitted.lexical_.weight.nnz)
     return int(fitted.coef_.size + fitted.intercept_.size)
 
 

@@ -21,7 +21,7 @@ from skhimatch.lexical import LexicalClassifier
 
 __all__ = ["Checkpoints", "EpochCheckpoint"]
 
-MARK, EPOCHS = "fit.txt", "epochs.pt"
+MARK, EPOCHS = "fit.txt", "epochs-{}.pt"
 
 
 class Checkpoints:
@@ -85,9 +85,15 @@ class Checkpoints:
         )
         return trained
 
-    def epochs(self) -> EpochCheckpoint:
-        """Return the callback that keeps each epoch, and goes on from the last one."""
-        return EpochCheckpoint(self.folder / EPOCHS)
+    def epochs(self, number: int = 0) -> EpochCheckpoint:
+        """Return the callback that keeps each epoch of a network, and goes on from the last one.
+
+        Parameters
+        ----------
+        number : int
+            Which network, of those that the fit trains one after the other.
+        """
+        return EpochCheckpoint(self.folder / EPOCHS.format(number))
 
 
 class EpochCheckpoint(Callback):

@@ -69,6 +69,13 @@ USUAL_LEARNING_RATE, USUAL_STEPS = 4e-3, 1500
 LEARNING_RATE_ON_PRETRAINED, MOST_EPOCHS_OF_PRETRAINED = 1e-3, 20
 
 
+# The network of words beside a pretrained encoder's has the same losses, and all else by default.
+SHARED_WITH_WORDS = (
+    *("gamma", "alpha", "beta", "sampling", "classification_loss", "lambda_joint", "lambda_match"),
+    *("batch_size", "schedule", "patience", "device", "precision", "verbose"),
+)
+
+
 class TopLabels(NamedTuple):
     """The k most probable labels of n texts.
 
@@ -112,11 +119,13 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         Pretrained word vectors; None means that they are learned from which
         words of the training texts keep the same company. A path or
         `WordVectors` is shared by clones; a plain mapping is copied by each.
-    lexical : {"ngrams"} or None
-        Evidence beside the network's: a linear classifier on the words and
-        word pairs of a text, and how much of a label's name a text has. They
-        err elsewhere than the network does, and all together are better than
-        either; names also tell of labels without any training text.
+    lexical : {"words", "ngrams"} or None
+        Evidence beside the network's. "ngrams": a linear classifier on the
+        words and word pairs of a text, and how much of a label's name a text
+        has. They err elsewhere than the network does, and all together are
+        better than either; names also tell of labels without any training
+        text. "words": beside a pretrained encoder, a network of words as
+        well, which is what the default encoder makes.
     encoder : {"attention", "gru", "rcnn"}, str or path
         The text encoder: a convolution or a BiGRU, and for every label an
         attention of its own; or the paper's BiGRU and convolutions with
@@ -226,6 +235,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         The known words, of the training texts only.
     network_ : HiMatchNetwork or LabelTextNetwork
         The trained torch module.
+    words_network_ : HiMatchNetwork or None
+        The network of words beside a pretrained encoder's.
     lexical_ : LexicalClassifier or None
         The linear classifier beside it.
     label_names_ : LabelNames or None
@@ -279,7 +290,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         "classes": ["array-like", None],
         "label_texts": [Mapping, None],
         "word_vectors": "no_validation",
-        "lexical": [StrOptions({"ngrams"}), None],
+        "lexical": [StrOptions({"words", "ngrams"}), None],
         "encoder": [str, PathLike],
         "pooling": [StrOptions({"auto", "cls", "mean"})],
         "freeze": [StrOptions({"all", "embeddings"}), Interval(Integral, 0, None, closed="left"), None],
@@ -313,7 +324,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     }
 
     # Alive between calls of partial_fit, for the optimiser's memory.
-    _training_net: TrainingNet | None = None
+    _training_nets: list[TrainingNet] | None = None
 
     def __init__(
         self,
@@ -323,7 +334,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         classes: Sequence[str] | None = None,
         label_texts: Mapping[str, str | Iterable[str]] | None = None,
         word_vectors: Any = None,
-        lexical: str | None = "ngrams",
+        lexical: str | None = "words",
         encoder: str | PathLike[str] = "attention",
         pooling: str = "auto",
         freeze: int | str | None = None,
@@ -449,8 +460,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 held_texts, held_targets = _pick(held_texts, rows), held_targets[rows]
         elif self.validation_fraction > 0:
             fraction = min(self.validation_fraction, most / len(texts))
-            kept, held = targets.hold_out(encoded, fraction, np.random.RandomState(seed))
-            held_texts, held_targets = _pick(texts, held), encoded[held]
+            kept, held_out = targets.hold_out(encoded, fraction, np.random.RandomState(seed))
+            held_texts, held_targets = _pick(texts, held_out), encoded[held_out]
             texts, encoded = _pick(texts, kept), encoded[kept]
         else:
             held_texts, held_targets = texts[:0], encoded[:0]
@@ -460,12 +471,13 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             checkpoints = self._checkpoints(checkpoint, texts, encoded, held_texts, held_targets)
         fitted, evidence, sequences = self._start(texts, encoded, hierarchy, seed)
         sequences = read_once(evidence.network, sequences)
-        held_sequences, validation, rate = None, None, LEARNING_RATES[0]
+        held_sequences, held, rate = None, None, LEARNING_RATES[0]
         if len(held_texts):
             held_sequences = _sequences(
                 held_texts, fitted["tokenizer_"], fitted["vocabulary_"], evidence.network
             )
             held_sequences = read_once(evidence.network, held_sequences)
+            held = held_sequences, held_targets
             rate, evidence = evidence.best_learning_rate(
                 sequences,
                 encoded,
@@ -475,32 +487,12 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 seed=seed,
                 checkpoints=checkpoints,
             )
-            validation = TextDataset(held_sequences, held_targets, evidence.candidates(held_sequences))
         else:
             evidence = evidence.with_lexical(sequences, encoded, learning_rate=rate, seed=seed)
-        device, epochs = evidence.network.device, self._epochs(*encoded.shape)
-        with seeded(seed, device):
-            history = train(
-                evidence.network,
-                self._criterion(hierarchy),
-                TextDataset(
-                    sequences, encoded, evidence.training_candidates(sequences, encoded, hierarchy, seed=seed)
-                ),
-                validation,
-                decide=fitted["decision_"],
-                max_epochs=epochs,
-                batch_size=self.batch_size,
-                learning_rate=self._learning_rate(epochs * -(-len(sequences) // self.batch_size)),
-                encoder_learning_rate=self.encoder_learning_rate,
-                schedule=self.schedule,
-                patience=self.patience,
-                device=device,
-                precision=resolve_precision(self.precision, device, self._pretrained),
-                callbacks=self.callbacks,
-                net_params=self._split_net_params()["net"],
-                verbose=self.verbose,
-                checkpoint=None if checkpoints is None else checkpoints.epochs(),
-            )
+        for network in evidence.networks[:-1]:
+            of_words = self._as_of_words()
+            of_words._train(network, evidence, fitted, sequences, encoded, held, checkpoints)
+        history = self._train(evidence.network, evidence, fitted, sequences, encoded, held, checkpoints)
         if held_sequences is not None:
             evidence = self._learn_from_held_out(fitted, evidence, held_sequences, held_targets)
             if validation_data is None:
@@ -509,7 +501,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 all_targets = sp.vstack([encoded, held_targets], format="csr")
                 evidence = evidence.with_lexical(everything, all_targets, learning_rate=rate, seed=seed)
         self._finish(fitted, evidence, history, y)
-        self._training_net = None
+        self._training_nets = None
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -551,37 +543,29 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             encoded = targets.encode_targets(y, hierarchy, len(texts))
             seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
             fitted, evidence, sequences = self._start(texts, encoded, hierarchy, seed)
-            self._training_net = None
+            self._training_nets = None
             history = []
-        network = evidence.network
-        sequences = read_once(network, sequences)
-        device = network.device
-        if self._training_net is None:
-            self._training_net = build_training_net(
-                network,
-                self._criterion(hierarchy),
-                learning_rate=self._learning_rate(1),
-                encoder_learning_rate=self.encoder_learning_rate,
-                batch_size=self.batch_size,
-                max_epochs=1,
-                device=device,
-                precision=resolve_precision(self.precision, device, self._pretrained),
-                callbacks=self.callbacks or [],
-                net_params=self._split_net_params()["net"],
-                verbose=self.verbose,
-            )
-        before = copy.deepcopy(network.state_dict())
+        networks = evidence.networks
+        sequences = read_once(evidence.network, sequences)
+        if self._training_nets is None:
+            beside = [self._as_of_words()._training_net(network, hierarchy) for network in networks[:-1]]
+            self._training_nets = [*beside, self._training_net(evidence.network, hierarchy)]
+        before = [copy.deepcopy(network.state_dict()) for network in networks]
         # Each epoch draws anew, and yet the same in every run.
         seed = fitted["_seed"] + len(history)
         evidence = evidence.with_lexical_epoch(sequences, encoded, seed=seed)
-        candidates = evidence.training_candidates(sequences, encoded, hierarchy, seed=seed)
-        with seeded(seed, device):
-            try:
-                epoch = train_one_epoch(self._training_net, TextDataset(sequences, encoded, candidates))
-            except BaseException:
-                network.load_state_dict(before)
-                self._training_net = None
-                raise
+        try:
+            for network, net in zip(networks, self._training_nets, strict=True):
+                candidates = evidence.training_candidates(network, sequences, encoded, hierarchy, seed=seed)
+                with seeded(seed, network.device):
+                    epoch = train_one_epoch(
+                        net, TextDataset(read_once(network, sequences), encoded, candidates)
+                    )
+        except BaseException:
+            for network, state in zip(networks, before, strict=True):
+                network.load_state_dict(state)
+            self._training_nets = None
+            raise
         self._finish(fitted, evidence, [*history, epoch | {"epoch": len(history) + 1}], y)
         return self
 
@@ -671,7 +655,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             fitted["lexical_"] = self.lexical_.with_labels(len(hierarchy))
             fitted["label_names_"] = self.label_names_.with_labels(hierarchy, self.vocabulary_, texts_of)
         self.__dict__.update(fitted)
-        self._training_net = None
+        self._training_nets = None
         return self
 
     # --------------------------------------------------------------- predicting
@@ -895,19 +879,35 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             sequences = tokenizer.fit_transform(texts)
         sequences = _as_read_by(pretrained, sequences)
         words = words_of(sequences)
+        networks: tuple[Network, ...]
+        words_settings = None
         if pretrained is None or not isinstance(sequences, SubwordSequences):
             settings = {"encoder": self.encoder} | settings
             network, settings = network_of_words(
                 hierarchy, settings, words, encoded, word_vectors=self.word_vectors, **start
             )
+            networks = (network,)
         else:
             network = network_on(pretrained, hierarchy, settings, sequences, encoded, **start)
+            networks = (network,)
+            if self.lexical == "words":
+                usual = self._as_of_words()
+                words_settings = {
+                    "encoder": usual.encoder,
+                    "propagation": usual.propagation,
+                    "head": usual.head,
+                }
+                of_words, words_settings = network_of_words(
+                    hierarchy, words_settings, words, encoded, word_vectors=self.word_vectors, **start
+                )
+                networks = (of_words, network)
         fitted = {
             "tokenizer_": tokenizer,
             "vocabulary_": words.vocabulary,
             "hierarchy_": hierarchy,
             "classes_": np.asarray(hierarchy.labels, dtype=object),
             "network_settings_": settings,
+            "words_network_settings_": words_settings,
             "decision_": DecisionRule.learn(
                 encoded,
                 hierarchy,
@@ -919,7 +919,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             "_seed": seed,
         }
         evidence = Evidence.untrained(
-            network.to(device),
+            tuple(network.to(device) for network in networks),
             sequences,
             encoded,
             names=None if self.lexical is None else LabelNames.learn(words, hierarchy, label_texts),
@@ -933,10 +933,10 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         return str(self.encoder) not in ENCODERS
 
     def _load_pretrained(self, max_length: int | None) -> TransformerEncoder:
-        if self.word_vectors is not None:
+        if self.word_vectors is not None and self.lexical != "words":
             raise ValueError(
-                f"word_vectors are for encoders that start from words; {str(self.encoder)!r} is pretrained: "
-                "leave word_vectors=None."
+                f"word_vectors are for a network of words; {str(self.encoder)!r} is pretrained, and "
+                f"lexical={self.lexical!r} has none beside it: leave word_vectors=None, or lexical='words'."
             )
         return TransformerEncoder(
             self.encoder,
@@ -964,6 +964,71 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         shown = ("callbacks", "verbose")
         parameters = {name: value for name, value in self.get_params(deep=False).items() if name not in shown}
         return Checkpoints(folder, skhimatch.__version__, parameters, *data)
+
+    def _as_of_words(self) -> HiMatchClassifier:
+        """Return what trains the network of words beside a pretrained one: by default, but for the losses."""
+        of_criterion = {
+            name: value for name, value in (self.net_params or {}).items() if name.startswith("criterion__")
+        }
+        shared = {name: getattr(self, name) for name in SHARED_WITH_WORDS}
+        return HiMatchClassifier(**shared, net_params=of_criterion)
+
+    def _train(
+        self,
+        network: Network,
+        evidence: Evidence,
+        fitted: dict[str, Any],
+        texts: Texts,
+        targets: sp.csr_array,
+        held: tuple[Texts, sp.csr_array] | None,
+        checkpoints: Checkpoints | None,
+    ) -> list[dict[str, Any]]:
+        """Train one of the networks by this classifier's parameters, and return its history."""
+        hierarchy, seed, device = fitted["hierarchy_"], fitted["_seed"], network.device
+        validation = None
+        if held is not None:
+            held_texts = read_once(network, held[0])
+            validation = TextDataset(held_texts, held[1], evidence.candidates(network, held[0]))
+        candidates = evidence.training_candidates(network, texts, targets, hierarchy, seed=seed)
+        epochs = self._epochs(*targets.shape)
+        with seeded(seed, device):
+            return train(
+                network,
+                self._criterion(hierarchy),
+                TextDataset(read_once(network, texts), targets, candidates),
+                validation,
+                decide=fitted["decision_"],
+                max_epochs=epochs,
+                batch_size=self.batch_size,
+                learning_rate=self._learning_rate(epochs * -(-len(texts) // self.batch_size)),
+                encoder_learning_rate=self.encoder_learning_rate,
+                schedule=self.schedule,
+                patience=self.patience,
+                device=device,
+                precision=resolve_precision(self.precision, device, self._pretrained),
+                callbacks=self.callbacks,
+                net_params=self._split_net_params()["net"],
+                verbose=self.verbose,
+                checkpoint=None
+                if checkpoints is None
+                else checkpoints.epochs(evidence.networks.index(network)),
+            )
+
+    def _training_net(self, network: Network, hierarchy: LabelHierarchy) -> TrainingNet:
+        """Return what trains one of the networks an epoch at a time."""
+        return build_training_net(
+            network,
+            self._criterion(hierarchy),
+            learning_rate=self._learning_rate(1),
+            encoder_learning_rate=self.encoder_learning_rate,
+            batch_size=self.batch_size,
+            max_epochs=1,
+            device=network.device,
+            precision=resolve_precision(self.precision, network.device, self._pretrained),
+            callbacks=self.callbacks or [],
+            net_params=self._split_net_params()["net"],
+            verbose=self.verbose,
+        )
 
     def _epochs(self, n_texts: int, n_labels: int) -> int:
         if self.max_epochs != "auto":
@@ -1039,6 +1104,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             "history_": history,
             "n_iter_": len(history),
             "network_": evidence.network,
+            "words_network_": evidence.networks[0] if len(evidence.networks) > 1 else None,
             "lexical_": evidence.lexical,
             "label_names_": evidence.names,
             "n_candidates_": evidence.n_candidates,
@@ -1050,9 +1116,9 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.__dict__.update(fitted)
 
     def _evidence(self) -> Evidence:
-        network = self._network()
+        networks = (self.words_network_, self._network())
         return Evidence(
-            network,
+            tuple(network for network in networks if network is not None),
             self.lexical_,
             self.label_names_,
             self.n_candidates_,
@@ -1067,8 +1133,9 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         """Return the fitted network on the device that this machine has for it."""
         check_is_fitted(self)
         device = resolve_device(self.device)
-        if self.network_.device != device:
-            self.network_.to(device)
+        for network in (self.network_, self.words_network_):
+            if network is not None and network.device != device:
+                network.to(device)
         return self.network_
 
     def _decision(self) -> DecisionRule:
@@ -1085,9 +1152,11 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
         # The optimiser's memory is for going on in this process, at twice the network's size.
-        state.pop("_training_net", None)
-        if "network_" in state and state["network_"].device.type != "cpu":
-            state["network_"] = copy.deepcopy(state["network_"]).cpu()
+        state.pop("_training_nets", None)
+        for name in ("network_", "words_network_"):
+            network = state.get(name)
+            if network is not None and network.device.type != "cpu":
+                state[name] = copy.deepcopy(network).cpu()
         return state
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -1,4 +1,4 @@
-"""What speaks for the labels of a text: its n-grams, their names and the network, as one log-odds."""
+"""What speaks for the labels of a text: its n-grams, their names and networks, as one log-odds."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ __all__ = ["Evidence", "as_probabilities"]
 
 # Of the lexical classifier. The second is for corpora whose words leave little doubt; held-out texts decide.
 LEARNING_RATES = 10.0, 20.0
-# Where nothing was held out to learn it from, for margins (True) and for log-odds: what it came to on the
-# corpora at hand.
-CALIBRATION_OF_ALL = {True: Calibration((5.0, 0.1, 1.5), 1.0), False: Calibration((4.0, 0.1, 0.3), 1.3)}
+# Where nothing was held out to learn it from, by the number of networks: what it came to on the corpora at
+# hand, for networks that are trained for margins and for others that are trained for log-odds.
+USUAL_OF_MARGINS = {1: Calibration((5.0, 0.1, 1.5), 1.0), 2: Calibration((2.5, 0.1, 1.2, 1.5), 0.5)}
+USUAL_OF_LOG_ODDS = {1: Calibration((4.0, 0.1, 0.3), 1.3), 2: Calibration((2.5, 0.1, 0.3, 0.3), 1.0)}
 CALIBRATION_OF_NETWORK = {True: Calibration((3.0,), 0.0), False: Calibration((1.0,), 0.0)}
 # What a standard deviation more of a label's name weighs, in margins of the n-grams, where labels are picked
 # for the network to look at.
@@ -51,24 +52,25 @@ class Evidence:
 
     Attributes
     ----------
-    network : HiMatchNetwork or LabelTextNetwork
-        Trained in place.
+    networks : tuple of one or two HiMatchNetwork or LabelTextNetwork
+        Trained in place. The last one is that of the encoder that was asked for; beside a pretrained encoder
+        the first one may be a network of words. One of them at most looks at some labels of a text only.
     lexical : LexicalClassifier or None
-        The linear classifier on n-grams beside it.
+        The linear classifier on n-grams beside them.
     names : LabelNames or None
         How much of the labels' names a text has; None where there is no lexical classifier.
     n_candidates : int or None
-        How many labels of a text the network looks at, the likeliest by its n-grams and their names; None is
-        all.
+        How many labels of a text are looked at by a network that can leave some out, the likeliest by its
+        n-grams and their names; None is all.
     calibration : Calibration
-        Weights for the lexical classifier and for the names, where there are any, and one for the network.
+        Weights for the lexical classifier and for the names, where there are any, and one a network.
     usual_scores : float32 ndarray of shape (L,) or None
-        The network's mean score of each label over held-out texts where it looked at it. What counts is how
-        far a score is above it: a network that is trained on a few labels of each text knows a label the
+        Such a network's mean score of each label over held-out texts where it looked at it. What counts is
+        how far a score is above it: a network that is trained on a few labels of each text knows a label the
         less, the more rarely it was among them. None with few labels, where it is trained on all.
     """
 
-    network: Network
+    networks: tuple[Network, ...]
     lexical: LexicalClassifier | None
     names: LabelNames | None
     n_candidates: int | None
@@ -78,7 +80,7 @@ class Evidence:
     @classmethod
     def untrained(
         cls,
-        network: Network,
+        networks: tuple[Network, ...],
         texts: Texts,
         targets: sp.csr_array,
         names: LabelNames | None,
@@ -89,8 +91,8 @@ class Evidence:
 
         Parameters
         ----------
-        network : HiMatchNetwork or LabelTextNetwork
-            The network to be.
+        networks : tuple of HiMatchNetwork or LabelTextNetwork
+            The networks to be; without names it is one.
         texts : TokenSequences or SubwordSequences of n texts
             The training texts.
         targets : csr_array of shape (n, L)
@@ -98,18 +100,25 @@ class Evidence:
         names : LabelNames or None
             The labels' names; None if neither they nor n-grams are to speak, too.
         margins : bool
-            Whether the network is trained for margins, not for log-odds.
+            Whether networks are trained for margins, not for log-odds.
 
         Returns
         -------
         Evidence
         """
         if names is None:
-            return cls(network, None, None, None, CALIBRATION_OF_NETWORK[margins])
+            return cls(networks, None, None, None, CALIBRATION_OF_NETWORK[margins])
         number = number_of_candidates(targets)
-        leaves_out = network.takes_candidates and number < targets.shape[1]
+        takes_candidates = any(network.takes_candidates for network in networks)
+        leaves_out = takes_candidates and number < targets.shape[1]
         ngrams = LexicalClassifier.untrained(words_of(texts), targets.shape[1])
-        return cls(network, ngrams, names, number if leaves_out else None, CALIBRATION_OF_ALL[margins])
+        usual = (USUAL_OF_MARGINS if margins else USUAL_OF_LOG_ODDS)[len(networks)]
+        return cls(networks, ngrams, names, number if leaves_out else None, usual)
+
+    @property
+    def network(self) -> Network:
+        """The network of the encoder that was asked for."""
+        return self.networks[-1]
 
     def with_lexical(
         self, texts: Texts, targets: sp.csr_array, *, learning_rate: float, seed: int
@@ -183,7 +192,7 @@ class Evidence:
             scores = evidence._lexical_scores(held_texts)
             calibration = Calibration.learn(scores, held_targets, evidence._likeliest(scores))
             if calibration is None:
-                calibration = Calibration(self.calibration.weights[:-1], self.calibration.intercept)
+                calibration = Calibration(self.calibration.weights[: len(scores)], self.calibration.intercept)
             probabilities = as_probabilities(calibration(scores))
             decided = decision.tuned(probabilities, held_targets)(probabilities)
             tried.append((sum(micro_macro_f1(held_targets, decided)), rate, evidence))
@@ -208,13 +217,13 @@ class Evidence:
         candidates = self._likeliest(scores)
         usual = None
         if candidates is not None and targets.shape[1] > MANY_LABELS:
-            usual = _mean_by_label(scores[-1], candidates)
+            usual = _mean_by_label(scores[self._of_candidates], candidates)
         evidence = replace(self, usual_scores=usual)
         calibration = Calibration.learn(evidence._relative(scores), targets, candidates)
         return self if calibration is None else replace(evidence, calibration=calibration)
 
     def scores(self, texts: Texts) -> list[NDArray[np.float32]]:
-        """Return what the lexical classifier and the names, where there are any, and the network say.
+        """Return what the lexical classifier and the names, where there are any, and the networks say.
 
         Parameters
         ----------
@@ -225,10 +234,12 @@ class Evidence:
         list of float32 ndarrays of shape (n, L)
             In the order of the calibration's weights; together they are what `combined` makes of them.
         """
-        if self.lexical is None:
-            return [score_texts(self.network, texts)]
         scores = self._lexical_scores(texts)
-        return [*scores, score_texts(self.network, texts, self._likeliest(scores))]
+        candidates = self._likeliest(scores)
+        return scores + [
+            score_texts(network, texts, candidates if network.takes_candidates else None)
+            for network in self.networks
+        ]
 
     def log_odds(self, texts: Texts, *, progress: bool = False) -> Iterator[NDArray[np.float32]]:
         """Yield the calibrated sum of the scores, float32 of shape (rows, L), a block of texts at a time."""
@@ -240,18 +251,18 @@ class Evidence:
         """Add up what `scores` returns, each as much as it is worth: log-odds, float32 of shape (n, L)."""
         return self.calibration(self._relative(scores))
 
-    def candidates(self, texts: Texts) -> NDArray[np.int64] | None:
-        """Return the labels that the network looks at, int64 of shape (n, K); None where it is all."""
-        if self.lexical is None or self.n_candidates is None:
+    def candidates(self, network: Network, texts: Texts) -> NDArray[np.int64] | None:
+        """Return the labels that a network looks at, int64 of shape (n, K); None where it is all."""
+        if not network.takes_candidates or self.n_candidates is None:
             return None
-        blocks = in_blocks(texts, self.network.n_labels)
+        blocks = in_blocks(texts, network.n_labels)
         return np.concatenate([self._likeliest(self._lexical_scores(block)) for block in blocks])
 
     def training_candidates(
-        self, texts: Texts, targets: sp.csr_array, hierarchy: LabelHierarchy, *, seed: int
+        self, network: Network, texts: Texts, targets: sp.csr_array, hierarchy: LabelHierarchy, *, seed: int
     ) -> TrainingCandidates | None:
-        """Return the labels to train the network on; None where all of them are few enough."""
-        if not self.network.takes_candidates or targets.shape[1] <= MANY_LABELS:
+        """Return the labels to train a network on; None where all of them are few enough."""
+        if not network.takes_candidates or targets.shape[1] <= MANY_LABELS:
             return None
         number = max(self.n_candidates or 0, number_of_candidates(targets))
         likely: NDArray[np.int32] | SiblingsOfTargets
@@ -272,15 +283,22 @@ class Evidence:
         return [self.lexical.margins(words), self.names.scores(words)]
 
     def _relative(self, scores: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        """Take the network's usual scores from its scores; as usual is what it did not look at."""
+        """Take a network's usual scores from its scores; as usual is what it did not look at."""
         candidates = None if self.usual_scores is None else self._likeliest(scores)
         if self.usual_scores is None or candidates is None:
             return scores
-        *others, network = scores
-        above = np.take_along_axis(network, candidates, axis=1) - self.usual_scores[candidates]
-        relative = np.zeros_like(network)
+        scores, place = list(scores), self._of_candidates
+        above = np.take_along_axis(scores[place], candidates, axis=1) - self.usual_scores[candidates]
+        relative = np.zeros_like(scores[place])
         np.put_along_axis(relative, candidates, above, axis=1)
-        return [*others, relative]
+        scores[place] = relative
+        return scores
+
+    @property
+    def _of_candidates(self) -> int:
+        """Where in `scores` those of the network are that looks at some labels only."""
+        [place] = [place for place, network in enumerate(self.networks) if network.takes_candidates]
+        return place - len(self.networks)
 
     def _likeliest(self, scores: list[NDArray[np.float32]]) -> NDArray[np.int64] | None:
         return None if self.n_candidates is None else likeliest_labels(_likelihood(scores), self.n_candidates)

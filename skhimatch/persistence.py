@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_folder", "load", "save"]
 
-FORMAT = 5
+FORMAT = 6
 DESCRIPTION, WEIGHTS, ENCODER = "classifier.json", "weights.npz", "encoder"
 # Weights of a pretrained encoder, which are written as transformers writes them.
 BODY = "text_encoder.body."
@@ -71,11 +71,9 @@ def save(classifier: HiMatchClassifier, folder: str | PathLike[str]) -> None:
     folder = check_folder(folder)
     description = json.dumps(_describe(classifier), indent=1, default=_plain)
     encoder = classifier.network_.text_encoder
-    arrays = {
-        f"network.{name}": value.cpu().numpy()
-        for name, value in classifier.network_.state_dict().items()
-        if not name.startswith(BODY)
-    }
+    arrays = _network_arrays("network", classifier.network_)
+    if classifier.words_network_ is not None:
+        arrays |= _network_arrays("words_network", classifier.words_network_)
     arrays["label_embeddings"] = classifier.label_embeddings_
     arrays["decision.tagged"] = classifier.decision_.tagged
     arrays["decision.threshold"] = np.asarray(classifier.decision_.threshold)
@@ -214,12 +212,11 @@ def _rebuild(
         network: Network = build_network(hierarchy, **description["network"])
     else:
         network = build_pretrained_network(pretrained, hierarchy, **description["network"])
-    prefix = "network."
-    weights = {name: value for name, value in network.state_dict().items() if name.startswith(BODY)}
-    for name, array in arrays.items():
-        if name.startswith(prefix):
-            weights[name.removeprefix(prefix)] = torch.from_numpy(array)
-    network.load_state_dict(weights)
+    _take_arrays(network, arrays, "network")
+    words_network = None
+    if description["words_network"] is not None:
+        words_network = build_network(hierarchy, **description["words_network"])
+        _take_arrays(words_network, arrays, "words_network")
     vocabulary = Vocabulary(description["vocabulary"])
     blank = tokenizer = None
     if description["tokenizer"] is not None:
@@ -258,6 +255,8 @@ def _rebuild(
         classes_=np.asarray(hierarchy.labels, dtype=object),
         network_settings_=description["network"],
         network_=network.eval(),
+        words_network_settings_=description["words_network"],
+        words_network_=None if words_network is None else words_network.eval(),
         lexical_=lexical,
         label_names_=label_names,
         n_candidates_=description["n_candidates"],
@@ -272,6 +271,21 @@ def _rebuild(
         _seed=description["seed"],
     )
     return classifier
+
+
+def _network_arrays(name: str, network: Network) -> dict[str, np.ndarray]:
+    """Return a network's weights, but for those of a pretrained encoder."""
+    weights = network.state_dict().items()
+    return {f"{name}.{part}": value.cpu().numpy() for part, value in weights if not part.startswith(BODY)}
+
+
+def _take_arrays(network: Network, arrays: dict[str, np.ndarray], name: str) -> None:
+    """Give a network its weights; a pretrained encoder has its own."""
+    weights = {part: value for part, value in network.state_dict().items() if part.startswith(BODY)}
+    for part, array in arrays.items():
+        if part.startswith(f"{name}."):
+            weights[part.removeprefix(f"{name}.")] = torch.from_numpy(array)
+    network.load_state_dict(weights)
 
 
 def _sparse_arrays(name: str, matrix: sp.csr_array) -> dict[str, np.ndarray]:
@@ -323,6 +337,7 @@ def _describe(classifier: HiMatchClassifier) -> dict[str, Any]:
         "tokenizer": None if tokenizer is None else tokenizer.get_params(),
         "vocabulary": classifier.vocabulary_.words,
         "network": classifier.network_settings_,
+        "words_network": classifier.words_network_settings_,
         "pretrained": encoder.settings if isinstance(encoder, TransformerEncoder) else None,
         "n_candidates": classifier.n_candidates_,
         "calibration": [*classifier.calibration_.weights, classifier.calibration_.intercept],

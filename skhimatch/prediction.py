@@ -13,7 +13,7 @@ from skhimatch.batching import InOrder, TextDataset
 from skhimatch.encoders import ConvolutionEncoder
 from skhimatch.encodings import encode_once
 from skhimatch.network import Network
-from skhimatch.sequences import PADDING_ID, SubwordSequences, Texts, TokenSequences
+from skhimatch.sequences import PADDING_ID, SubwordSequences, Texts, TokenSequences, words_of
 from skhimatch.transformer_encoder import TransformerEncoder
 
 __all__ = ["embed_labels", "embed_texts", "in_blocks", "read_once", "score_texts"]
@@ -127,7 +127,7 @@ def _in_order(
 
 
 def read_once(network: Network, texts: Any) -> Any:
-    """Return texts with their encodings, where the encoder is frozen and reads each text but once.
+    """Return what a network reads of texts: their words, or subwords, or what a frozen encoder made of them.
 
     Parameters
     ----------
@@ -137,9 +137,12 @@ def read_once(network: Network, texts: Any) -> Any:
     Returns
     -------
     TokenSequences or SubwordSequences
+        With the encodings of a frozen encoder, which reads each text but once.
     """
     encoder = network.text_encoder
-    if not (isinstance(encoder, TransformerEncoder) and encoder.frozen) or texts.encodings is not None:
+    if not isinstance(encoder, TransformerEncoder):
+        return words_of(texts)
+    if not encoder.frozen or texts.encodings is not None:
         return texts
     return SubwordSequences(texts.subwords, texts.words, encode_once(encoder, texts.subwords))
 

@@ -40,6 +40,7 @@ def minilm():
 
 
 @pytest.fixture(autouse=True)
-def own_encodings(tmp_path, monkeypatch):
-    """A store of encodings for each test."""
+def own_folders(tmp_path, monkeypatch):
+    """A store of encodings for each test, and no checkpoints of other runs."""
     monkeypatch.setenv("SKHIMATCH_CACHE", str(tmp_path / "encodings"))
+    monkeypatch.delenv("SKHIMATCH_CHECKPOINTS", raising=False)

@@ -114,13 +114,13 @@ def test_two_fits_have_to_be_the_same(tmp_path, random_state):
 def test_what_is_on_disk_is_whole(tmp_path):
     quick(max_epochs=2).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
-        *("fit.txt", "epochs.pt", "lexical-10.npz", "lexical-20.npz")
+        *("fit.txt", "epochs-0.pt", "lexical-10.npz", "lexical-20.npz")
     }
     # Tensors and plain values only: nothing that could run.
-    torch.load(tmp_path / "epochs.pt", weights_only=True)
+    torch.load(tmp_path / "epochs-0.pt", weights_only=True)
 
 
 def test_it_says_where_it_goes_on(tmp_path, capsys):
     quick(max_epochs=2).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path)
     quick(max_epochs=2, verbose=1).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path)
-    assert "epochs.pt: going on after epoch 2" in capsys.readouterr().out
+    assert "epochs-0.pt: going on after epoch 2" in capsys.readouterr().out

@@ -1161,7 +1161,7 @@ class TestCandidates:
         classifier = quick().fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
         sequences = classifier.tokenizer_.transform(UNSEEN)
         margins, names, scores = classifier._evidence().scores(sequences)
-        candidates = classifier._evidence().candidates(sequences)
+        candidates = classifier._evidence().candidates(classifier.network_, sequences)
         looked_at = np.zeros(scores.shape, dtype=bool)
         np.put_along_axis(looked_at, candidates, True, axis=1)
         mean = scores[looked_at].mean()
@@ -1184,7 +1184,7 @@ class TestCandidates:
         classifier = quick(label_texts=texts_of).fit(TEXTS, LABEL_SETS)
         sequences = classifier.tokenizer_.transform(UNSEEN)
         margins, names = classifier.lexical_.margins(sequences), classifier.label_names_.scores(sequences)
-        found = classifier._evidence().candidates(sequences)
+        found = classifier._evidence().candidates(classifier.network_, sequences)
         np.testing.assert_array_equal(found, likeliest_labels(margins + np.float32(0.03) * names, 6))
         assert (found != likeliest_labels(margins, 6)).any()
 

@@ -137,7 +137,7 @@ class TestFiles:
         with zipfile.ZipFile(folder / "weights.npz") as archive:
             assert all(name.endswith(".npy") for name in archive.namelist())
         description = json.loads((folder / "classifier.json").read_text())
-        assert description["format"] == 5
+        assert description["format"] == 6
         assert description["hierarchy"]["labels"] == LABELS
         assert description["parameters"]["gamma"] == 0.2
 
@@ -264,7 +264,7 @@ class TestDamage:
         description = json.loads((folder / "classifier.json").read_text())
         description |= {"format": 99, "version": "7.0"}
         (folder / "classifier.json").write_text(json.dumps(description))
-        with pytest.raises(ValueError, match=r"saved in format 99 by skhimatch 7\.0; .* reads 5: upgrade it"):
+        with pytest.raises(ValueError, match=r"saved in format 99 by skhimatch 7\.0; .* reads 6: upgrade it"):
             HiMatchClassifier.load(folder)
 
     def test_a_pickle_among_the_weights_is_not_opened(self, folder):

@@ -1,5 +1,6 @@
 """`HiMatchClassifier` on a pretrained encoder, end to end."""
 
+import copy
 import json
 import pickle
 import shutil
@@ -10,9 +11,13 @@ import pytest
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MultiLabelBinarizer
+from skorch.callbacks import Callback
 
-from skhimatch import HiMatchClassifier, WordTokenizer, encodings
+from skhimatch import HiMatchClassifier, WordTokenizer, encodings, evidence
+from skhimatch import classifier as classifier_module
 from skhimatch.metrics import micro_macro_f1
+from skhimatch.prediction import score_texts
+from skhimatch.sequences import words_of
 from skhimatch.subwords import SubwordTokenizer
 from skhimatch.targets import encode_targets
 from skhimatch.transformer_encoder import TransformerEncoder
@@ -26,8 +31,8 @@ NEW = ["the gluon and the quark", "a cell", "the volley of the serve", ""]
 @pytest.fixture
 def make(tiny_bert):
     def make(**settings):
-        settings = {"encoder": tiny_bert, "max_epochs": 2, "batch_size": 8, "random_state": 0} | settings
-        return HiMatchClassifier(HIERARCHY, **settings)
+        usual = {"encoder": tiny_bert, "lexical": "ngrams", "max_epochs": 2, "batch_size": 8}
+        return HiMatchClassifier(HIERARCHY, random_state=0, **usual | settings)
 
     return make
 
@@ -87,11 +92,10 @@ def test_equal_seeds_give_equal_bits(make):
 
 
 def test_a_pipeline_is_as_good_as_texts(make, tiny_bert):
-    alone = make().fit(TEXTS, LABELS)
-    pipeline = make_pipeline(SubwordTokenizer(tiny_bert), make()).fit(TEXTS, LABELS)
-    # One had its vocabulary from the texts that it was trained on, the other from all of them.
+    alone = make(validation_fraction=0).fit(TEXTS, LABELS)
+    pipeline = make_pipeline(SubwordTokenizer(tiny_bert), make(validation_fraction=0)).fit(TEXTS, LABELS)
     assert pipeline[0].vocabulary_ == alone.network_.text_encoder.vocabulary
-    np.testing.assert_allclose(pipeline.predict_proba(NEW), alone.predict_proba(NEW), atol=0.2)
+    np.testing.assert_array_equal(pipeline.predict_proba(NEW), alone.predict_proba(NEW))
 
 
 def test_words_of_pieces_serve_the_other_encoders(tiny_bert):
@@ -118,6 +122,119 @@ def test_a_new_fit_reads_nothing_again(make, reads):
     assert sum(reads) == 3
     make(freeze="all", lambda_match=0).fit(TEXTS, LABELS).predict(TEXTS)
     assert sum(reads) == 3
+
+
+class TestNetworkOfWords:
+    """The default beside a pretrained encoder, and the same that is the default without one."""
+
+    @pytest.fixture(autouse=True)
+    def few_steps(self, monkeypatch):
+        monkeypatch.setattr(classifier_module, "FEWEST_STEPS", 9)
+
+    @pytest.fixture
+    def fitted(self, make):
+        return make(lexical="words", gamma=0.3).fit(TEXTS, LABELS)
+
+    @pytest.fixture
+    def of_words(self):
+        return HiMatchClassifier(HIERARCHY, batch_size=8, gamma=0.3, random_state=0)
+
+    def test_it_is_that_of_words_alone(self, fitted, of_words):
+        assert HiMatchClassifier().lexical == "words"
+        expected = of_words.fit(TEXTS, LABELS).network_.state_dict()
+        found = fitted.words_network_.state_dict()
+        assert expected.keys() == found.keys()
+        for name, weight in expected.items():
+            np.testing.assert_array_equal(found[name], weight, err_msg=name)
+
+    def test_the_other_one_is_as_without_it(self, fitted, make):
+        alone = make(gamma=0.3).fit(TEXTS, LABELS)
+        assert alone.words_network_ is None
+        for name, weight in alone.network_.state_dict().items():
+            np.testing.assert_array_equal(fitted.network_.state_dict()[name], weight, err_msg=name)
+        assert fitted.history_[-1]["train_loss"] == alone.history_[-1]["train_loss"]
+        np.testing.assert_array_equal(fitted.transform(NEW), alone.transform(NEW))
+
+    def test_all_are_added_up(self, fitted):
+        words = words_of(fitted.tokenizer_.transform(NEW))
+        scores = [
+            fitted.lexical_.margins(words),
+            fitted.label_names_.scores(words),
+            score_texts(fitted.words_network_, words),
+            score_texts(fitted.network_, fitted.tokenizer_.transform(NEW)),
+        ]
+        expected = sum(
+            weight * score for weight, score in zip(fitted.calibration_.weights, scores, strict=True)
+        )
+        expected += fitted.calibration_.intercept
+        np.testing.assert_allclose(fitted.decision_function(NEW), expected, atol=1e-4)
+
+    def test_it_is_kept(self, fitted, tmp_path):
+        fitted.save(tmp_path / "model")
+        expected = fitted.predict_proba(NEW)
+        for again in (HiMatchClassifier.load(tmp_path / "model"), pickle.loads(pickle.dumps(fitted))):
+            np.testing.assert_allclose(again.predict_proba(NEW), expected, atol=1e-6)
+
+    def test_it_goes_on_from_where_it_was_cut_off(self, make, tmp_path):
+        class CutOff(Callback):
+            def on_epoch_begin(self, net, **kwargs):
+                if len(net.history) == 2:
+                    raise RuntimeError("cut off")
+
+        whole = make(lexical="words").fit(TEXTS, LABELS)
+        with pytest.raises(RuntimeError, match="cut off"):
+            make(lexical="words", callbacks=[CutOff()]).fit(TEXTS, LABELS, checkpoint=tmp_path)
+        assert {"epochs-0.pt", "epochs-1.pt"} <= {path.name for path in tmp_path.iterdir()}
+        again = make(lexical="words").fit(TEXTS, LABELS, checkpoint=tmp_path)
+        np.testing.assert_array_equal(again.predict_proba(NEW), whole.predict_proba(NEW))
+
+    def test_both_learn_in_parts(self, make):
+        classifier = make(lexical="words").partial_fit(TEXTS, LABELS)
+        networks = classifier.words_network_, classifier.network_
+        before = [copy.deepcopy(network.head.state_dict()) for network in networks]
+        classifier.partial_fit(TEXTS, LABELS)
+        assert networks == (classifier.words_network_, classifier.network_)
+        for network, state in zip(networks, before, strict=True):
+            assert any((network.head.state_dict()[name] != weight).any() for name, weight in state.items())
+
+    def test_both_are_as_before_after_an_error(self, fitted):
+        before = fitted.predict_proba(NEW)
+        fitted.set_params(callbacks=[Broken()])
+        with pytest.raises(RuntimeError, match="broken"):
+            fitted.partial_fit(TEXTS, LABELS)
+        np.testing.assert_array_equal(fitted.predict_proba(NEW), before)
+
+    def test_it_takes_word_vectors(self, make):
+        vectors = {word: np.full(7, number + 1.0) for number, word in enumerate(["quark", "gluon", "cell"])}
+        fitted = make(lexical="words", word_vectors=vectors).fit(TEXTS, LABELS)
+        assert fitted.words_network_.embedding_dimension == 7
+        assert fitted.network_.label_vectors.shape == (5, 32)
+
+    def test_candidates_are_for_it_alone(self, make, monkeypatch):
+        monkeypatch.setattr(evidence, "MANY_LABELS", 3)
+        monkeypatch.setattr(evidence, "number_of_candidates", lambda targets: 3)
+        fitted = make(lexical="words").fit(TEXTS, LABELS)
+        assert fitted.n_candidates_ == 3
+        texts, of = fitted.tokenizer_.transform(NEW), fitted._evidence()
+        margins, names, of_words, of_pieces = of.scores(texts)
+        candidates = of.candidates(fitted.words_network_, texts)
+        assert candidates.shape == (4, 3)
+        assert of.candidates(fitted.network_, texts) is None
+        np.testing.assert_array_equal(of_pieces, score_texts(fitted.network_, texts))
+        above = np.zeros_like(of_words)
+        for row, columns in enumerate(candidates):
+            above[row, columns] = of_words[row, columns] - fitted.usual_scores_[columns]
+        assert np.any(above != of_words)
+        weights = fitted.calibration_.weights
+        expected = sum(w * s for w, s in zip(weights, (margins, names, above, of_pieces), strict=True))
+        np.testing.assert_allclose(
+            fitted.decision_function(NEW), expected + fitted.calibration_.intercept, atol=1e-4
+        )
+
+
+class Broken(Callback):
+    def on_batch_end(self, net, **kwargs):
+        raise RuntimeError("broken")
 
 
 class TestKept:
@@ -165,7 +282,7 @@ class TestRefused:
         ("settings", "message"),
         [
             ({"head": "dot"}, r"head='dot' and the pretrained encoder .* take encoder='attention' or 'gru'"),
-            ({"word_vectors": {"a": [1.0]}}, r"word_vectors are for encoders that start from words"),
+            ({"word_vectors": {"a": [1.0]}}, r"word_vectors are for a network of words"),
             ({"freeze": 7}, r"freeze=7: .* has 2 layers"),
             ({"freeze": "some"}, "The 'freeze' parameter"),
             ({"pooling": "max"}, "The 'pooling' parameter"),
