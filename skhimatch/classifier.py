@@ -132,10 +132,12 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         max-pooling. Anything else is a pretrained transformer: a folder, or
         a model's name on the Hugging Face hub, "bert-base-uncased" for
         instance. It needs the extra ``skhimatch[transformers]``.
-    pooling : {"auto", "cls", "mean"}
-        What a pretrained encoder makes one vector of a text of: the state of
-        its first token (the paper), or the mean of all; "auto" is how it was
-        trained, or "cls".
+    pooling : {"auto", "attention", "cls", "mean"}
+        What is made of the states of a pretrained encoder: every label looks
+        at them by an attention of its own, as with the default encoder; or
+        one vector a text, the state of its first token (the paper) or the
+        mean of all. "auto" is "attention", or, with `freeze="all"`, how the
+        encoder was trained, or "cls".
     freeze : {"all", "embeddings"}, int or None
         What is not trained of a pretrained encoder: all of it, its
         embeddings, these and so many of the first layers, or nothing. With
@@ -246,8 +248,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         is all.
     calibration_ : Calibration
         How the scores of all become one log-odds, as learned from the held-out texts.
-    usual_scores_ : float32 ndarray of shape (L,) or None
-        What the network's scores count relative to, where labels are many: each label's mean.
+    usual_scores_ : float32 ndarray of shape (N, L) or None
+        What the scores of each of the N networks count relative to, where labels are many: each label's mean.
     decision_ : DecisionRule
         What turns probabilities into labels.
     label_embeddings_ : float32 ndarray of shape (L, d_phi)
@@ -292,7 +294,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         "word_vectors": "no_validation",
         "lexical": [StrOptions({"words", "ngrams"}), None],
         "encoder": [str, PathLike],
-        "pooling": [StrOptions({"auto", "cls", "mean"})],
+        "pooling": [StrOptions({"auto", "cls", "mean", "attention"})],
         "freeze": [StrOptions({"all", "embeddings"}), Interval(Integral, 0, None, closed="left"), None],
         "long_text": [StrOptions({"truncate", "stride"})],
         "store_pretrained": ["boolean"],
@@ -649,8 +651,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             "decision_": self.decision_.with_labels(hierarchy),
         }
         if self.usual_scores_ is not None:
-            unknown = np.full(len(others), self.usual_scores_.mean(), dtype=np.float32)
-            fitted["usual_scores_"] = np.concatenate([self.usual_scores_, unknown])
+            unknown = np.full((1, len(others)), self.usual_scores_.mean(), dtype=np.float32)
+            fitted["usual_scores_"] = np.concatenate([self.usual_scores_, unknown], axis=1)
         if self.lexical_ is not None:
             fitted["lexical_"] = self.lexical_.with_labels(len(hierarchy))
             fitted["label_names_"] = self.label_names_.with_labels(hierarchy, self.vocabulary_, texts_of)

@@ -54,7 +54,7 @@ class Evidence:
     ----------
     networks : tuple of one or two HiMatchNetwork or LabelTextNetwork
         Trained in place. The last one is that of the encoder that was asked for; beside a pretrained encoder
-        the first one may be a network of words. One of them at most looks at some labels of a text only.
+        the first one may be a network of words.
     lexical : LexicalClassifier or None
         The linear classifier on n-grams beside them.
     names : LabelNames or None
@@ -64,10 +64,11 @@ class Evidence:
         n-grams and their names; None is all.
     calibration : Calibration
         Weights for the lexical classifier and for the names, where there are any, and one a network.
-    usual_scores : float32 ndarray of shape (L,) or None
-        Such a network's mean score of each label over held-out texts where it looked at it. What counts is
-        how far a score is above it: a network that is trained on a few labels of each text knows a label the
-        less, the more rarely it was among them. None with few labels, where it is trained on all.
+    usual_scores : float32 ndarray of shape (N, L) or None
+        Mean scores of each label over held-out texts where such a network looked at it; those of other
+        networks are not used. What counts is how far a score is above it: a network that is trained on a few
+        labels of each text knows a label the less, the more rarely it was among them. None with few labels,
+        where it is trained on all.
     """
 
     networks: tuple[Network, ...]
@@ -217,7 +218,8 @@ class Evidence:
         candidates = self._likeliest(scores)
         usual = None
         if candidates is not None and targets.shape[1] > MANY_LABELS:
-            usual = _mean_by_label(scores[self._of_candidates], candidates)
+            of_networks = scores[-len(self.networks) :]
+            usual = np.stack([_mean_by_label(score, candidates) for score in of_networks])
         evidence = replace(self, usual_scores=usual)
         calibration = Calibration.learn(evidence._relative(scores), targets, candidates)
         return self if calibration is None else replace(evidence, calibration=calibration)
@@ -283,22 +285,19 @@ class Evidence:
         return [self.lexical.margins(words), self.names.scores(words)]
 
     def _relative(self, scores: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        """Take a network's usual scores from its scores; as usual is what it did not look at."""
+        """Take usual scores from those of networks that leave out labels; as usual is what they leave out."""
         candidates = None if self.usual_scores is None else self._likeliest(scores)
         if self.usual_scores is None or candidates is None:
             return scores
-        scores, place = list(scores), self._of_candidates
-        above = np.take_along_axis(scores[place], candidates, axis=1) - self.usual_scores[candidates]
-        relative = np.zeros_like(scores[place])
-        np.put_along_axis(relative, candidates, above, axis=1)
-        scores[place] = relative
-        return scores
-
-    @property
-    def _of_candidates(self) -> int:
-        """Where in `scores` those of the network are that looks at some labels only."""
-        [place] = [place for place, network in enumerate(self.networks) if network.takes_candidates]
-        return place - len(self.networks)
+        relative = list(scores)
+        for place, (network, usual) in enumerate(
+            zip(self.networks, self.usual_scores, strict=True), start=-len(self.networks)
+        ):
+            if network.takes_candidates:
+                above = np.take_along_axis(scores[place], candidates, axis=1) - usual[candidates]
+                relative[place] = np.zeros_like(scores[place])
+                np.put_along_axis(relative[place], candidates, above, axis=1)
+        return relative
 
     def _likeliest(self, scores: list[NDArray[np.float32]]) -> NDArray[np.int64] | None:
         return None if self.n_candidates is None else likeliest_labels(_likelihood(scores), self.n_candidates)

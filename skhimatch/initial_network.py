@@ -145,7 +145,7 @@ def network_on(
         edge_priors=hierarchy.edge_priors(targets),
         output_bias=criterion.best_constant(_frequencies(targets)),
     )
-    if network.label_nodes is None:
+    if network.reads_vectors:
         rows = np.random.RandomState(seed).permutation(len(texts))[:TEXTS_FOR_THE_SLOPE]
         rows = rows[np.argsort(texts.lengths[rows], kind="stable")]
         network.to(device)

@@ -193,6 +193,18 @@ class HiMatchNetwork(TextNetwork):
         text_embedding = self.embed_text(encoded, lengths, semantics)
         return HiMatchOutput(logits, text_embedding, self.embed_labels, stands_for)
 
+    def encode(
+        self,
+        ids: Tensor,
+        lengths: Tensor,
+        text_encoder: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return H of shape (B, n, d_t), or T of shape (B, d_T), and how many states or words there are."""
+        if isinstance(self.text_encoder, TransformerEncoder) and isinstance(self.label_nodes, LabelAttention):
+            states, lengths = self.text_encoder.states(ids, lengths)
+            return self.dropout(states), lengths
+        return super().encode(ids, lengths, text_encoder)
+
     def text_semantics(self, encoded: Tensor, lengths: Tensor, candidates: Tensor | None = None) -> Tensor:
         """Return S_t, of shape (B, L, d_t) or (B, K, d_t), or T itself where labels have no nodes."""
         if self.label_nodes is None:
@@ -271,18 +283,35 @@ class HiMatchNetwork(TextNetwork):
 
     @torch.no_grad()
     def start_head(self, weights: np.ndarray, usual: np.ndarray) -> None:
-        """Let a head on T start from weights of its labels.
+        """Let a head on T, or on what labels see of its states, start from weights of the labels.
+
+        Labels that attend to states look at all of them alike, before they learn better: at T.
 
         Parameters
         ----------
         weights : float array of shape (L, d_T)
         usual : float array of shape (L,)
             What these add to the logits of the usual text, which stay as they are.
+
+        Raises
+        ------
+        TypeError
+            Where labels have nodes of another kind.
         """
-        if not isinstance(self.head, FlatHead):
-            raise TypeError("A head on label nodes has no weights on T.")
-        self.head.linear.weight.copy_(torch.as_tensor(weights))
+        if isinstance(self.label_nodes, LabelAttention) and isinstance(self.head, LabelwiseHead):
+            self.label_nodes.queries.zero_()
+            self.head.weight.copy_(torch.as_tensor(weights))
+        elif self.label_nodes is None and isinstance(self.head, FlatHead):
+            self.head.linear.weight.copy_(torch.as_tensor(weights))
+        else:
+            raise TypeError("Only a head on T, or on states by an attention, starts from weights on T.")
         self.head.bias.sub_(torch.as_tensor(usual, device=self.device))
+
+    @property
+    def reads_vectors(self) -> bool:
+        """Whether each label's weights are on vectors of the encoder itself, so that `start_head` applies."""
+        pretrained = isinstance(self.text_encoder, TransformerEncoder)
+        return pretrained and (self.label_nodes is None or self.takes_candidates)
 
 
 Network = HiMatchNetwork | LabelTextNetwork
@@ -408,7 +437,8 @@ def build_pretrained_network(
     Parameters
     ----------
     encoder : TransformerEncoder
-        Gives T, on which the head is, or with propagation a projection onto the labels.
+        Gives T, on which the head is, or with propagation a projection onto the labels; or states, to which
+        each label attends.
     hierarchy : LabelHierarchy
         L labels.
     propagation, head, node_dimension, joint_dimension, dropout
@@ -429,10 +459,15 @@ def build_pretrained_network(
             "encoder='attention' or 'gru'."
         )
     width = encoder.output_size
+    label_nodes: LabelAttention | LabelProjection | None = None
+    if encoder.pooling == "attention":
+        node_dimension, label_nodes = width, LabelAttention(width, len(hierarchy))
+    elif propagation is not None:
+        label_nodes = LabelProjection(width, len(hierarchy), node_dimension)
     return HiMatchNetwork(
         encoder,
         hierarchy,
-        None if propagation is None else LabelProjection(width, len(hierarchy), node_dimension),
+        label_nodes,
         propagation=propagation,
         head=head,
         node_dimension=node_dimension,

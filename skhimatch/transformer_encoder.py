@@ -42,8 +42,9 @@ class TransformerEncoder(nn.Module):
     ----------
     name : str or path
         A folder, or a model's name on the Hugging Face hub.
-    pooling : {"auto", "cls", "mean"}
-        "auto" is how the model says that it was trained, or "cls".
+    pooling : {"auto", "cls", "mean", "attention"}
+        "attention" leaves the states to the labels, each of which looks at its own; T is their mean then.
+        "auto" is that, or, where the model is frozen as a whole, how it says that it was trained, or "cls".
     freeze : {"all", "embeddings"}, int or None
         What training leaves as it is: all, the embeddings, these and the first layers, or nothing.
     long_text : {"truncate", "stride"}
@@ -87,9 +88,16 @@ class TransformerEncoder(nn.Module):
         self.tokenizer = tokenizer = load_tokenizer(name, description.subfolder)
         self.vocabulary = vocabulary_of(tokenizer)
         self.stored = stored
-        self.pooling = description.pooling if pooling == "auto" else pooling
         self.freeze = freeze
+        if pooling == "auto":
+            pooling = description.pooling if self.frozen else "attention"
+        self.pooling = pooling
         self.long_text = long_text
+        if self.frozen and pooling == "attention":
+            raise ValueError(
+                "freeze='all' and pooling='attention': of what is frozen as a whole one vector a text is "
+                "kept, and no states to attend to; take pooling='mean', or freeze fewer layers."
+            )
         self._load()
         _check_pieces(self.name, len(tokenizer), self.body.get_input_embeddings().num_embeddings)
         self.padding_id = int(tokenizer.pad_token_id)
@@ -144,18 +152,43 @@ class TransformerEncoder(nn.Module):
         lengths : int64 tensor of shape (B,)
             Subwords of each text; 0 is allowed.
         """
+        owner, mask, states = self._read(ids, lengths)
+        if self.pooling == "cls":
+            summed, weight = states[:, 0], torch.ones_like(owner)
+        else:
+            summed, weight = (states * mask[..., None]).sum(1), mask.sum(1)
+        of_text = states.new_zeros(len(ids), self.output_size).index_add(0, owner, summed)
+        total = torch.zeros_like(lengths).index_add(0, owner, weight)
+        return of_text / total[:, None]
+
+    def states(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the states of all tokens of each text, one window behind the other.
+
+        Parameters
+        ----------
+        ids, lengths
+            As `forward` takes them.
+
+        Returns
+        -------
+        states : float tensor of shape (B, m, d_T)
+            Zero behind the last token of a text.
+        lengths : int64 tensor of shape (B,)
+            Tokens of each text, special ones included.
+        """
+        owner, mask, states = self._read(ids, lengths)
+        number = torch.zeros_like(lengths).index_add(0, owner, mask.sum(1))
+        of_text = states.new_zeros(len(ids), int(number.max()), self.output_size)
+        of_text[padding_mask(number, of_text.shape[1])] = states[mask]
+        return of_text, number
+
+    def _read(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return whose each window is, which of its tokens are no padding, and their states."""
         owner, start, length = self._windows(lengths)
         tokens, mask = self._with_special_tokens(ids, owner, start, length)
         self._recompute(tokens)
         states = self.body(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
-        exact = states.to(torch.promote_types(states.dtype, torch.float32))
-        if self.pooling == "cls":
-            summed, weight = exact[:, 0], torch.ones_like(length)
-        else:
-            summed, weight = (exact * mask[..., None]).sum(1), mask.sum(1)
-        of_text = exact.new_zeros(len(ids), self.output_size).index_add(0, owner, summed)
-        total = torch.zeros_like(lengths).index_add(0, owner, weight)
-        return of_text / total[:, None]
+        return owner, mask, states.to(torch.promote_types(states.dtype, torch.float32))
 
     def tokenize(self, texts: Sequence[str]) -> TokenSequences:
         """Cut texts into subwords, without special ones."""

@@ -1169,7 +1169,7 @@ class TestCandidates:
             (scores[of_label, label].sum() + 2 * mean) / (of_label.sum() + 2)
             for label, of_label in enumerate(looked_at.T)
         ]
-        np.testing.assert_allclose(classifier.usual_scores_, usual, atol=1e-5)
+        np.testing.assert_allclose(classifier.usual_scores_, [usual], atol=1e-5)
         expected = classifier.calibration_([margins, names, np.where(looked_at, scores - usual, 0)])
         np.testing.assert_allclose(classifier.decision_function(UNSEEN), expected, atol=1e-4)
         again = pickle.loads(pickle.dumps(classifier))

@@ -4,8 +4,10 @@ import scipy.sparse as sp
 import torch
 
 from skhimatch import LabelHierarchy
+from skhimatch.batching import TextDataset
 from skhimatch.encodings import encode
 from skhimatch.initial_network import _head_from_names, network_on
+from skhimatch.label_nodes import LabelAttention
 from skhimatch.objective import HiMatchLoss
 from skhimatch.subwords import SubwordTokenizer
 from skhimatch.transformer_encoder import TransformerEncoder
@@ -38,27 +40,60 @@ def test_names_that_mislead_or_say_nothing_are_not_believed(names):
     assert (usual == 0).all()
 
 
+LEAVES = "physics", "biology", "tennis"
+CRITERION = HiMatchLoss(HIERARCHY)
+
+
+@pytest.fixture
+def targets():
+    leaf = [HIERARCHY.labels.index(name) for name in LEAVES] * 4
+    return sp.csr_array((np.ones(12), (np.arange(12), leaf)), shape=(12, 5))
+
+
+@pytest.fixture
+def texts(tiny_bert):
+    return SubwordTokenizer(tiny_bert).fit_transform(TEXTS)
+
+
+def network_before_training(encoder, texts, targets, settings=None):
+    label_texts = dict(zip(LEAVES, TEXTS, strict=False))
+    losses = {"label_texts": label_texts, "criterion": CRITERION}
+    device = torch.device("cpu")
+    return network_on(
+        encoder, HIERARCHY, settings or {}, texts, targets, seed=0, device=device, **losses
+    ).eval()
+
+
 @pytest.mark.parametrize("freeze", [None, "all"])
-def test_the_usual_text_keeps_the_logits_that_are_best_of_it(tiny_bert, freeze):
-    texts = SubwordTokenizer(tiny_bert).fit_transform(TEXTS)
-    encoder = TransformerEncoder(tiny_bert, freeze=freeze)
-    leaf = [HIERARCHY.labels.index(name) for name in ("physics", "biology", "tennis")] * 4
-    targets = sp.csr_array((np.ones(12), (np.arange(12), leaf)), shape=(12, 5))
-    criterion = HiMatchLoss(HIERARCHY)
-    network = network_on(
-        encoder,
-        HIERARCHY,
-        {},
-        texts,
-        targets,
-        label_texts=dict(zip(("physics", "biology", "tennis"), TEXTS, strict=False)),
-        criterion=criterion,
-        seed=0,
-        device=torch.device("cpu"),
-    )
+def test_the_usual_text_keeps_the_logits_that_are_best_of_it(tiny_bert, texts, targets, freeze):
+    encoder = TransformerEncoder(tiny_bert, freeze=freeze, pooling="mean")
+    network = network_before_training(encoder, texts, targets)
     assert network.head.linear.weight.abs().max() > 0.01
     usual = torch.from_numpy(encode(encoder, texts.subwords).mean(0))
     with torch.no_grad():
-        logits = network.eval()(usual[None], torch.tensor([1])).logits[0].numpy()
+        logits = network(usual[None], torch.tensor([1])).logits[0].numpy()
     frequencies = (targets.sum(axis=0) + 0.5) / 13
-    np.testing.assert_allclose(logits, criterion.best_constant(frequencies), atol=1e-4)
+    np.testing.assert_allclose(logits, CRITERION.best_constant(frequencies), atol=1e-4)
+
+
+def test_labels_that_attend_start_from_the_mean(tiny_bert, texts, targets):
+    of_mean, of_attention = (
+        network_before_training(TransformerEncoder(tiny_bert, pooling=pooling), texts, targets)
+        for pooling in ("mean", "attention")
+    )
+    assert isinstance(of_attention.label_nodes, LabelAttention)
+    inputs, _ = TextDataset(texts).batch(np.arange(3))
+    with torch.no_grad():
+        expected, found = of_mean(**inputs).logits, of_attention(**inputs).logits
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert expected.std(0).max() > 1e-4
+
+
+def test_where_labels_mix_the_start_is_a_random_one(tiny_bert, texts, targets):
+    encoder = TransformerEncoder(tiny_bert, pooling="attention")
+    network = network_before_training(encoder, texts, targets, {"propagation": "gcn"})
+    assert network.label_nodes.queries.abs().max() > 0
+    with pytest.raises(TypeError, match="Only a head on T"):
+        network_before_training(
+            TransformerEncoder(tiny_bert, pooling="mean"), texts, targets, {"propagation": "gcn"}
+        ).start_head(np.zeros((5, 32)), np.zeros(5))

@@ -50,10 +50,13 @@ def reads(monkeypatch):
     return numbers
 
 
-@pytest.mark.parametrize("freeze", [None, "all", 1])
+@pytest.mark.parametrize(
+    ("freeze", "pooling"),
+    [(None, "mean"), (None, "attention"), ("all", "mean"), (1, "mean"), (1, "attention")],
+)
 @pytest.mark.parametrize("propagation", [None, "gcn"])
-def test_it_learns(make, freeze, propagation):
-    settings = {"freeze": freeze, "propagation": propagation, "pooling": "mean", "lexical": None}
+def test_it_learns(make, freeze, propagation, pooling):
+    settings = {"freeze": freeze, "propagation": propagation, "pooling": pooling, "lexical": None}
     rates = {"learning_rate": 0.02, "encoder_learning_rate": 1e-3}
     classifier = make(max_epochs=40, validation_fraction=0, **rates, **settings)
     classifier.fit(TEXTS, LABELS)
@@ -210,23 +213,32 @@ class TestNetworkOfWords:
         assert fitted.words_network_.embedding_dimension == 7
         assert fitted.network_.label_vectors.shape == (5, 32)
 
-    def test_candidates_are_for_it_alone(self, make, monkeypatch):
+    @pytest.mark.parametrize(("pooling", "both"), [("mean", False), ("attention", True)])
+    def test_candidates_are_for_networks_that_attend(self, make, monkeypatch, pooling, both):
         monkeypatch.setattr(evidence, "MANY_LABELS", 3)
         monkeypatch.setattr(evidence, "number_of_candidates", lambda targets: 3)
-        fitted = make(lexical="words").fit(TEXTS, LABELS)
+        fitted = make(lexical="words", pooling=pooling).fit(TEXTS, LABELS)
         assert fitted.n_candidates_ == 3
         texts, of = fitted.tokenizer_.transform(NEW), fitted._evidence()
         margins, names, of_words, of_pieces = of.scores(texts)
         candidates = of.candidates(fitted.words_network_, texts)
         assert candidates.shape == (4, 3)
-        assert of.candidates(fitted.network_, texts) is None
-        np.testing.assert_array_equal(of_pieces, score_texts(fitted.network_, texts))
-        above = np.zeros_like(of_words)
-        for row, columns in enumerate(candidates):
-            above[row, columns] = of_words[row, columns] - fitted.usual_scores_[columns]
-        assert np.any(above != of_words)
-        weights = fitted.calibration_.weights
-        expected = sum(w * s for w, s in zip(weights, (margins, names, above, of_pieces), strict=True))
+
+        def above(scores, usual):
+            relative = np.zeros_like(scores)
+            for row, columns in enumerate(candidates):
+                relative[row, columns] = scores[row, columns] - usual[columns]
+            return relative
+
+        if both:
+            np.testing.assert_array_equal(of.candidates(fitted.network_, texts), candidates)
+            last = above(of_pieces, fitted.usual_scores_[1])
+        else:
+            assert of.candidates(fitted.network_, texts) is None
+            last = of_pieces
+            np.testing.assert_array_equal(last, score_texts(fitted.network_, texts))
+        columns = (margins, names, above(of_words, fitted.usual_scores_[0]), last)
+        expected = sum(w * s for w, s in zip(fitted.calibration_.weights, columns, strict=True))
         np.testing.assert_allclose(
             fitted.decision_function(NEW), expected + fitted.calibration_.intercept, atol=1e-4
         )
@@ -274,7 +286,7 @@ class TestKept:
         make(encoder=Path(tiny_bert), max_epochs=1).fit(TEXTS, LABELS).save(tmp_path / "model")
         description = json.loads((tmp_path / "model" / "classifier.json").read_text())
         assert description["parameters"]["encoder"] == tiny_bert
-        assert description["pretrained"]["pooling"] == "cls"
+        assert description["pretrained"]["pooling"] == "attention"
 
 
 class TestRefused:

@@ -7,7 +7,9 @@ import pytest
 import torch
 from pretrained_models import write_tiny_bert
 
+from skhimatch.batching import TextDataset
 from skhimatch.encodings import encode
+from skhimatch.joint_space import mean_state
 from skhimatch.pretrained import load_model, load_tokenizer
 from skhimatch.subwords import SubwordTokenizer
 from skhimatch.transformer_encoder import TransformerEncoder
@@ -55,6 +57,24 @@ def test_a_text_is_what_the_model_says_of_its_windows(tiny_bert, model, pieces, 
     assert len(pieces[3]) > 14
 
 
+@pytest.mark.parametrize("long_text", ["truncate", "stride"])
+def test_states_are_those_of_the_windows_one_behind_the_other(tiny_bert, model, pieces, long_text):
+    encoder = TransformerEncoder(tiny_bert, pooling="attention", long_text=long_text).eval()
+    ids, lengths = TextDataset(pieces).batch(np.arange(4))[0].values()
+    with torch.no_grad():
+        states, numbers = encoder.states(ids, lengths)
+    for row, of_text in enumerate(pieces):
+        cut = [of_text[start : start + 14] for start in range(0, max(1, len(of_text)), 14)]
+        if long_text == "truncate":
+            cut = cut[:1]
+        expected = np.concatenate([states_of(model, [2, *window.tolist(), 3]) for window in cut])
+        assert numbers[row] == len(expected)
+        np.testing.assert_allclose(states[row, : len(expected)], expected, atol=1e-5)
+        assert (states[row, len(expected) :] == 0).all()
+    # What there is before labels choose, and what a head starts from.
+    np.testing.assert_allclose(encode(encoder, pieces), mean_state(states, numbers), atol=1e-5)
+
+
 def test_a_row_never_depends_on_its_batch(tiny_bert, pieces):
     encoder = TransformerEncoder(tiny_bert, long_text="stride")
     together = encode(encoder, pieces)
@@ -63,7 +83,7 @@ def test_a_row_never_depends_on_its_batch(tiny_bert, pieces):
 
 
 def test_a_smaller_window(tiny_bert, model, pieces):
-    found = encode(TransformerEncoder(tiny_bert, max_length=4), pieces)
+    found = encode(TransformerEncoder(tiny_bert, pooling="cls", max_length=4), pieces)
     np.testing.assert_allclose(found[0], states_of(model, [2, *pieces[0][:2].tolist(), 3])[0], atol=1e-5)
     with pytest.raises(ValueError, match="max_length=2 leaves no room"):
         TransformerEncoder(tiny_bert, max_length=2)
@@ -80,6 +100,10 @@ def test_names_are_the_mean_of_the_models_own_vectors(tiny_bert, model):
 
 
 class TestFreezing:
+    def test_what_is_kept_as_one_vector_has_no_states(self, tiny_bert):
+        with pytest.raises(ValueError, match=r"freeze='all' and pooling='attention': .* fewer layers"):
+            TransformerEncoder(tiny_bert, freeze="all", pooling="attention")
+
     @pytest.mark.parametrize(
         ("freeze", "trained"),
         [
@@ -134,7 +158,7 @@ def test_a_frozen_encoder_may_be_left_out_of_a_pickle(tiny_bert, pieces):
 def test_a_digest_tells_encoders_apart(tiny_bert):
     digests = [
         TransformerEncoder(tiny_bert, **settings).digest()
-        for settings in ({}, {"pooling": "mean"}, {"long_text": "stride"}, {"max_length": 8})
+        for settings in ({}, {"pooling": "cls"}, {"long_text": "stride"}, {"max_length": 8})
     ]
     changed = TransformerEncoder(tiny_bert)
     with torch.no_grad():
@@ -163,7 +187,7 @@ class TestMismatch:
 def test_a_sentence_encoder_reads_as_sentence_transformers_does(minilm):
     sentence_transformers = pytest.importorskip("sentence_transformers")
     texts = ["A quark in the membrane of a cell.", "wave " * 400, "Tennis"]
-    encoder = TransformerEncoder(minilm)
+    encoder = TransformerEncoder(minilm, freeze="all")
     assert (encoder.pooling, encoder.window) == ("mean", 256)
     found = encode(encoder, encoder.tokenize(texts))
     expected = sentence_transformers.SentenceTransformer(minilm, device="cpu").encode(texts)
