@@ -184,6 +184,17 @@ PAPER = paper_settings("wos") | {"max_epochs": 30, "patience": 5}
 # Labels can be added to it after `fit`. Its step takes twice as long, so it gets fewer of them.
 DOT = {"head": "dot", "max_epochs": 4}
 
+# For two cores: the upper half of the encoder, the first half of an abstract. On the validation part a third
+# epoch and a fourth brought nothing.
+MINILM = {
+    "encoder": "all-MiniLM-L6-v2",
+    "freeze": 3,
+    "encoder_learning_rate": 1e-4,
+    "learning_rate": 2e-3,
+    "max_epochs": 2,
+    "net_params": {"module__max_length": 128},
+}
+
 # A model: how it is fitted, whether it takes word vectors, and its settings beside the defaults.
 MODELS: dict[str, tuple[Callable[[Corpus, int, dict[str, Any]], Any], bool, dict[str, Any]]] = {
     "himatch": (fit_himatch, False, {}),
@@ -195,6 +206,8 @@ MODELS: dict[str, tuple[Callable[[Corpus, int, dict[str, Any]], Any], bool, dict
     "himatch-no-lexical": (fit_himatch, False, {"lexical": None}),
     "himatch-dot": (fit_himatch, False, DOT),
     "minilm-frozen": (fit_himatch, False, {"encoder": "all-MiniLM-L6-v2", "freeze": "all"}),
+    "minilm": (fit_himatch, False, MINILM),
+    "minilm-flat": (fit_himatch, False, MINILM | {"lambda_match": 0, "lambda_joint": 0}),
     "rcnn-flat": (fit_himatch, True, FLAT),
     "tfidf-svm": (fit_linear, False, {"decoding": "threshold"}),
     "tfidf-svm-by-blocks": (fit_linear_by_blocks, False, {}),
@@ -224,6 +237,7 @@ def run(dataset: str, model: str, seed: int, settings: dict[str, Any]) -> dict[s
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         "parameters": parameters(fitted),
         "epochs": getattr(fitted, "n_iter_", None),
+        "val_of_network": of_network(fitted),
         "commit": commit(),
     }
 
@@ -286,6 +300,14 @@ def parameters(fitted: Any) -> int:
         of_networks = sum(weight.numel() for network in networks for weight in network.parameters())
         return of_networks + (0 if fitted.lexical_ is None else fitted.lexical_.weight.nnz)
     return int(fitted.coef_.size + fitted.intercept_.size)
+
+
+def of_network(fitted: Any) -> dict[str, float] | None:
+    """Return what the network alone scored on the validation part, in its best epoch."""
+    if not hasattr(fitted, "history_"):
+        return None
+    best = max(fitted.history_, key=lambda epoch: epoch["valid_score"])
+    return {"micro_f1": best["valid_micro_f1"], "macro_f1": best["valid_macro_f1"]}
 
 
 def summary(runs: list[dict[str, Any]], statistic: Callable[..., Any]) -> dict[str, dict[str, float]]:
