@@ -149,8 +149,8 @@ def network_on(
         rows = np.random.RandomState(seed).permutation(len(texts))[:TEXTS_FOR_THE_SLOPE]
         rows = rows[np.argsort(texts.lengths[rows], kind="stable")]
         network.to(device)
-        of_texts = (encode_once if encoder.frozen else encode)(encoder, texts.subwords[rows])
-        of_names = encode(encoder, encoder.tokenize(names))
+        read = encode_once if encoder.frozen else encode
+        of_texts, of_names = read(encoder, texts.subwords[rows]), read(encoder, encoder.tokenize(names))
         network.start_head(*_head_from_names(of_texts, of_names, targets[rows]))
     return network
 

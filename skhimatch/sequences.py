@@ -315,26 +315,6 @@ class SubwordSequences:
         self.words = words
         self.encodings = encodings
 
-    @classmethod
-    def concatenated(cls, parts: Sequence["SubwordSequences"]) -> "SubwordSequences":
-        """Join texts over the same vocabularies; encodings only where all parts have them.
-
-        Parameters
-        ----------
-        parts : sequence of SubwordSequences
-            One or more.
-
-        Returns
-        -------
-        SubwordSequences
-        """
-        encodings = [part.encodings for part in parts if part.encodings is not None]
-        return cls(
-            TokenSequences.concatenated([part.subwords for part in parts]),
-            TokenSequences.concatenated([part.words for part in parts]),
-            np.concatenate(encodings) if len(encodings) == len(parts) else None,
-        )
-
     @property
     def shape(self) -> tuple[int]:
         """``(n_texts,)``."""

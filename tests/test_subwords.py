@@ -70,13 +70,6 @@ class TestSubwordSequences:
                 assert part.subwords.words(place) == sequences.subwords.words(row)
                 assert part.words.words(place) == sequences.words.words(row)
 
-    def test_joined(self, sequences):
-        encodings = np.ones((3, 2), dtype=np.float32)
-        known = SubwordSequences(sequences.subwords, sequences.words, encodings)
-        assert len(SubwordSequences.concatenated([known, known])) == 6
-        assert SubwordSequences.concatenated([known, known]).encodings.shape == (6, 2)
-        assert SubwordSequences.concatenated([known, sequences]).encodings is None
-
     def test_of_unlike_numbers(self):
         one = TokenSequences.from_lists([[0]], SubwordVocabulary(["a"]))
         two = TokenSequences.from_lists([[0], []], Vocabulary(["a"]))
