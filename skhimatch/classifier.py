@@ -863,15 +863,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         if not len(hierarchy):
             raise ValueError("There is no label: y is empty and neither `hierarchy` nor `classes` names one.")
         label_texts = check_label_texts(self.label_texts)
-        settings: dict[str, Any] = {"propagation": self.propagation, "head": self.head}
-        settings |= self._split_net_params()["module"]
-        start: dict[str, Any] = {
-            "label_texts": label_texts,
-            "criterion": self._criterion(hierarchy),
-            "seed": seed,
-            "device": device,
-        }
-        pretrained = None
+        settings, pretrained = self._network_settings(), None
         if self._pretrained:
             with seeded(seed, device):
                 pretrained = self._load_pretrained(settings.pop("max_length", None))
@@ -881,28 +873,28 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             sequences = tokenizer.fit_transform(texts)
         sequences = _as_read_by(pretrained, sequences)
         words = words_of(sequences)
-        networks: tuple[Network, ...]
+        start: dict[str, Any] = {
+            "label_texts": label_texts,
+            "criterion": self._criterion(hierarchy),
+            "seed": seed,
+            "device": device,
+        }
+        with_vectors = start | {"word_vectors": self.word_vectors}
+        networks: list[Network] = []
         words_settings = None
         if pretrained is None or not isinstance(sequences, SubwordSequences):
             settings = {"encoder": self.encoder} | settings
-            network, settings = network_of_words(
-                hierarchy, settings, words, encoded, word_vectors=self.word_vectors, **start
-            )
-            networks = (network,)
+            network, settings = network_of_words(hierarchy, settings, words, encoded, **with_vectors)
+            networks.append(network)
         else:
-            network = network_on(pretrained, hierarchy, settings, sequences, encoded, **start)
-            networks = (network,)
             if self.lexical == "words":
                 usual = self._as_of_words()
-                words_settings = {
-                    "encoder": usual.encoder,
-                    "propagation": usual.propagation,
-                    "head": usual.head,
-                }
-                of_words, words_settings = network_of_words(
-                    hierarchy, words_settings, words, encoded, word_vectors=self.word_vectors, **start
+                words_settings = {"encoder": usual.encoder} | usual._network_settings()
+                network, words_settings = network_of_words(
+                    hierarchy, words_settings, words, encoded, **with_vectors
                 )
-                networks = (of_words, network)
+                networks.append(network)
+            networks.append(network_on(pretrained, hierarchy, settings, sequences, encoded, **start))
         fitted = {
             "tokenizer_": tokenizer,
             "vocabulary_": words.vocabulary,
@@ -928,6 +920,10 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             margins=self.classification_loss == "squared_hinge",
         )
         return fitted, evidence, sequences
+
+    def _network_settings(self) -> dict[str, Any]:
+        """Return what a network is built from, but for its encoder."""
+        return {"propagation": self.propagation, "head": self.head} | self._split_net_params()["module"]
 
     @property
     def _pretrained(self) -> bool:
