@@ -492,8 +492,12 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         else:
             evidence = evidence.with_lexical(sequences, encoded, learning_rate=rate, seed=seed)
         for network in evidence.networks[:-1]:
+            if self.verbose:
+                print("the network of words, beside the pretrained encoder's:", flush=True)
             of_words = self._as_of_words()
             of_words._train(network, evidence, fitted, sequences, encoded, held, checkpoints)
+            if self.verbose:
+                print("the pretrained encoder's:", flush=True)
         history = self._train(evidence.network, evidence, fitted, sequences, encoded, held, checkpoints)
         if held_sequences is not None:
             evidence = self._learn_from_held_out(fitted, evidence, held_sequences, held_targets)

@@ -173,6 +173,13 @@ class TestNetworkOfWords:
         expected += fitted.calibration_.intercept
         np.testing.assert_allclose(fitted.decision_function(NEW), expected, atol=1e-4)
 
+    def test_it_says_which_is_which(self, make, capsys):
+        make(lexical="words", verbose=1).fit(TEXTS, LABELS)
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == "the network of words, beside the pretrained encoder's:"
+        assert lines[-4] == "the pretrained encoder's:"
+        assert [line.split()[1] for line in lines[-3:-1]] == ["1/2", "2/2"]
+
     def test_it_is_kept(self, fitted, tmp_path):
         fitted.save(tmp_path / "model")
         expected = fitted.predict_proba(NEW)
