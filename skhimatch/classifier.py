@@ -58,15 +58,16 @@ OWN_PARAMETERS = {name: name for name in ("batch_size", "callbacks", "device", "
     "train_split": "validation_fraction",
 }
 
-# Of max_epochs="auto". With many labels each of them has few texts, and is trained on by few.
-FEWEST_STEPS, FEWEST_EPOCHS, FEWEST_EPOCHS_OF_MANY_LABELS = 1000, 4, 10
+# Of max_epochs="auto". With many labels each of them has few texts, and is trained on by few. A handful of
+# texts is soon known by heart: what more epochs teach is not about others.
+FEWEST_STEPS, FEWEST_EPOCHS, FEWEST_EPOCHS_OF_MANY_LABELS, MOST_EPOCHS = 1000, 4, 10, 20
 # Held-out texts times labels: half a GiB of scores of each kind. With 50,000 labels that is 2,684 texts.
 HELD_OUT_NUMBERS, FEWEST_HELD_OUT = 2**27, 1000
 # Of learning_rate="auto": right for some thousand steps, while ten times as many want a third of it.
 USUAL_LEARNING_RATE, USUAL_STEPS = 4e-3, 1500
 # What a pretrained encoder says of texts and names is worth more than a handful of texts: it is left by small
-# steps, and by few where texts are few.
-LEARNING_RATE_ON_PRETRAINED, MOST_EPOCHS_OF_PRETRAINED = 1e-3, 20
+# steps.
+LEARNING_RATE_ON_PRETRAINED = 1e-3
 
 
 # The network of words beside a pretrained encoder's has the same losses, and all else by default.
@@ -175,8 +176,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         labels can fall into one point early on, and matching stands still.
     max_epochs : int or "auto"
         Passes over the training texts; "auto" is 4, or 10 with more than
-        200 labels, or as many as make a thousand steps; with a pretrained
-        encoder no more than 20.
+        200 labels, or as many as make a thousand steps, up to 20.
     batch_size : int
         Texts a step.
     learning_rate : float or "auto"
@@ -1036,8 +1036,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         if self.max_epochs != "auto":
             return int(self.max_epochs)
         fewest = FEWEST_EPOCHS if n_labels <= MANY_LABELS else FEWEST_EPOCHS_OF_MANY_LABELS
-        epochs = max(fewest, -(-FEWEST_STEPS // -(-n_texts // self.batch_size)))
-        return min(epochs, MOST_EPOCHS_OF_PRETRAINED) if self._pretrained else epochs
+        return min(MOST_EPOCHS, max(fewest, -(-FEWEST_STEPS // -(-n_texts // self.batch_size))))
 
     def _learning_rate(self, n_steps: int) -> float:
         if self.learning_rate != "auto":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -29,15 +29,28 @@ from skhimatch.metrics import micro_macro_f1
 from skhimatch.network import Network
 from skhimatch.prediction import in_blocks, score_texts
 from skhimatch.sequences import Texts, words_of
+from skhimatch.transformer_encoder import TransformerEncoder
 
 __all__ = ["Evidence", "as_probabilities"]
 
 # Of the lexical classifier. The second is for corpora whose words leave little doubt; held-out texts decide.
 LEARNING_RATES = 10.0, 20.0
-# Where nothing was held out to learn it from, by the number of networks: what it came to on the corpora at
-# hand, for networks that are trained for margins and for others that are trained for log-odds.
-USUAL_OF_MARGINS = {1: Calibration((5.0, 0.1, 1.5), 1.0), 2: Calibration((2.5, 0.1, 1.2, 1.5), 0.5)}
-USUAL_OF_LOG_ODDS = {1: Calibration((4.0, 0.1, 0.3), 1.3), 2: Calibration((2.5, 0.1, 0.3, 0.3), 1.0)}
+# Where nothing was held out to learn it from, by the networks' encoders: what it came to on the corpora at
+# hand, with many texts a label, for networks that are trained for margins and for others.
+USUAL_OF_MARGINS = {
+    ("words",): Calibration((5.0, 0.1, 1.5), 1.0),
+    ("pretrained",): Calibration((3.0, 0.1, 3.0), 1.0),
+    ("words", "pretrained"): Calibration((3.0, 0.1, 1.2, 3.0), 1.0),
+}
+USUAL_OF_LOG_ODDS = {
+    ("words",): Calibration((4.0, 0.1, 0.3), 1.3),
+    ("pretrained",): Calibration((2.5, 0.1, 0.6), 1.3),
+    ("words", "pretrained"): Calibration((2.5, 0.1, 0.3, 0.6), 1.3),
+}
+# A network of words is worth half of that with so many texts a label. What it has not learned it makes up,
+# and nothing stops it in time; names then have to say so much more.
+TEXTS_THAT_TEACH_HALF = 10
+NAMES_BESIDE_THE_UNTAUGHT = 0.25
 CALIBRATION_OF_NETWORK = {True: Calibration((3.0,), 0.0), False: Calibration((1.0,), 0.0)}
 # What a standard deviation more of a label's name weighs, in margins of the n-grams, where labels are picked
 # for the network to look at.
@@ -113,8 +126,9 @@ class Evidence:
         takes_candidates = any(network.takes_candidates for network in networks)
         leaves_out = takes_candidates and number < targets.shape[1]
         ngrams = LexicalClassifier.untrained(words_of(texts), targets.shape[1])
-        usual = (USUAL_OF_MARGINS if margins else USUAL_OF_LOG_ODDS)[len(networks)]
-        return cls(networks, ngrams, names, number if leaves_out else None, usual)
+        usual = USUAL_OF_MARGINS if margins else USUAL_OF_LOG_ODDS
+        calibration = _usual_calibration(networks, targets, usual)
+        return cls(networks, ngrams, names, number if leaves_out else None, calibration)
 
     @property
     def network(self) -> Network:
@@ -301,6 +315,28 @@ class Evidence:
 
     def _likeliest(self, scores: list[NDArray[np.float32]]) -> NDArray[np.int64] | None:
         return None if self.n_candidates is None else likeliest_labels(_likelihood(scores), self.n_candidates)
+
+
+def _usual_calibration(
+    networks: tuple[Network, ...],
+    targets: sp.csr_array,
+    of_many_texts: Mapping[tuple[str, ...], Calibration],
+) -> Calibration:
+    """Believe the names more and a network of words less, the fewer texts the labels have."""
+    kinds = tuple(
+        "pretrained" if isinstance(network.text_encoder, TransformerEncoder) else "words"
+        for network in networks
+    )
+    n_texts = targets.sum(axis=0)
+    of_a_label = float(np.median(n_texts[n_texts > 0])) if targets.nnz else 0.0
+    taught = of_a_label / (of_a_label + TEXTS_THAT_TEACH_HALF)
+    usual = of_many_texts[kinds]
+    ngrams, names, *of_networks = usual.weights
+    believed = (
+        taught * weight if kind == "words" else weight
+        for kind, weight in zip(kinds, of_networks, strict=True)
+    )
+    return replace(usual, weights=(ngrams, names + NAMES_BESIDE_THE_UNTAUGHT * (1 - taught), *believed))
 
 
 def _likelihood(scores: list[NDArray[np.float32]]) -> NDArray[np.float32]:

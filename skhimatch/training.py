@@ -493,11 +493,13 @@ def _one_cycle(
     optimizer: torch.optim.Optimizer, *, total_steps: int, last_epoch: int = -1
 ) -> torch.optim.lr_scheduler.OneCycleLR:
     """Warm each group of weights up to its learning rate, then decay it to zero."""
+    # A warm-up that ends with the very first step is divided by its length, zero.
+    warm_up = WARM_UP if WARM_UP * total_steps != 1 else 1.5 * WARM_UP
     return torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         max_lr=[group["lr"] for group in optimizer.param_groups],
         total_steps=total_steps,
-        pct_start=WARM_UP,
+        pct_start=warm_up,
         cycle_momentum=False,
         last_epoch=last_epoch,
     )

@@ -1076,6 +1076,10 @@ class TestInterrupt:
         assert_same_weights(classifier, quick(**settings | {"max_epochs": 1}).fit(TEXTS, LABEL_SETS))
 
 
+COLOURS = "crimson", "yellow", "purple", "orange", "silver"
+THINGS = "marble", "feather", "lantern", "pebble", "ribbon"
+
+
 class TestLexicalEvidence:
     def test_all_kinds_of_evidence_count(self, fitted):
         logits = fitted.decision_function(UNSEEN)
@@ -1100,6 +1104,38 @@ class TestLexicalEvidence:
         without, with_it = classifier.predict_proba([UNSEEN[0], f"{UNSEEN[0]} origami"])[:, column]
         assert classifier.lexical_.bias[column] == -1
         assert with_it > 2 * without
+
+    @pytest.mark.parametrize(("copies", "taught"), [(1, 1 / 11), (10, 1 / 2), (90, 9 / 10)])
+    def test_with_few_texts_a_label_names_count_more_and_the_network_less(self, copies, taught):
+        texts, label_sets = (
+            ["quark", "cell", "volley"] * copies,
+            [{"physics"}, {"biology"}, {"tennis"}] * copies,
+        )
+        fitted = HiMatchClassifier(validation_fraction=0, max_epochs=1, net_params=SMALL).fit(
+            texts, label_sets
+        )
+        expected = (5, 0.1 + 0.25 * (1 - taught), 1.5 * taught)
+        np.testing.assert_allclose(fitted.calibration_.weights, expected)
+
+    def test_one_text_a_label_is_enough_where_names_tell(self):
+        # What a network knows by heart of one text each is of no use: all else has to be heard.
+        draws = np.random.default_rng(0)
+        labels = [f"{colour} {thing}" for colour in COLOURS for thing in THINGS]
+        filler = [f"word{number}" for number in range(200)]
+
+        def write(label):
+            words = [*draws.choice(filler, 40), *label.split()]
+            return " ".join(draws.permutation(words))
+
+        classifier = HiMatchClassifier(random_state=0)
+        classifier.fit([write(label) for label in labels], [{label} for label in labels])
+        new = labels * 4
+        predicted = classifier.to_label_sets(classifier.predict([write(label) for label in new]))
+        assert np.mean([found == {label} for found, label in zip(predicted, new, strict=True)]) > 0.9
+
+    @pytest.mark.parametrize(("n_texts", "epochs"), [(3, 20), (1600, 20), (3200, 10), (16000, 4)])
+    def test_how_many_epochs(self, n_texts, epochs):
+        assert HiMatchClassifier()._epochs(n_texts, 10) == epochs
 
     def test_none_leaves_the_network_alone(self):
         classifier = quick(lexical=None, classification_loss="cross_entropy").fit(TEXTS, LABEL_SETS)

@@ -11,6 +11,7 @@ from skhimatch.prediction import score_texts
 from skhimatch.training import (
     GRADIENT_NORM,
     NonFiniteLossError,
+    _one_cycle,
     resolve_device,
     resolve_precision,
     seeded,
@@ -87,10 +88,20 @@ class TestSchedule:
         assert rates[0] < 0.02 / 10
         assert rates[-1] < 0.02 / 100
 
-    def test_one_cycle_of_a_single_step(self):
-        record = Record("on_train_begin", lambda net, **kwargs: None)
-        fitted = quick(callbacks=[record], max_epochs=1, batch_size=100).fit(TEXTS, LABEL_SETS)
-        assert fitted.n_iter_ == 1
+    def test_one_cycle_of_any_number_of_steps(self):
+        for steps in range(1, 25):
+            weight = torch.nn.Parameter(torch.zeros(1))
+            optimizer = torch.optim.SGD([weight], lr=0.02)
+            # One more than there are: it starts with the first.
+            schedule = _one_cycle(optimizer, total_steps=steps + 1)
+            rates = []
+            for _ in range(steps):
+                rates.append(optimizer.param_groups[0]["lr"])
+                optimizer.step()
+                schedule.step()
+            assert np.isfinite(rates).all(), steps
+            assert max(rates) <= 0.02 * (1 + 1e-9)
+            assert optimizer.param_groups[0]["lr"] < 0.02 / 100
 
     def test_constant(self):
         assert set(self.rates(schedule="constant", learning_rate=0.003)) == {0.003}
