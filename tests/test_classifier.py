@@ -1133,10 +1133,6 @@ class TestLexicalEvidence:
         predicted = classifier.to_label_sets(classifier.predict([write(label) for label in new]))
         assert np.mean([found == {label} for found, label in zip(predicted, new, strict=True)]) > 0.9
 
-    @pytest.mark.parametrize(("n_texts", "epochs"), [(3, 20), (1600, 20), (3200, 10), (16000, 4)])
-    def test_how_many_epochs(self, n_texts, epochs):
-        assert HiMatchClassifier()._epochs(n_texts, 10) == epochs
-
     def test_none_leaves_the_network_alone(self):
         classifier = quick(lexical=None, classification_loss="cross_entropy").fit(TEXTS, LABEL_SETS)
         assert classifier.lexical_ is None
@@ -1322,14 +1318,14 @@ class TestThresholdTuning:
     ("n_texts", "n_labels", "batch_size", "epochs"),
     [
         (60, 5, 1, 17),
-        (60, 5, 16, 250),
+        (60, 5, 16, 20),
         (1000, 200, 1, 4),
-        (1, 5, 1, 1000),
+        (1, 5, 1, 20),
         (1000, 201, 1, 10),
         (60, 201, 1, 17),
     ],
 )
-def test_epochs_until_a_thousand_steps(n_texts, n_labels, batch_size, epochs):
+def test_epochs_until_a_thousand_steps_and_no_more_than_twenty(n_texts, n_labels, batch_size, epochs):
     assert HiMatchClassifier(batch_size=batch_size)._epochs(n_texts, n_labels) == epochs
 
 
