@@ -108,6 +108,31 @@ def test_a_learning_curve_stands_beside_all_texts():
     ]
 
 
+def test_what_matching_adds_is_told_seed_by_seed():
+    def content(model, scores, **more):
+        runs = [
+            {"seed": seed, "test": {"micro_f1": micro, "macro_f1": 0.5}} | more
+            for seed, micro in enumerate(scores)
+        ]
+        return {"dataset": "toy", "model": model, "runs": runs}
+
+    alone = {"val_of_network": {"micro_f1": 0.25, "macro_f1": 0.125}}
+    found = tables.matching_table(
+        [
+            content("himatch", [0.75, 0.5]),
+            content("himatch-no-matching", [0.5, 0.5]),
+            content("minilm", [0.5], **alone),
+            content("minilm-flat", [0.75], **alone),
+            content("tfidf-svm", [0.5]),
+        ]
+    )
+    assert found.splitlines()[2:] == [
+        "| toy | `himatch` | `himatch-no-matching` | +0.125 ± 0.125 | +0.000 ± 0.000 |  | 2 |",
+        "| toy | `minilm` | `minilm-flat` | -0.250 ± 0.000 | +0.000 ± 0.000 "
+        "| +0.000 ± 0.000 / +0.000 ± 0.000 | 1 |",
+    ]
+
+
 def test_tables_fill_each_pair_of_marks_in_turn():
     page = f"a\n{tables.BEGIN}\nold\n{tables.END}\nb\n{tables.BEGIN}\n{tables.END}\nc\n"
     filled = tables.with_tables(page, ["first", "second"])
