@@ -85,7 +85,7 @@ class Checkpoints:
         )
         return trained
 
-    def epochs(self, number: int = 0) -> EpochCheckpoint:
+    def epochs(self, number: int) -> EpochCheckpoint:
         """Return the callback that keeps each epoch of a network, and goes on from the last one.
 
         Parameters

@@ -35,7 +35,7 @@ from skhimatch.label_text_network import LabelTextNetwork
 from skhimatch.metrics import micro_macro_f1
 from skhimatch.network import ENCODERS, Network
 from skhimatch.objective import HiMatchLoss
-from skhimatch.prediction import embed_labels, embed_texts, in_blocks, read_once
+from skhimatch.prediction import embed_labels, embed_texts, in_blocks, read_by
 from skhimatch.sequences import SubwordSequences, Texts, TokenSequences, Vocabulary, words_of
 from skhimatch.subwords import SubwordTokenizer
 from skhimatch.text import WordTokenizer, check_texts
@@ -472,13 +472,13 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         if checkpoint is not None:
             checkpoints = self._checkpoints(checkpoint, texts, encoded, held_texts, held_targets)
         fitted, evidence, sequences = self._start(texts, encoded, hierarchy, seed)
-        sequences = read_once(evidence.network, sequences)
+        sequences = read_by(evidence.network, sequences)
         held_sequences, held, rate = None, None, LEARNING_RATES[0]
         if len(held_texts):
             held_sequences = _sequences(
                 held_texts, fitted["tokenizer_"], fitted["vocabulary_"], evidence.network
             )
-            held_sequences = read_once(evidence.network, held_sequences)
+            held_sequences = read_by(evidence.network, held_sequences)
             held = held_sequences, held_targets
             rate, evidence = evidence.best_learning_rate(
                 sequences,
@@ -552,7 +552,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             self._training_nets = None
             history = []
         networks = evidence.networks
-        sequences = read_once(evidence.network, sequences)
+        sequences = read_by(evidence.network, sequences)
         if self._training_nets is None:
             beside = [self._as_of_words()._training_net(network, hierarchy) for network in networks[:-1]]
             self._training_nets = [*beside, self._training_net(evidence.network, hierarchy)]
@@ -565,7 +565,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
                 candidates = evidence.training_candidates(network, sequences, encoded, hierarchy, seed=seed)
                 with seeded(seed, network.device):
                     epoch = train_one_epoch(
-                        net, TextDataset(read_once(network, sequences), encoded, candidates)
+                        net, TextDataset(read_by(network, sequences), encoded, candidates)
                     )
         except BaseException:
             for network, state in zip(networks, before, strict=True):
@@ -989,7 +989,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         hierarchy, seed, device = fitted["hierarchy_"], fitted["_seed"], network.device
         validation = None
         if held is not None:
-            held_texts = read_once(network, held[0])
+            held_texts = read_by(network, held[0])
             validation = TextDataset(held_texts, held[1], evidence.candidates(network, held[0]))
         candidates = evidence.training_candidates(network, texts, targets, hierarchy, seed=seed)
         epochs = self._epochs(*targets.shape)
@@ -997,7 +997,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             return train(
                 network,
                 self._criterion(hierarchy),
-                TextDataset(read_once(network, texts), targets, candidates),
+                TextDataset(read_by(network, texts), targets, candidates),
                 validation,
                 decide=fitted["decision_"],
                 max_epochs=epochs,

@@ -16,7 +16,7 @@ from skhimatch.network import Network
 from skhimatch.sequences import PADDING_ID, SubwordSequences, Texts, TokenSequences, words_of
 from skhimatch.transformer_encoder import TransformerEncoder
 
-__all__ = ["embed_labels", "embed_texts", "in_blocks", "read_once", "score_texts"]
+__all__ = ["embed_labels", "embed_texts", "in_blocks", "read_by", "score_texts"]
 
 Encode = Callable[[Tensor, Tensor], Tensor]
 
@@ -109,7 +109,7 @@ def _in_order(
 ) -> np.ndarray:
     network.eval()
     device = network.device
-    dataset.sequences = read_once(network, dataset.sequences)
+    dataset.sequences = read_by(network, dataset.sequences)
     batch_size = max(1, min(TEXTS_AT_ONCE, NODE_NUMBERS // numbers_of_a_text))
     batches = InOrder(dataset, batch_size)
     results = []
@@ -126,7 +126,7 @@ def _in_order(
     return ordered
 
 
-def read_once(network: Network, texts: Any) -> Any:
+def read_by(network: Network, texts: Any) -> Any:
     """Return what a network reads of texts: their words, or subwords, or what a frozen encoder made of them.
 
     Parameters
