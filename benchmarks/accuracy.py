@@ -36,11 +36,11 @@ from benchmarks.linear_by_blocks import LinearByBlocks
 from benchmarks.local_classifiers import LocalClassifiers
 from skhimatch.baseline import LinearBaseline
 from skhimatch.datasets import Corpus, load_api_docs, load_eurlex57k, load_htc_json, load_wos
-from skhimatch.metrics import micro_macro_f1
-from skhimatch.ranking import ranking_by_frequency
+from skhimatch.evaluation.metrics import micro_macro_f1
+from skhimatch.evaluation.ranking import ranking_by_frequency
+from skhimatch.labels.targets import encode_targets
 from skhimatch.report import Report
 from skhimatch.settings import paper_settings
-from skhimatch.targets import encode_targets
 
 RESULTS = Path(__file__).parent / "results"
 # Labels that are many are ranked, and so many of the first are looked at.

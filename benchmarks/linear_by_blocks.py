@@ -13,9 +13,9 @@ from scipy.special import expit
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from skhimatch.baseline import TFIDF, train_svms
-from skhimatch.decisions import DecisionRule
-from skhimatch.hierarchy import LabelHierarchy
-from skhimatch.targets import encode_targets
+from skhimatch.evaluation.decisions import DecisionRule
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.targets import encode_targets
 
 __all__ = ["LinearByBlocks"]
 

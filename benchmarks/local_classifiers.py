@@ -10,9 +10,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
 from skhimatch.baseline import TFIDF
-from skhimatch.decisions import path_ends
-from skhimatch.hierarchy import LabelHierarchy
-from skhimatch.targets import encode_targets
+from skhimatch.evaluation.decisions import path_ends
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.targets import encode_targets
 
 __all__ = ["LocalClassifiers"]
 

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from skhimatch.hierarchy import LabelHierarchy
-from skhimatch.sequences import TokenSequences
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.text.sequences import TokenSequences
 
 __all__ = ["Reference", "ReferenceNetwork"]
 

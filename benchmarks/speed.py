@@ -37,17 +37,19 @@ from benchmarks.accuracy import commit, fit_himatch, fit_linear, load_corpus, ve
 from benchmarks.reference import Reference
 from benchmarks.tables import SPEED
 from skhimatch import HiMatchClassifier, WordTokenizer
-from skhimatch.batching import Batch, LengthBuckets, TextDataset
-from skhimatch.candidates import TrainingCandidates, likely_by_margins, number_of_candidates
 from skhimatch.classifier import USUAL_LEARNING_RATE
 from skhimatch.datasets import Corpus
-from skhimatch.hierarchy import LabelHierarchy
-from skhimatch.label_nodes import MANY_LABELS
-from skhimatch.network import HiMatchNetwork, build_network
-from skhimatch.objective import HiMatchLoss
-from skhimatch.sequences import TokenSequences, Vocabulary
-from skhimatch.targets import encode_targets
-from skhimatch.training import TrainingNet, build_training_net
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.targets import encode_targets
+from skhimatch.network.batches import Batch, LengthBuckets, TextDataset
+from skhimatch.network.build import build_network
+from skhimatch.network.himatch import HiMatchNetwork
+from skhimatch.network.label_attention import MANY_LABELS
+from skhimatch.network.objective import HiMatchLoss
+from skhimatch.scores.shortlist import SampledShortlist, choose_shortlist_size, likely_by_margins
+from skhimatch.text.sequences import TokenSequences, Vocabulary
+from skhimatch.training.loop import build_training_net
+from skhimatch.training.net import TrainingNet
 
 # One epoch learns nothing worth keeping, but predicts as fast as many.
 ONE_EPOCH = {"max_epochs": 1, "device": "cpu"}
@@ -346,13 +348,13 @@ def measure_step(n_words: int, n_labels: int, n_steps: int, head: str = "labelwi
     network = build_network(
         hierarchy, len(texts.vocabulary), head=head, max_length=None, label_words=label_words.tolist()
     )
-    candidates = None
+    shortlist = None
     if n_labels > MANY_LABELS:
         # As `fit` does; which labels they are makes no difference to the time.
         margins = np.zeros((batch_size, n_labels), dtype=np.float32)
         likely = likely_by_margins(batch_size, n_labels, margins.__getitem__)
-        candidates = TrainingCandidates(targets, number_of_candidates(targets), likely, seed=0)
-    batch = TextDataset(texts, targets, candidates).batch(np.arange(batch_size))
+        shortlist = SampledShortlist(targets, choose_shortlist_size(targets), likely, seed=0)
+    batch = TextDataset(texts, targets, shortlist).batch(np.arange(batch_size))
     seconds = in_turn({"step": Stepper(network, HiMatchLoss(hierarchy))}, [batch] * n_steps)["step"]
     return {
         "step_seconds": median(seconds),

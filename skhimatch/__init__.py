@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skhimatch.classifier import HiMatchClassifier
-    from skhimatch.hierarchy import LabelHierarchy
-    from skhimatch.hierarchy_forms import as_hierarchy, read_taxonomy
-    from skhimatch.sequences import TokenSequences
+    from skhimatch.labels.formats import as_hierarchy, read_taxonomy
+    from skhimatch.labels.hierarchy import LabelHierarchy
     from skhimatch.settings import paper_settings
-    from skhimatch.subwords import SubwordTokenizer
-    from skhimatch.text import WordTokenizer
-    from skhimatch.word_vectors import WordVectors, read_word_vectors
+    from skhimatch.text.sequences import TokenSequences
+    from skhimatch.text.subwords import SubwordTokenizer
+    from skhimatch.text.word_vectors import WordVectors, read_word_vectors
+    from skhimatch.text.words import WordTokenizer
 
 __version__ = "0.1.0"
 
@@ -28,25 +28,25 @@ __all__ = [
     "read_word_vectors",
 ]
 
-_ROOMS = {
+_MODULES = {
     "HiMatchClassifier": "classifier",
-    "LabelHierarchy": "hierarchy",
-    "SubwordTokenizer": "subwords",
-    "TokenSequences": "sequences",
-    "WordTokenizer": "text",
-    "WordVectors": "word_vectors",
-    "as_hierarchy": "hierarchy_forms",
+    "LabelHierarchy": "labels.hierarchy",
+    "SubwordTokenizer": "text.subwords",
+    "TokenSequences": "text.sequences",
+    "WordTokenizer": "text.words",
+    "WordVectors": "text.word_vectors",
+    "as_hierarchy": "labels.formats",
     "paper_settings": "settings",
-    "read_taxonomy": "hierarchy_forms",
-    "read_word_vectors": "word_vectors",
+    "read_taxonomy": "labels.formats",
+    "read_word_vectors": "text.word_vectors",
 }
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is asked for: only the classifier needs torch."""
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module 'skhimatch' has no attribute {name!r}")
-    return getattr(import_module(f"skhimatch.{_ROOMS[name]}"), name)
+    return getattr(import_module(f"skhimatch.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -14,11 +14,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 from sklearn.utils.validation import check_is_fitted
 
-from skhimatch.decisions import DecisionRule
-from skhimatch.hierarchy import LabelHierarchy
-from skhimatch.hierarchy_forms import as_hierarchy
-from skhimatch.targets import encode_targets, label_names
-from skhimatch.text import check_texts
+from skhimatch.evaluation.decisions import DecisionRule
+from skhimatch.labels.formats import as_hierarchy
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.targets import encode_targets, label_names
+from skhimatch.text.words import check_texts
 
 __all__ = ["TFIDF", "LinearBaseline", "train_svms"]
 

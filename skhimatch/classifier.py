@@ -20,35 +20,32 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 import skhimatch
-from skhimatch import persistence, targets
-from skhimatch.batching import TextDataset
-from skhimatch.checkpoints import Checkpoints
-from skhimatch.decisions import DecisionRule, check_threshold, highest
-from skhimatch.evidence import LEARNING_RATES, Evidence, as_probabilities
-from skhimatch.hierarchy import LabelHierarchy
-from skhimatch.hierarchy_forms import as_hierarchy
-from skhimatch.initial_embeddings import check_label_texts, label_word_ids
-from skhimatch.initial_network import network_of_words, network_on
-from skhimatch.label_names import LabelNames
-from skhimatch.label_nodes import MANY_LABELS
-from skhimatch.label_text_network import LabelTextNetwork
-from skhimatch.metrics import micro_macro_f1
-from skhimatch.network import ENCODERS, Network
-from skhimatch.objective import HiMatchLoss
-from skhimatch.prediction import embed_labels, embed_texts, in_blocks, read_by
-from skhimatch.sequences import SubwordSequences, Texts, TokenSequences, Vocabulary, words_of
-from skhimatch.subwords import SubwordTokenizer
-from skhimatch.text import WordTokenizer, check_texts
-from skhimatch.training import (
-    TrainingNet,
-    build_training_net,
-    resolve_device,
-    resolve_precision,
-    seeded,
-    train,
-    train_one_epoch,
-)
-from skhimatch.transformer_encoder import TransformerEncoder
+from skhimatch import persistence
+from skhimatch.evaluation.decisions import DecisionRule, check_threshold, highest
+from skhimatch.evaluation.metrics import micro_macro_f1
+from skhimatch.labels import targets
+from skhimatch.labels.formats import as_hierarchy
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.texts import check_label_texts
+from skhimatch.network.batches import FixedShortlist, TextDataset
+from skhimatch.network.build import Network
+from skhimatch.network.device import resolve_device, resolve_precision, seeded
+from skhimatch.network.himatch import ENCODERS
+from skhimatch.network.initial_vectors import label_word_ids
+from skhimatch.network.label_attention import MANY_LABELS
+from skhimatch.network.label_text_network import LabelTextNetwork
+from skhimatch.network.objective import HiMatchLoss
+from skhimatch.network.predict import embed_labels, embed_texts, in_blocks, read_by
+from skhimatch.network.start import network_of_words, network_on
+from skhimatch.network.transformer import TransformerEncoder
+from skhimatch.scores.ensemble import LEARNING_RATES, Evidence, as_probabilities
+from skhimatch.scores.names import LabelNames
+from skhimatch.text.sequences import SubwordSequences, Texts, TokenSequences, Vocabulary, words_of
+from skhimatch.text.subwords import SubwordTokenizer
+from skhimatch.text.words import WordTokenizer, check_texts
+from skhimatch.training.checkpoints import Checkpoints
+from skhimatch.training.loop import build_training_net, train, train_one_epoch
+from skhimatch.training.net import TrainingNet
 
 __all__ = ["HiMatchClassifier", "TopLabels"]
 
@@ -243,7 +240,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         The linear classifier beside it.
     label_names_ : LabelNames or None
         How much of the labels' names a text has.
-    n_candidates_ : int or None
+    shortlist_size_ : int or None
         How many labels of a text the network looks at, the likeliest by its n-grams and their names; None
         is all.
     calibration_ : Calibration
@@ -562,11 +559,9 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         evidence = evidence.with_lexical_epoch(sequences, encoded, seed=seed)
         try:
             for network, net in zip(networks, self._training_nets, strict=True):
-                candidates = evidence.training_candidates(network, sequences, encoded, hierarchy, seed=seed)
+                shortlist = evidence.training_shortlist(network, sequences, encoded, hierarchy, seed=seed)
                 with seeded(seed, network.device):
-                    epoch = train_one_epoch(
-                        net, TextDataset(read_by(network, sequences), encoded, candidates)
-                    )
+                    epoch = train_one_epoch(net, TextDataset(read_by(network, sequences), encoded, shortlist))
         except BaseException:
             for network, state in zip(networks, before, strict=True):
                 network.load_state_dict(state)
@@ -990,14 +985,17 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         validation = None
         if held is not None:
             held_texts = read_by(network, held[0])
-            validation = TextDataset(held_texts, held[1], evidence.candidates(network, held[0]))
-        candidates = evidence.training_candidates(network, texts, targets, hierarchy, seed=seed)
+            shortlist = evidence.shortlist(network, held[0])
+            validation = TextDataset(
+                held_texts, held[1], None if shortlist is None else FixedShortlist(shortlist)
+            )
+        shortlist = evidence.training_shortlist(network, texts, targets, hierarchy, seed=seed)
         epochs = self._epochs(*targets.shape)
         with seeded(seed, device):
             return train(
                 network,
                 self._criterion(hierarchy),
-                TextDataset(read_by(network, texts), targets, candidates),
+                TextDataset(read_by(network, texts), targets, shortlist),
                 validation,
                 decide=fitted["decision_"],
                 max_epochs=epochs,
@@ -1108,7 +1106,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             "words_network_": evidence.networks[0] if len(evidence.networks) > 1 else None,
             "lexical_": evidence.lexical,
             "label_names_": evidence.names,
-            "n_candidates_": evidence.n_candidates,
+            "shortlist_size_": evidence.shortlist_size,
             "calibration_": evidence.calibration,
             "usual_scores_": evidence.usual_scores,
             "label_embeddings_": embed_labels(evidence.network),
@@ -1122,7 +1120,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             tuple(network for network in networks if network is not None),
             self.lexical_,
             self.label_names_,
-            self.n_candidates_,
+            self.shortlist_size_,
             self.calibration_,
             self.usual_scores_,
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skhimatch.classifier import HiMatchClassifier
-    from skhimatch.hierarchy import LabelHierarchy
+    from skhimatch.labels.hierarchy import LabelHierarchy
 
 __all__ = ["main"]
 
@@ -180,9 +180,9 @@ def _fit(
     max_length: int | None,
     seed: int | None,
 ) -> None:
-    from skhimatch.hierarchy import LabelHierarchy
-    from skhimatch.hierarchy_forms import as_hierarchy
-    from skhimatch.targets import label_names
+    from skhimatch.labels.formats import as_hierarchy
+    from skhimatch.labels.hierarchy import LabelHierarchy
+    from skhimatch.labels.targets import label_names
 
     labels = None if hierarchy is None else as_hierarchy(hierarchy)
     texts, label_sets = _read_labelled(train, labels)
@@ -192,7 +192,7 @@ def _fit(
     # torch takes seconds to import: mistakes in the files come first.
     from skhimatch.classifier import HiMatchClassifier
     from skhimatch.persistence import check_folder
-    from skhimatch.text import WordTokenizer
+    from skhimatch.text.words import WordTokenizer
 
     check_folder(model)
     settings: dict[str, Any] = {"word_vectors": word_vectors, "random_state": seed, "verbose": 1}
@@ -217,7 +217,7 @@ def _fit(
 
 
 def _predict(model: Path, input: Path, output: Path | None) -> None:
-    from skhimatch.text_files import read_texts
+    from skhimatch.text.files import read_texts
 
     texts, _ = read_texts(input)
 
@@ -241,8 +241,8 @@ def _evaluate(model: Path, input: Path) -> None:
 
 
 def _print_report(classifier: HiMatchClassifier, path: Path) -> None:
+    from skhimatch.labels.targets import encode_targets
     from skhimatch.report import Report, compare
-    from skhimatch.targets import encode_targets
 
     hierarchy = classifier.hierarchy_
     texts, label_sets = _read_labelled(path, hierarchy)
@@ -251,7 +251,7 @@ def _print_report(classifier: HiMatchClassifier, path: Path) -> None:
 
 
 def _read_labelled(path: Path, hierarchy: LabelHierarchy | None) -> tuple[list[str], list[frozenset[str]]]:
-    from skhimatch.text_files import read_texts
+    from skhimatch.text.files import read_texts
 
     texts, label_sets = read_texts(path, hierarchy)
     if label_sets is None:

@@ -13,10 +13,10 @@ import numpy as np
 from skhimatch.baseline import LinearBaseline
 from skhimatch.classifier import HiMatchClassifier
 from skhimatch.datasets import Corpus, load_api_docs
+from skhimatch.evaluation.displays import LevelF1Display
+from skhimatch.labels.targets import encode_targets
 from skhimatch.persistence import check_folder
-from skhimatch.plotting import LevelF1Display
 from skhimatch.report import Report, compare, top_down
-from skhimatch.targets import encode_targets
 
 __all__ = ["run"]
 

@@ -19,17 +19,17 @@ import torch
 from sklearn.base import clone
 
 import skhimatch
-from skhimatch.calibration import Calibration
-from skhimatch.decisions import DecisionRule, check_threshold
-from skhimatch.hierarchy import LabelHierarchy
-from skhimatch.label_names import LabelNames, StemStatistics
-from skhimatch.lexical import LexicalClassifier, NGramWeights
-from skhimatch.metrics import MicroMacroF1
-from skhimatch.network import Network, build_network, build_pretrained_network
-from skhimatch.sequences import Vocabulary
-from skhimatch.subwords import SubwordTokenizer
-from skhimatch.text import WordTokenizer
-from skhimatch.transformer_encoder import TransformerEncoder
+from skhimatch.evaluation.decisions import DecisionRule, check_threshold
+from skhimatch.evaluation.metrics import MicroMacroF1
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.network.build import Network, build_network, build_pretrained_network
+from skhimatch.network.transformer import TransformerEncoder
+from skhimatch.scores.names import LabelNames, StemStatistics
+from skhimatch.scores.ngrams import LexicalClassifier, NGramWeights
+from skhimatch.scores.stacking import Calibration
+from skhimatch.text.sequences import Vocabulary
+from skhimatch.text.subwords import SubwordTokenizer
+from skhimatch.text.words import WordTokenizer
 
 if TYPE_CHECKING:
     from skhimatch.classifier import HiMatchClassifier
@@ -259,7 +259,7 @@ def _rebuild(
         words_network_=None if words_network is None else words_network.eval(),
         lexical_=lexical,
         label_names_=label_names,
-        n_candidates_=description["n_candidates"],
+        shortlist_size_=description["shortlist_size"],
         calibration_=Calibration(tuple(description["calibration"][:-1]), description["calibration"][-1]),
         usual_scores_=arrays.get("usual_scores"),
         decision_=decision,
@@ -339,7 +339,7 @@ def _describe(classifier: HiMatchClassifier) -> dict[str, Any]:
         "network": classifier.network_settings_,
         "words_network": classifier.words_network_settings_,
         "pretrained": encoder.settings if isinstance(encoder, TransformerEncoder) else None,
-        "n_candidates": classifier.n_candidates_,
+        "shortlist_size": classifier.shortlist_size_,
         "calibration": [*classifier.calibration_.weights, classifier.calibration_.intercept],
         "validation_f1": classifier.validation_f1_,
         "history": classifier.history_,

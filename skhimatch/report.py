@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from skhimatch.hierarchy import LabelHierarchy, as_indicator
-from skhimatch.hierarchy_forms import as_hierarchy
-from skhimatch.metrics import (
+from skhimatch.evaluation.displays import text_bars
+from skhimatch.evaluation.metrics import (
     HierarchicalScore,
     LevelScore,
     f1_by_level,
@@ -19,7 +18,8 @@ from skhimatch.metrics import (
     hierarchy_violation_rate,
     micro_macro_f1,
 )
-from skhimatch.plotting import text_bars
+from skhimatch.labels.formats import as_hierarchy
+from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
 
 __all__ = ["Report", "compare", "top_down"]
 

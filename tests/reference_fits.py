@@ -34,7 +34,9 @@ def machine():
     cpu_info = Path("/proc/cpuinfo")
     if cpu_info.exists():
         lines = cpu_info.read_text().splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
+        model = next(
+            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model
+        )
     versions = [np.__version__, scipy.__version__, sklearn.__version__, torch.__version__]
     return " ".join([model, torch.backends.cpu.get_cpu_capability(), *versions])
 
@@ -84,7 +86,12 @@ def many_labels(n_texts, seed=0, n_branches=15, n_leaves=14):
     texts, label_sets = [], []
     for _ in range(n_texts):
         branch, leaf = draws.integers(n_branches), draws.integers(n_leaves)
-        words = [f"branch{branch}", f"word{branch}x{leaf}", f"leaf{leaf}", *draws.choice(["of", "the", "a"], 3)]
+        words = [
+            f"branch{branch}",
+            f"word{branch}x{leaf}",
+            f"leaf{leaf}",
+            *draws.choice(["of", "the", "a"], 3),
+        ]
         texts.append(" ".join(draws.permutation(words)))
         label_sets.append({f"b{branch}", f"b{branch}l{leaf}"})
     return texts, label_sets, hierarchy

@@ -8,7 +8,7 @@ from sklearn.svm import LinearSVC
 from toy_corpus import HIERARCHY, binarize, make_corpus
 
 from skhimatch.baseline import LinearBaseline
-from skhimatch.metrics import micro_macro_f1
+from skhimatch.evaluation.metrics import micro_macro_f1
 
 
 def test_margins_are_those_of_one_vs_rest():

@@ -12,11 +12,11 @@ from benchmarks.linear_by_blocks import LinearByBlocks
 from benchmarks.local_classifiers import LocalClassifiers
 from benchmarks.reference import Reference
 from skhimatch.baseline import LinearBaseline
-from skhimatch.batching import TextDataset
 from skhimatch.datasets import Corpus
-from skhimatch.hierarchy import LabelHierarchy
-from skhimatch.targets import encode_targets
-from skhimatch.text import WordTokenizer
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.targets import encode_targets
+from skhimatch.network.batches import TextDataset
+from skhimatch.text.words import WordTokenizer
 
 TEXTS = ["a quark and a gluon", "the cell divides", "a serve and a volley"] * 12
 LABELS = [

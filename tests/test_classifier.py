@@ -18,16 +18,18 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 from toy_corpus import HIERARCHY, PATHS, QUICK, SMALL, SMALL_RCNN, THOROUGH, WORDS, binarize, make_corpus
 
-from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors, evidence, prediction
+from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors
 from skhimatch import classifier as classifier_room
-from skhimatch.calibration import Calibration
-from skhimatch.candidates import likeliest_labels
-from skhimatch.label_nodes import LabelAttention, LabelProjection
-from skhimatch.lexical import LexicalClassifier
-from skhimatch.network import FlatHead, LabelwiseHead
-from skhimatch.prediction import score_texts
-from skhimatch.propagation import GatedPropagation, HierarchyGCN
-from skhimatch.training import NonFiniteLossError
+from skhimatch.network import predict as prediction
+from skhimatch.network.heads import FlatHead, LabelwiseHead
+from skhimatch.network.label_attention import LabelAttention, LabelProjection
+from skhimatch.network.predict import score_texts
+from skhimatch.network.propagation import GatedPropagation, HierarchyGCN
+from skhimatch.scores import ensemble as evidence
+from skhimatch.scores.ngrams import LexicalClassifier
+from skhimatch.scores.shortlist import likeliest_labels
+from skhimatch.scores.stacking import Calibration
+from skhimatch.training.net import NonFiniteLossError
 
 LABELS = sorted(WORDS)
 TEXTS, LABEL_SETS = make_corpus(60)
@@ -1169,7 +1171,7 @@ class TestLexicalEvidence:
 def many_labels(monkeypatch):
     """Let ten labels be so many that the network looks at six of a text."""
     monkeypatch.setattr(evidence, "MANY_LABELS", 8)
-    monkeypatch.setattr(evidence, "number_of_candidates", lambda targets: 6)
+    monkeypatch.setattr(evidence, "choose_shortlist_size", lambda targets: 6)
 
 
 @pytest.mark.usefixtures("many_labels")
@@ -1177,7 +1179,7 @@ class TestCandidates:
     def test_the_network_looks_at_what_the_n_grams_suggest(self, monkeypatch):
         monkeypatch.setattr(evidence, "MANY_LABELS", 10)
         classifier = quick().fit(TEXTS, LABEL_SETS)
-        assert classifier.n_candidates_ == 6
+        assert classifier.shortlist_size_ == 6
         sequences = classifier.tokenizer_.transform(UNSEEN)
         margins, names = classifier.lexical_.margins(sequences), classifier.label_names_.scores(sequences)
         order = margins + 0.03 * names
@@ -1193,9 +1195,9 @@ class TestCandidates:
         classifier = quick().fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
         sequences = classifier.tokenizer_.transform(UNSEEN)
         margins, names, scores = classifier._evidence().scores(sequences)
-        candidates = classifier._evidence().candidates(classifier.network_, sequences)
+        shortlist = classifier._evidence().shortlist(classifier.network_, sequences)
         looked_at = np.zeros(scores.shape, dtype=bool)
-        np.put_along_axis(looked_at, candidates, True, axis=1)
+        np.put_along_axis(looked_at, shortlist, True, axis=1)
         mean = scores[looked_at].mean()
         usual = [
             (scores[of_label, label].sum() + 2 * mean) / (of_label.sum() + 2)
@@ -1216,7 +1218,7 @@ class TestCandidates:
         classifier = quick(label_texts=texts_of).fit(TEXTS, LABEL_SETS)
         sequences = classifier.tokenizer_.transform(UNSEEN)
         margins, names = classifier.lexical_.margins(sequences), classifier.label_names_.scores(sequences)
-        found = classifier._evidence().candidates(classifier.network_, sequences)
+        found = classifier._evidence().shortlist(classifier.network_, sequences)
         np.testing.assert_array_equal(found, likeliest_labels(margins + np.float32(0.03) * names, 6))
         assert (found != likeliest_labels(margins, 6)).any()
 
@@ -1251,7 +1253,7 @@ class TestCandidates:
     )
     def test_where_labels_cannot_be_left_out(self, settings):
         classifier = quick(max_epochs=1, **settings).fit(TEXTS, LABEL_SETS)
-        assert classifier.n_candidates_ is None
+        assert classifier.shortlist_size_ is None
         assert np.isfinite(classifier.decision_function(UNSEEN)).all()
 
     @pytest.mark.parametrize("many", [5, 200])

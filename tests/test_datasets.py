@@ -7,9 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from skhimatch import datasets
-from skhimatch.datasets import Corpus, load_api_docs, load_eurlex57k, load_htc_json, load_wos
-from skhimatch.hierarchy import LabelHierarchy
+from skhimatch.datasets import Corpus, api_docs, load_api_docs, load_eurlex57k, load_htc_json, load_wos
+from skhimatch.labels.hierarchy import LabelHierarchy
 
 
 def test_corpus():
@@ -108,7 +107,7 @@ class TestApiDocs:
         # Reading must not import.
         (tmp_path / "tiny_library" / "broken.py").write_text("raise RuntimeError\n")
         monkeypatch.syspath_prepend(tmp_path)
-        monkeypatch.setattr(datasets, "LIBRARIES", ("tiny_library",))
+        monkeypatch.setattr(api_docs, "LIBRARIES", ("tiny_library",))
 
     @pytest.mark.usefixtures("tiny_library")
     def test_what_is_read(self):
@@ -136,7 +135,7 @@ class TestApiDocs:
         assert set(corpus.label_sets) == {frozenset({"tiny_library"})}
 
     def test_missing_library(self, monkeypatch):
-        monkeypatch.setattr(datasets, "LIBRARIES", ("no_such_library",))
+        monkeypatch.setattr(api_docs, "LIBRARIES", ("no_such_library",))
         with pytest.raises(ModuleNotFoundError, match="no_such_library, which is not installed"):
             load_api_docs.__wrapped__()
 

@@ -11,13 +11,22 @@ import numpy as np
 import pytest
 import torch
 
-from skhimatch import network as network_room
-from skhimatch.encoders import BidirectionalGRU, ConvolutionEncoder, RCNNEncoder
-from skhimatch.hierarchy import LabelHierarchy
-from skhimatch.label_nodes import LabelAttention, LabelProjection
-from skhimatch.network import HiMatchNetwork, HiMatchOutput, JointProjection, build_network
-from skhimatch.objective import HiMatchLoss, LabelPairs, NegativeSampler, joint_embedding_loss, matching_loss
-from skhimatch.propagation import GatedPropagation, HierarchyGCN
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.network import himatch as network_room
+from skhimatch.network.base import HiMatchOutput
+from skhimatch.network.build import build_network
+from skhimatch.network.encoders import BidirectionalGRU, ConvolutionEncoder, RCNNEncoder
+from skhimatch.network.himatch import HiMatchNetwork
+from skhimatch.network.joint_space import JointProjection
+from skhimatch.network.label_attention import LabelAttention, LabelProjection
+from skhimatch.network.objective import (
+    HiMatchLoss,
+    LabelPairs,
+    NegativeSampler,
+    joint_embedding_loss,
+    matching_loss,
+)
+from skhimatch.network.propagation import GatedPropagation, HierarchyGCN
 
 HIERARCHY = LabelHierarchy([("a", "b"), ("a", "c"), ("d", "e"), ("e", "f")])
 A, B, C, D, E, F = range(6)
@@ -353,11 +362,11 @@ def test_equation_8_overall_objective(classification_loss):
 @pytest.mark.parametrize("classification_loss", ["squared_hinge", "cross_entropy", "mean_cross_entropy"])
 def test_a_label_counts_for_those_that_it_stands_for(classification_loss):
     logits = np.random.RandomState(1).randn(3, 6)
-    stands_for = np.array([[1, 0, 4, 0, 1, 0], [1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 6.0]])
+    label_weights = np.array([[1, 0, 4, 0, 1, 0], [1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 6.0]])
     loss = HiMatchLoss(HIERARCHY, lambda_joint=0, lambda_match=0, classification_loss=classification_loss)
-    output = HiMatchOutput(torch.tensor(logits), stands_for=torch.tensor(stands_for))
+    output = HiMatchOutput(torch.tensor(logits), label_weights=torch.tensor(label_weights))
     p = 1 / (1 + np.exp(-logits))
-    entropy = -(stands_for * (TARGETS * np.log(p) + (1 - TARGETS) * np.log(1 - p))).sum(1).mean()
+    entropy = -(label_weights * (TARGETS * np.log(p) + (1 - TARGETS) * np.log(1 - p))).sum(1).mean()
     missing = np.where(TARGETS == 1, np.maximum(0, 1 - logits), np.maximum(0, 1 + logits))
     expected = {
         "squared_hinge": (missing**2).sum(1).mean(),

@@ -13,14 +13,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MultiLabelBinarizer
 from skorch.callbacks import Callback
 
-from skhimatch import HiMatchClassifier, WordTokenizer, encodings, evidence
+from skhimatch import HiMatchClassifier, WordTokenizer
 from skhimatch import classifier as classifier_module
-from skhimatch.metrics import micro_macro_f1
-from skhimatch.prediction import score_texts
-from skhimatch.sequences import words_of
-from skhimatch.subwords import SubwordTokenizer
-from skhimatch.targets import encode_targets
-from skhimatch.transformer_encoder import TransformerEncoder
+from skhimatch.evaluation.metrics import micro_macro_f1
+from skhimatch.labels.targets import encode_targets
+from skhimatch.network import encodings
+from skhimatch.network.predict import score_texts
+from skhimatch.network.transformer import TransformerEncoder
+from skhimatch.scores import ensemble as evidence
+from skhimatch.text.sequences import words_of
+from skhimatch.text.subwords import SubwordTokenizer
 
 HIERARCHY = {"science": ["physics", "biology"], "sport": ["tennis"]}
 TEXTS = ["a quark and a gluon", "the cell divides", "a serve and a volley"] * 8
@@ -224,25 +226,25 @@ class TestNetworkOfWords:
     @pytest.mark.parametrize(("pooling", "both"), [("mean", False), ("attention", True)])
     def test_candidates_are_for_networks_that_attend(self, make, monkeypatch, pooling, both):
         monkeypatch.setattr(evidence, "MANY_LABELS", 3)
-        monkeypatch.setattr(evidence, "number_of_candidates", lambda targets: 3)
+        monkeypatch.setattr(evidence, "choose_shortlist_size", lambda targets: 3)
         fitted = make(lexical="words", pooling=pooling).fit(TEXTS, LABELS)
-        assert fitted.n_candidates_ == 3
+        assert fitted.shortlist_size_ == 3
         texts, of = fitted.tokenizer_.transform(NEW), fitted._evidence()
         margins, names, of_words, of_pieces = of.scores(texts)
-        candidates = of.candidates(fitted.words_network_, texts)
-        assert candidates.shape == (4, 3)
+        shortlist = of.shortlist(fitted.words_network_, texts)
+        assert shortlist.shape == (4, 3)
 
         def above(scores, usual):
             relative = np.zeros_like(scores)
-            for row, columns in enumerate(candidates):
+            for row, columns in enumerate(shortlist):
                 relative[row, columns] = scores[row, columns] - usual[columns]
             return relative
 
         if both:
-            np.testing.assert_array_equal(of.candidates(fitted.network_, texts), candidates)
+            np.testing.assert_array_equal(of.shortlist(fitted.network_, texts), shortlist)
             last = above(of_pieces, fitted.usual_scores_[1])
         else:
-            assert of.candidates(fitted.network_, texts) is None
+            assert of.shortlist(fitted.network_, texts) is None
             last = of_pieces
             np.testing.assert_array_equal(last, score_texts(fitted.network_, texts))
         columns = (margins, names, above(of_words, fitted.usual_scores_[0]), last)

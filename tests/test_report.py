@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from skhimatch.hierarchy import LabelHierarchy
+from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.report import Report, compare, top_down
 
 HIERARCHY = LabelHierarchy([("a", "b"), ("b", "c")], labels=["c", "b", "a"])

@@ -2,9 +2,9 @@ import pytest
 from toy_corpus import HIERARCHY, SMALL_RCNN, make_corpus
 
 from skhimatch import HiMatchClassifier, paper_settings
-from skhimatch.label_text_network import LabelTextNetwork
-from skhimatch.network import FlatHead
-from skhimatch.propagation import HierarchyGCN
+from skhimatch.network.heads import FlatHead
+from skhimatch.network.label_text_network import LabelTextNetwork
+from skhimatch.network.propagation import HierarchyGCN
 
 
 @pytest.mark.parametrize("corpus", ["rcv1", "wos"])

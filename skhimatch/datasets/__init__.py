@@ -1,0 +1,9 @@
+"""Corpora with a label hierarchy: one that is always at hand, and readers of published ones."""
+
+from skhimatch.datasets.api_docs import load_api_docs
+from skhimatch.datasets.corpus import Corpus
+from skhimatch.datasets.eurlex57k import load_eurlex57k
+from skhimatch.datasets.htc_json import load_htc_json
+from skhimatch.datasets.wos import load_wos
+
+__all__ = ["Corpus", "load_api_docs", "load_eurlex57k", "load_htc_json", "load_wos"]

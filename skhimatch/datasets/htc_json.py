@@ -1,0 +1,80 @@
+"""Corpora in the json-lines layout of the field."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from skhimatch.datasets.corpus import Corpus
+from skhimatch.datasets.json_lines import _json_object, _lines
+from skhimatch.labels.formats import read_taxonomy
+from skhimatch.labels.hierarchy import LabelHierarchy
+
+__all__ = ["load_htc_json"]
+
+
+def load_htc_json(folder: str | os.PathLike[str], name: str | None = None) -> Corpus:
+    """Load a corpus in the json-lines layout of HiAGM, with its own split.
+
+    Parameters
+    ----------
+    folder : path-like
+        Holds ``*_train.json``, ``*_val.json`` and ``*_test.json``, where a line is an object with
+        ``doc_token``, a text or a list of its words, and ``doc_label``, a list of labels; and
+        ``*.taxonomy`` (or ``*.taxnomy``), see `~skhimatch.read_taxonomy`.
+    name : str, optional
+        The name of the corpus, by default that of the folder.
+
+    Returns
+    -------
+    Corpus
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder lacks one of the files.
+    ValueError
+        If a file is there twice, or a line (named by file and number) is no such object or has a label
+        that the taxonomy does not know.
+
+    Examples
+    --------
+    >>> load_htc_json("wos")  # doctest: +SKIP
+    <Corpus wos: 46,985 texts, 141 labels on 2 levels; train 30,070, validation 7,518, test 9,397>
+    """
+    folder = Path(folder)
+    hierarchy = read_taxonomy(_only_file(folder, "*.taxonomy", "*.taxnomy"))
+    texts: list[str] = []
+    label_sets: list[frozenset[str]] = []
+    splits = {}
+    for part, suffix in (("train", "train"), ("validation", "val"), ("test", "test")):
+        start = len(texts)
+        for text, labels in _read_json_lines(_only_file(folder, f"*_{suffix}.json"), hierarchy):
+            texts.append(text)
+            label_sets.append(labels)
+        splits[part] = np.arange(start, len(texts))
+    return Corpus(name or folder.resolve().name, texts, label_sets, hierarchy, splits)
+
+
+def _only_file(folder: Path, *patterns: str) -> Path:
+    found = sorted(file for pattern in patterns for file in folder.glob(pattern))
+    wanted = " or ".join(patterns)
+    if not found:
+        raise FileNotFoundError(f"There is no {wanted} in {folder}; place the file there.")
+    if len(found) > 1:
+        raise ValueError(f"{folder} has {len(found)} files {wanted}; leave one of them.")
+    return found[0]
+
+
+def _read_json_lines(path: Path, hierarchy: LabelHierarchy) -> Iterator[tuple[str, frozenset[str]]]:
+    for number, line in _lines(path):
+        if not line:
+            continue
+        entry = _json_object(line, ("doc_token", "doc_label"), f"Line {number} of {path}")
+        text, labels = entry["doc_token"], entry["doc_label"]
+        labels = frozenset([labels] if isinstance(labels, str) else labels)
+        for label in sorted(labels):
+            if label not in hierarchy:
+                raise ValueError(f"Line {number} of {path} has the label {label!r}; the taxonomy lacks it.")
+        yield text if isinstance(text, str) else " ".join(text), labels

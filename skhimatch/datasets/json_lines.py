@@ -1,0 +1,32 @@
+"""Lines and objects of corpus files, checked."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+__all__ = []
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    # Only "\n" ends a line: abstracts contain other line breaks, and a few damaged characters.
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+        for number, line in enumerate(lines, start=1):
+            yield number, line.rstrip("\r\n")
+
+
+def _json_object(text: str | bytes, keys: tuple[str, ...], place: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{place} is not JSON: {error}.") from error
+    return _checked_entry(entry, keys, place)
+
+
+def _checked_entry(entry: Any, keys: tuple[str, ...], place: str) -> dict[str, Any]:
+    if not isinstance(entry, dict):
+        raise ValueError(f"{place} is no JSON object, with names and values in braces.")
+    for key in keys:
+        if key not in entry:
+            raise ValueError(f"{place} has no {key!r}; it needs one.")
+    return entry

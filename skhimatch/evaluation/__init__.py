@@ -1,0 +1,1 @@
+"""Decisions, metrics and displays."""

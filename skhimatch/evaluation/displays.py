@@ -1,0 +1,198 @@
+"""Pictures of F1 by level, with matplotlib or in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from skhimatch.evaluation.metrics import LevelScore, f1_by_level
+
+__all__ = ["LevelF1Display", "text_bars"]
+
+Scores = Mapping[str, Sequence[LevelScore]]
+
+# One colour a model, safe for colour-blind readers (Okabe and Ito, 2008).
+COLORS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"]
+EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+class LevelF1Display:
+    """Micro- and macro-F1 on each level of the hierarchy, for one model or several.
+
+    Parameters
+    ----------
+    scores : mapping of str to sequence of LevelScore
+        The scores of each model, see :func:`~skhimatch.evaluation.metrics.f1_by_level`.
+
+    Attributes
+    ----------
+    scores : dict of str to list of LevelScore
+    ax_ : matplotlib.axes.Axes
+        Where :meth:`plot` drew last.
+    figure_ : matplotlib.figure.Figure
+        The figure of `ax_`.
+
+    Raises
+    ------
+    ValueError
+        If there are no scores, or the models were not scored on the same levels.
+
+    Examples
+    --------
+    >>> from skhimatch.evaluation.metrics import f1_by_level
+    >>> hierarchy = {"science": ["physics", "biology"]}  # columns: biology, physics, science
+    >>> y = [[0, 1, 1], [1, 0, 1]]
+    >>> models = {"exact": y, "coarse": [[0, 0, 1], [0, 0, 1]]}
+    >>> scores = {name: f1_by_level(y, y_pred, hierarchy) for name, y_pred in models.items()}
+    >>> display = LevelF1Display(scores).plot()  # doctest: +SKIP
+    >>> display.figure_.savefig("f1_by_level.png")  # doctest: +SKIP
+    """
+
+    def __init__(self, scores: Scores):
+        self.scores = _checked(scores)
+
+    @classmethod
+    def from_predictions(
+        cls, y_true: Any, y_pred: Any, hierarchy: Any, *, name: str | None = None, ax: Any = None
+    ) -> LevelF1Display:
+        """Score predictions and plot them.
+
+        Parameters
+        ----------
+        y_true, y_pred : array-like or sparse of shape (n, L)
+            Indicators: 0 or 1.
+        hierarchy : LabelHierarchy or what :func:`~skhimatch.labels.formats.as_hierarchy` takes
+            Its labels are the columns.
+        name : str, default=None
+            Name of the model in the legend.
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        LevelF1Display
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If an argument is no indicator, or shapes differ.
+        """
+        return cls({name or "": f1_by_level(y_true, y_pred, hierarchy)}).plot(ax=ax)
+
+    def plot(self, ax: Any = None) -> LevelF1Display:
+        """Draw a group of bars for each level: micro-F1 full, macro-F1 pale, a colour a model.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        LevelF1Display
+            Itself, with `ax_` and `figure_` set.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        try:
+            import matplotlib.pyplot as plt
+        except ImportError as error:
+            raise ImportError(
+                'LevelF1Display draws with matplotlib: python -m pip install "skhimatch[plot]"'
+            ) from error
+        levels = next(iter(self.scores.values()))
+        bars = 2 * len(self.scores)
+        if ax is None:
+            _, ax = plt.subplots(figsize=(max(4.8, 1 + 0.5 * bars * len(levels)), 3.6), layout="constrained")
+        places = np.arange(len(levels))
+        width = 0.84 / bars
+        for nth, (name, scores) in enumerate(self.scores.items()):
+            color = COLORS[nth % len(COLORS)]
+            for side, average in enumerate(("micro", "macro")):
+                drawn = ax.bar(
+                    places + (2 * nth + side - (bars - 1) / 2) * width,
+                    [getattr(score, f"{average}_f1") for score in scores],
+                    0.94 * width,
+                    label=f"{name} {average}".strip(),
+                    facecolor=(color, 0.4 if side else 1.0),
+                )
+                ax.bar_label(drawn, fmt="%.2f", padding=2, fontsize="small")
+        ax.set_xticks(places, [f"level {score.level}\n{_labels(score)}" for score in levels])
+        ax.tick_params("x", length=0)
+        ax.set(ylim=(0, 1.08), ylabel="F1", yticks=np.linspace(0, 1, 6))
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+def text_bars(scores: Scores | Sequence[LevelScore], width: int = 40) -> str:
+    """Draw F1 by level with characters.
+
+    Parameters
+    ----------
+    scores : sequence of LevelScore, or mapping of str to such
+        The scores of one model, or of several by name.
+    width : int, default=40
+        Characters of a bar of F1 = 1.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        If there are no scores, or the models were not scored on the same levels.
+
+    Examples
+    --------
+    >>> print(text_bars([LevelScore(1, 7, 90, 0.875, 0.8), LevelScore(2, 134, 90, 0.75, 0.5)], width=20))
+    level 1, 7 labels
+      micro  █████████████████▌    0.875
+      macro  ████████████████      0.800
+    level 2, 134 labels
+      micro  ███████████████       0.750
+      macro  ██████████            0.500
+    """
+    models = _checked(scores if isinstance(scores, Mapping) else {"": scores})
+    margin = max(map(len, models))
+    lines = []
+    for level in zip(*models.values(), strict=True):
+        lines.append(f"level {level[0].level}, {_labels(level[0])}")
+        for name, score in zip(models, level, strict=True):
+            for average, value, shown in (("micro", score.micro_f1, name), ("macro", score.macro_f1, "")):
+                heading = f"{shown:<{margin}}  {average}" if margin else average
+                lines.append(f"  {heading}  {_bar(value, width):<{width}}  {value:.3f}")
+    return "\n".join(lines)
+
+
+def _bar(value: float, width: int) -> str:
+    full, rest = divmod(round(8 * width * value), 8)
+    return ("█" * full + EIGHTHS[rest]).rstrip()
+
+
+def _labels(score: LevelScore) -> str:
+    return f"{score.labels} label{'' if score.labels == 1 else 's'}"
+
+
+def _checked(scores: Scores) -> dict[str, list[LevelScore]]:
+    models = {name: list(levels) for name, levels in scores.items()}
+    shapes = {name: [score.level for score in levels] for name, levels in models.items()}
+    if not any(shapes.values()):
+        raise ValueError("there are no scores to draw; pass {name: f1_by_level(y_true, y_pred, hierarchy)}")
+    (first, expected), *others = shapes.items()
+    for name, levels in others:
+        if levels != expected:
+            raise ValueError(
+                f"{name!r} was scored on levels {levels} and {first!r} on {expected}; score all models "
+                "on one hierarchy"
+            )
+    return models

@@ -1,0 +1,228 @@
+"""How good predictions are: F1 overall and by level, hierarchical F1, consistency with the hierarchy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from skhimatch.labels.formats import as_hierarchy
+from skhimatch.labels.hierarchy import as_indicator
+
+__all__ = [
+    "HierarchicalScore",
+    "LevelScore",
+    "MicroMacroF1",
+    "f1_by_level",
+    "hierarchical_precision_recall_f1",
+    "hierarchy_violation_rate",
+    "micro_macro_f1",
+]
+
+
+class MicroMacroF1(NamedTuple):
+    """F1 over all decisions, and the mean of the labels' F1."""
+
+    micro: float
+    macro: float
+
+
+class HierarchicalScore(NamedTuple):
+    """Precision, recall and F1 of labels counted with their ancestors."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
+class LevelScore:
+    """F1 of one level of the hierarchy.
+
+    Attributes
+    ----------
+    level : int
+        1 for the roots.
+    labels : int
+        Number of labels on this level.
+    support : int
+        Number of true tags on this level.
+    micro_f1, macro_f1 : float
+        Over the labels of this level.
+    """
+
+    level: int
+    labels: int
+    support: int
+    micro_f1: float
+    macro_f1: float
+
+
+def micro_macro_f1(y_true: Any, y_pred: Any) -> MicroMacroF1:
+    """Compute micro- and macro-averaged F1 in one pass over the nonzeros.
+
+    The numbers are those of :func:`sklearn.metrics.f1_score` with ``zero_division=0``: a label that is
+    neither true nor predicted anywhere counts as 0 in the macro average.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like or sparse of shape (n, L)
+        Indicators: 0 or 1.
+
+    Returns
+    -------
+    MicroMacroF1
+        ``(micro, macro)``.
+
+    Raises
+    ------
+    ValueError
+        If an argument is no indicator, or their shapes differ.
+
+    Examples
+    --------
+    >>> micro_macro_f1([[1, 1, 0], [1, 0, 1]], [[1, 1, 0], [1, 1, 0]])
+    MicroMacroF1(micro=0.75, macro=0.555...)
+    """
+    return _micro_macro(*_counts(*_checked(y_true, y_pred)))
+
+
+def f1_by_level(y_true: Any, y_pred: Any, hierarchy: Any) -> list[LevelScore]:
+    """Compute micro- and macro-averaged F1 on each level of the hierarchy.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like or sparse of shape (n, L)
+        Indicators: 0 or 1.
+    hierarchy : LabelHierarchy or what :func:`~skhimatch.labels.formats.as_hierarchy` takes
+        Its labels are the columns. A label's level is 1 + the longest path from a root.
+
+    Returns
+    -------
+    list of LevelScore
+        From the roots down.
+
+    Raises
+    ------
+    ValueError
+        If an argument is no indicator, or shapes differ.
+
+    Examples
+    --------
+    >>> hierarchy = {"science": ["physics", "biology"]}  # columns: biology, physics, science
+    >>> for score in f1_by_level([[0, 1, 1], [1, 0, 1]], [[0, 1, 1], [0, 1, 1]], hierarchy):
+    ...     print(score.level, score.labels, score.support, score.micro_f1, round(score.macro_f1, 3))
+    1 1 2 1.0 1.0
+    2 2 2 0.5 0.333
+    """
+    hierarchy = as_hierarchy(hierarchy)
+    hits, true, predicted = _counts(*_checked(y_true, y_pred, len(hierarchy)))
+    scores = []
+    for level in range(1, hierarchy.depth + 1):
+        here = hierarchy.levels == level
+        micro, macro = _micro_macro(hits[here], true[here], predicted[here])
+        scores.append(LevelScore(level, int(here.sum()), int(true[here].sum()), micro, macro))
+    return scores
+
+
+def hierarchical_precision_recall_f1(y_true: Any, y_pred: Any, hierarchy: Any) -> HierarchicalScore:
+    """Compute precision, recall and F1 after adding the ancestors to both sides.
+
+    A prediction in the right branch thus earns the part of the path it has right (Kiritchenko et al.,
+    2006). Counts are summed over all texts; 0 where nothing is true or predicted.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like or sparse of shape (n, L)
+        Indicators: 0 or 1.
+    hierarchy : LabelHierarchy or what :func:`~skhimatch.labels.formats.as_hierarchy` takes
+        Its labels are the columns.
+
+    Returns
+    -------
+    HierarchicalScore
+        ``(precision, recall, f1)``.
+
+    Raises
+    ------
+    ValueError
+        If an argument is no indicator, or shapes differ.
+
+    Examples
+    --------
+    >>> hierarchy = {"science": ["physics", "biology"]}  # columns: biology, physics, science
+    >>> hierarchical_precision_recall_f1([[0, 1, 0]], [[1, 0, 0]], hierarchy)
+    HierarchicalScore(precision=0.5, recall=0.5, f1=0.5)
+    """
+    hierarchy = as_hierarchy(hierarchy)
+    true, predicted = (hierarchy.close(side) for side in _checked(y_true, y_pred, len(hierarchy)))
+    hits = true.multiply(predicted).nnz
+    return HierarchicalScore(
+        float(_ratio(hits, predicted.nnz)),
+        float(_ratio(hits, true.nnz)),
+        float(_ratio(2 * hits, true.nnz + predicted.nnz)),
+    )
+
+
+def hierarchy_violation_rate(y_pred: Any, hierarchy: Any) -> float:
+    """Compute the share of texts whose predicted labels lack at least one ancestor.
+
+    Parameters
+    ----------
+    y_pred : array-like or sparse of shape (n, L)
+        An indicator: 0 or 1.
+    hierarchy : LabelHierarchy or what :func:`~skhimatch.labels.formats.as_hierarchy` takes
+        Its labels are the columns.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 without texts.
+
+    Raises
+    ------
+    ValueError
+        If `y_pred` is no indicator of L columns.
+
+    Examples
+    --------
+    >>> hierarchy = {"science": ["physics", "biology"]}  # columns: biology, physics, science
+    >>> hierarchy_violation_rate([[0, 1, 1], [1, 0, 0], [0, 0, 0], [0, 0, 1]], hierarchy)
+    0.25
+    """
+    hierarchy = as_hierarchy(hierarchy)
+    predicted = as_indicator(y_pred, len(hierarchy))
+    lacking = np.diff(hierarchy.close(predicted).indptr) > np.diff(predicted.indptr)
+    return float(_ratio(lacking.sum(), len(lacking)))
+
+
+def _checked(y_true: Any, y_pred: Any, n_labels: int | None = None) -> tuple[csr_array, csr_array]:
+    true, predicted = as_indicator(y_true), as_indicator(y_pred)
+    if true.shape != predicted.shape:
+        raise ValueError(f"y_true has shape {true.shape} and y_pred {predicted.shape}; they must be alike")
+    if n_labels is not None and true.shape[1] != n_labels:
+        raise ValueError(
+            f"y_true and y_pred have shape {true.shape} and the hierarchy has {n_labels} labels; a column "
+            "per label is needed: restrict the hierarchy to the labels of the columns, in their order"
+        )
+    return true, predicted
+
+
+def _counts(true: csr_array, predicted: csr_array) -> tuple[npt.NDArray[np.int64], ...]:
+    """Hits, true and predicted tags of each label, each of shape (L,)."""
+    sides = (true.multiply(predicted).tocsr(), true, predicted)
+    return tuple(np.bincount(side.indices, minlength=true.shape[1]) for side in sides)
+
+
+def _micro_macro(
+    hits: npt.NDArray[np.int64], true: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]
+) -> MicroMacroF1:
+    micro = _ratio(2 * hits.sum(), true.sum() + predicted.sum())
+    return MicroMacroF1(float(micro), float(_ratio(2 * hits, true + predicted).mean()))
+
+
+def _ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    return np.asarray(part) / np.maximum(whole, 1)  # no part of nothing: 0

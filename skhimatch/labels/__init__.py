@@ -1,0 +1,1 @@
+"""Label hierarchies, targets and the texts of labels."""

@@ -1,0 +1,263 @@
+"""The forms a hierarchy may come in: dictionaries, pairs, paths, graphs and taxonomy files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from skhimatch.labels.hierarchy import LabelHierarchy, check_label
+
+__all__ = [
+    "as_hierarchy",
+    "hierarchy_from_dict",
+    "hierarchy_from_networkx",
+    "hierarchy_from_paths",
+    "read_taxonomy",
+]
+
+
+def as_hierarchy(source: Any) -> LabelHierarchy:
+    """Make a :class:`~skhimatch.LabelHierarchy` of any of its forms.
+
+    Parameters
+    ----------
+    source : LabelHierarchy, mapping, iterable of (parent, child), iterable of paths, DiGraph or file
+        A hierarchy is returned as it is; a mapping goes to :func:`hierarchy_from_dict`; strings such as
+        ``"a/b/c"`` to :func:`hierarchy_from_paths`; a networkx graph to :func:`hierarchy_from_networkx`;
+        the path of an existing file to :func:`read_taxonomy` or, if it ends in ``.json``, its content
+        as any of these forms.
+
+    Returns
+    -------
+    LabelHierarchy
+
+    Raises
+    ------
+    TypeError
+        If `source` is none of these.
+    ValueError
+        If the hierarchy itself is invalid.
+
+    Examples
+    --------
+    >>> as_hierarchy(["science/physics", "sport/tennis"])
+    LabelHierarchy(4 labels, 2 roots, 2 leaves, depth 2, tree)
+    >>> as_hierarchy([("science", "physics"), ("sport", "tennis")]) == _
+    True
+    """
+    if isinstance(source, LabelHierarchy):
+        return source
+    if isinstance(source, Mapping):
+        return hierarchy_from_dict(source)
+    if isinstance(source, os.PathLike) or (isinstance(source, str) and os.path.isfile(source)):
+        return _read_json(source) if os.fspath(source).endswith(".json") else read_taxonomy(source)
+    if hasattr(source, "edges") and hasattr(source, "nodes"):
+        return hierarchy_from_networkx(source)
+    forms = "a dict, (parent, child) pairs, paths such as 'a/b/c', a networkx DiGraph or a taxonomy file"
+    if isinstance(source, str):
+        raise TypeError(f"the hierarchy is the string {source!r}, which is no file here; pass {forms}")
+    if not isinstance(source, Iterable):
+        raise TypeError(
+            f"{type(source).__name__!r} is not a hierarchy; pass {forms}, "
+            "or LabelHierarchy.flat(labels) for none"
+        )
+    items = list(source)
+    strings = sum(isinstance(item, str) for item in items)
+    if 0 < strings < len(items):
+        raise TypeError("the hierarchy mixes paths with (parent, child) pairs; use one of the two")
+    return hierarchy_from_paths(items) if strings else LabelHierarchy(items)
+
+
+def hierarchy_from_dict(mapping: Mapping[str, Any]) -> LabelHierarchy:
+    """Read a mapping of parent to children.
+
+    Parameters
+    ----------
+    mapping : mapping of str to iterable of str, mapping or None
+        Either parent -> list of children, where a child may be a key itself and may have several
+        parents; or dictionaries within dictionaries to any depth, whose leaves are lists, empty
+        dictionaries or None. The nested form promises a tree.
+
+    Returns
+    -------
+    LabelHierarchy
+
+    Raises
+    ------
+    ValueError
+        If a nested mapping has one name in two places.
+
+    Examples
+    --------
+    >>> hierarchy_from_dict({"science": ["physics", "biology"], "sport": ["tennis"]})
+    LabelHierarchy(5 labels, 2 roots, 3 leaves, depth 2, tree)
+    >>> hierarchy_from_dict({"science": {"physics": ["optics"], "biology": None}})
+    LabelHierarchy(4 labels, 1 root, 2 leaves, depth 3, tree)
+    """
+    if any(isinstance(below, Mapping) and below for below in mapping.values()):
+        return _tree(_nested_parents(mapping))
+    edges = []
+    names = {check_label(parent, "a key of the hierarchy") for parent in mapping}
+    for parent, below in mapping.items():
+        for child in _children_of(parent, below):
+            names.add(check_label(child, f"a child of {parent!r}"))
+            edges.append((parent, child))
+    return LabelHierarchy(edges, sorted(names))
+
+
+def hierarchy_from_paths(paths: Iterable[str], sep: str = "/") -> LabelHierarchy:
+    """Read paths from the top, such as ``"science/physics/optics"``; each component is a label.
+
+    Parameters
+    ----------
+    paths : iterable of str
+        The paths. Inner labels need no path of their own.
+    sep : str, default="/"
+        What separates the components.
+
+    Returns
+    -------
+    LabelHierarchy
+
+    Raises
+    ------
+    ValueError
+        If a component is empty, or one name stands under two parents.
+
+    Examples
+    --------
+    >>> print(hierarchy_from_paths(["science/physics", "science/biology", "sport"]).to_text())
+    science
+    ├── biology
+    └── physics
+    sport
+    """
+    parents: dict[str, str | None] = {}
+    for path in paths:
+        above = None
+        for component in check_label(path, "a path").split(sep):
+            _place(parents, check_label(component, f"a component of the path {path!r}"), above)
+            above = component
+    return _tree(parents)
+
+
+def hierarchy_from_networkx(graph: Any) -> LabelHierarchy:
+    """Read a :class:`networkx.DiGraph` with edges from parent to child; isolated nodes are kept.
+
+    Parameters
+    ----------
+    graph : networkx.DiGraph
+        Or anything with ``edges``, ``nodes`` and ``is_directed()``.
+
+    Returns
+    -------
+    LabelHierarchy
+
+    Raises
+    ------
+    TypeError
+        If the graph is not directed, or a node is not a string.
+    """
+    if not graph.is_directed():
+        raise TypeError("the graph is undirected; pass a DiGraph whose edges go from parent to child")
+    nodes = sorted(check_label(node, "a node of the graph") for node in graph.nodes)
+    return LabelHierarchy(graph.edges(), nodes)
+
+
+def read_taxonomy(path: str | os.PathLike[str], root: str = "Root") -> LabelHierarchy:
+    r"""Read a taxonomy file: a line is ``parent<TAB>child<TAB>child...`` in UTF-8.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    root : str, default="Root"
+        The virtual node above all others, which is dropped.
+
+    Returns
+    -------
+    LabelHierarchy
+
+    Raises
+    ------
+    ValueError
+        If a field is empty (the line is named) or `root` is itself a child.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder) / "news.taxonomy"
+    ...     _ = file.write_text("Root\tscience\tsport\nscience\tphysics\n")
+    ...     print(read_taxonomy(file).to_text())
+    science
+    └── physics
+    sport
+    """
+    edges = []
+    names: set[str] = set()
+    try:
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not in UTF-8: save it in that encoding ({error})") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"line {number} of {path}"
+        parent, *below = [check_label(field, f"a field in {where}") for field in line.split("\t")]
+        if root in below:
+            raise ValueError(
+                f"{where} places the virtual node {root!r} under {parent!r}; "
+                "name the node above all others with root="
+            )
+        names.update(below, {parent} - {root})
+        edges += [(parent, child) for child in below if parent != root]
+    return LabelHierarchy(edges, sorted(names))
+
+
+def _read_json(path: str | os.PathLike[str]) -> LabelHierarchy:
+    with open(path, encoding="utf-8") as file:
+        try:
+            return as_hierarchy(json.load(file))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path} holds no hierarchy: {error}") from error
+
+
+def _children_of(parent: str, below: Any) -> Iterable[Any]:
+    if below is None:
+        return ()
+    if isinstance(below, str) or not isinstance(below, Iterable):
+        raise TypeError(f"the children of {parent!r} are {below!r}; pass a list, a dict or None")
+    return below
+
+
+def _nested_parents(mapping: Mapping[str, Any]) -> dict[str, str | None]:
+    parents: dict[str, str | None] = {}
+    waiting: list[tuple[str | None, Any]] = [(None, mapping)]
+    while waiting:
+        parent, below = waiting.pop()
+        for child in below:
+            what = "a key of the hierarchy" if parent is None else f"a child of {parent!r}"
+            _place(parents, check_label(child, what), parent)
+            if isinstance(below, Mapping):
+                waiting.append((child, _children_of(child, below[child])))
+    return parents
+
+
+def _place(parents: dict[str, str | None], label: str, parent: str | None) -> None:
+    """Note the one parent a label has in a tree; None is the top."""
+    known = parents.setdefault(label, parent)
+    if known != parent:
+        first, second = ("at the top" if name is None else f"under {name!r}" for name in (known, parent))
+        raise ValueError(
+            f"label {label!r} stands both {first} and {second}, and a tree has it once; give the two unique "
+            "names, or pass (parent, child) pairs if it is one label with several parents"
+        )
+
+
+def _tree(parents: Mapping[str, str | None]) -> LabelHierarchy:
+    edges = [(parent, label) for label, parent in parents.items() if parent is not None]
+    return LabelHierarchy(edges, sorted(parents))

@@ -1,0 +1,635 @@
+"""Label hierarchies: closure, levels, siblings, edge priors and their drawing."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array, issparse
+
+__all__ = ["Families", "LabelHierarchy", "as_indicator", "check_label"]
+
+Positions = npt.NDArray[np.int64]
+
+
+class Families(NamedTuple):
+    """Siblings in compact form: labels with the same parents share a family.
+
+    Family ``f`` lists ``members[offsets[f]:offsets[f + 1]]``: every child of those parents, in label
+    order, so a label is a member of its own family.
+
+    Attributes
+    ----------
+    of : ndarray of shape (L,), int64
+        The family of each label; -1 where there is none (only in a flat hierarchy).
+    offsets : ndarray of shape (n_families + 1,), int64
+        Where each family begins in `members`.
+    members : ndarray of shape (n_members,), int64
+        Positions of labels, family after family.
+    """
+
+    of: Positions
+    offsets: Positions
+    members: Positions
+
+
+class LabelHierarchy:
+    """An immutable hierarchy of labels: a tree, a forest or any directed acyclic graph.
+
+    The position of a label in `labels` is its column in an indicator. Arrays are read-only and made
+    when first asked for.
+
+    Parameters
+    ----------
+    edges : iterable of (parent, child)
+        Pairs of label names. Repeated pairs count once.
+    labels : sequence of str, default=None
+        All labels in the order wanted, isolated ones included. By default the sorted names of `edges`,
+        which is also the order of :class:`~sklearn.preprocessing.MultiLabelBinarizer`.
+
+    Attributes
+    ----------
+    labels : tuple of str, length L
+        The labels in column order.
+    edges : ndarray of shape (E, 2), int64
+        Positions (parent, child), sorted by child, then parent.
+    is_flat : bool
+        Whether this is :meth:`flat`: no hierarchy at all.
+
+    Raises
+    ------
+    TypeError
+        If a label is not a string or an edge is not a pair.
+    ValueError
+        If a label is empty or repeated in `labels`, an edge names a label outside `labels` or joins a
+        label to itself, or the edges form a cycle.
+
+    Examples
+    --------
+    >>> from skhimatch.labels.hierarchy import LabelHierarchy
+    >>> hierarchy = LabelHierarchy([("science", "physics"), ("science", "biology"), ("sport", "tennis")])
+    >>> hierarchy
+    LabelHierarchy(5 labels, 2 roots, 3 leaves, depth 2, tree)
+    >>> print(hierarchy.to_text())
+    science
+    ├── biology
+    └── physics
+    sport
+    └── tennis
+    >>> hierarchy.labels
+    ('biology', 'physics', 'science', 'sport', 'tennis')
+    >>> hierarchy.levels
+    array([2, 2, 1, 1, 2])
+    """
+
+    labels: tuple[str, ...]
+    edges: Positions
+    is_flat: bool
+
+    def __init__(self, edges: Iterable[tuple[str, str]], labels: Sequence[str] | None = None):
+        pairs = [_checked_edge(edge, place) for place, edge in enumerate(edges)]
+        if labels is None:
+            names = tuple(sorted({name for pair in pairs for name in pair}))
+        else:
+            names = _checked_labels(labels)
+        index = {name: position for position, name in enumerate(names)}
+        for pair in pairs:
+            for name in pair:
+                if name not in index:
+                    raise ValueError(
+                        f"the edge {pair[0]!r} -> {pair[1]!r} names {name!r}, which is not among labels; "
+                        + _suggestion(name, names)
+                    )
+        positions = np.array([(index[a], index[b]) for a, b in pairs], dtype=np.int64).reshape(-1, 2)
+        self._fill(names, positions, is_flat=False)
+
+    def _fill(self, labels: tuple[str, ...], edges: Positions, *, is_flat: bool) -> None:
+        if not labels:
+            raise ValueError("the hierarchy has no labels; give at least one edge, or labels=[...]")
+        # One number per edge sorts by (child, parent) and drops repetitions at once.
+        child, parent = np.divmod(np.unique(edges[:, 1] * len(labels) + edges[:, 0]), len(labels))
+        self.__dict__.update(labels=labels, edges=_frozen(np.stack([parent, child], axis=1)), is_flat=is_flat)
+        _ = self.levels  # raises on a cycle
+
+    @classmethod
+    def _from_positions(cls, labels: tuple[str, ...], edges: Positions, *, is_flat: bool) -> LabelHierarchy:
+        hierarchy = cls.__new__(cls)
+        hierarchy._fill(labels, edges, is_flat=is_flat)
+        return hierarchy
+
+    @classmethod
+    def flat(cls, labels: Sequence[str]) -> LabelHierarchy:
+        """Make the absence of a hierarchy: labels without edges that are not each other's siblings.
+
+        Parameters
+        ----------
+        labels : sequence of str
+            The labels in column order.
+
+        Returns
+        -------
+        LabelHierarchy
+
+        Examples
+        --------
+        >>> LabelHierarchy.flat(["ham", "spam"])
+        LabelHierarchy(2 labels, 2 roots, 2 leaves, depth 1, flat)
+        """
+        return cls._from_positions(_checked_labels(labels), np.empty((0, 2), dtype=np.int64), is_flat=True)
+
+    # Structure
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Position of each label."""
+        return {label: position for position, label in enumerate(self.labels)}
+
+    @cached_property
+    def parents(self) -> csr_array:
+        """Parents of each label: csr_array of shape (L, L), bool, [child, parent]."""
+        return self._relation(self.edges[:, 1], self.edges[:, 0])
+
+    @cached_property
+    def children(self) -> csr_array:
+        """Children of each label: csr_array of shape (L, L), bool, [parent, child]."""
+        return self._relation(self.edges[:, 0], self.edges[:, 1])
+
+    @cached_property
+    def ancestors(self) -> csr_array:
+        """All labels above each label: csr_array of shape (L, L), bool, [label, ancestor]; not itself."""
+        step = self.parents
+        pairs = [step.nonzero()]
+        while step.nnz:
+            step = step @ self.parents
+            pairs.append(step.nonzero())
+        return self._relation(*np.concatenate(pairs, axis=1))
+
+    @cached_property
+    def descendants(self) -> csr_array:
+        """All labels below each label: csr_array of shape (L, L), bool, [label, descendant]; not itself."""
+        label, ancestor = self.ancestors.nonzero()
+        return self._relation(ancestor, label)
+
+    @cached_property
+    def levels(self) -> Positions:
+        """Level of each label: ndarray of shape (L,), int64, 1 + the longest path from a root."""
+        level = [1] * len(self)
+        unplaced = np.diff(self.parents.indptr).tolist()
+        starts, below = self.children.indptr.tolist(), self.children.indices.tolist()
+        order = [label for label, count in enumerate(unplaced) if not count]
+        for label in order:  # grows while it is read
+            for child in below[starts[label] : starts[label + 1]]:
+                level[child] = max(level[child], level[label] + 1)
+                unplaced[child] -= 1
+                if not unplaced[child]:
+                    order.append(child)
+        if len(order) < len(self):
+            self._raise_cycle({label for label, count in enumerate(unplaced) if count})
+        return _frozen(np.array(level, dtype=np.int64))
+
+    @cached_property
+    def roots(self) -> Positions:
+        """Positions of the labels without a parent: ndarray of shape (n_roots,), int64."""
+        return _frozen(np.flatnonzero(np.diff(self.parents.indptr) == 0))
+
+    @cached_property
+    def leaves(self) -> Positions:
+        """Positions of the labels without a child: ndarray of shape (n_leaves,), int64."""
+        return _frozen(np.flatnonzero(np.diff(self.children.indptr) == 0))
+
+    @property
+    def depth(self) -> int:
+        """Number of levels."""
+        return int(self.levels.max())
+
+    @property
+    def is_tree(self) -> bool:
+        """Whether every label has at most one parent (so a forest counts)."""
+        return bool(np.diff(self.parents.indptr).max() <= 1)
+
+    @cached_property
+    def families(self) -> Families:
+        """Siblings in compact form, linear in the edges of a tree; the roots are one family.
+
+        Examples
+        --------
+        >>> hierarchy = LabelHierarchy([("science", "physics"), ("science", "biology"), ("sport", "tennis")])
+        >>> hierarchy.labels
+        ('biology', 'physics', 'science', 'sport', 'tennis')
+        >>> hierarchy.families
+        Families(of=array([0, 0, 1, 1, 2]), offsets=array([0, 2, 4, 5]), members=array([0, 1, 2, 3, 4]))
+        """
+        if self.is_flat:
+            nowhere = np.full(len(self), -1, dtype=np.int64)
+            return Families(_frozen(nowhere), _frozen(np.zeros(1, np.int64)), _frozen(np.zeros(0, np.int64)))
+        numbers: dict[bytes, int] = {}
+        of = np.array(
+            [
+                numbers.setdefault(self.parents.indices[start:stop].tobytes(), len(numbers))
+                for start, stop in pairwise(self.parents.indptr)
+            ],
+            dtype=np.int64,
+        )
+        _, first_member = np.unique(of, return_index=True)
+        shared = self.parents[first_member]
+        members = shared @ self.children + _relation(of[self.roots], self.roots, (len(numbers), len(self)))
+        members.sort_indices()
+        return Families(
+            _frozen(of),
+            _frozen(members.indptr.astype(np.int64)),
+            _frozen(members.indices.astype(np.int64)),
+        )
+
+    @cached_property
+    def siblings(self) -> csr_array:
+        """Labels that share a parent with each label: csr_array of shape (L, L), bool, symmetric.
+
+        A label is not its own sibling. Labels without a parent are siblings of each other, except in a
+        :meth:`flat` hierarchy. The size is quadratic in the size of a family; see :attr:`families`.
+        """
+        if self.is_flat:
+            return self._relation(np.empty(0, np.int64), np.empty(0, np.int64))
+        of, offsets, members = self.families
+        by_family = csr_array((np.ones(len(members), dtype=bool), members, offsets))
+        rows, columns = by_family[of].nonzero()
+        return self._relation(rows[rows != columns], columns[rows != columns])
+
+    def _relation(self, rows: npt.NDArray[Any], columns: npt.NDArray[Any]) -> csr_array:
+        return _relation(rows, columns, (len(self), len(self)))
+
+    # Work on targets and labels
+
+    def positions(self, labels: Iterable[str]) -> Positions:
+        """Look up where labels stand.
+
+        Parameters
+        ----------
+        labels : iterable of str
+            Some of the labels.
+
+        Returns
+        -------
+        ndarray of shape (n_labels,), int64
+
+        Raises
+        ------
+        ValueError
+            If a label is unknown; similar names are suggested.
+        """
+        found = []
+        for label in labels:
+            if label not in self.index:
+                raise ValueError(f"the hierarchy has no label {label!r}; {_suggestion(label, self.labels)}")
+            found.append(self.index[label])
+        return np.array(found, dtype=np.int64)
+
+    def close(self, targets: Any) -> csr_array:
+        """Add to every row the ancestors of its labels.
+
+        Parameters
+        ----------
+        targets : array-like or sparse of shape (n, L)
+            An indicator: 0 or 1.
+
+        Returns
+        -------
+        csr_array of shape (n, L), bool
+
+        Raises
+        ------
+        ValueError
+            If `targets` is not a 0/1 array of L columns.
+
+        Examples
+        --------
+        >>> hierarchy = LabelHierarchy([("science", "physics")])
+        >>> hierarchy.close([[1, 0], [0, 1], [0, 0]]).toarray().astype(int)
+        array([[1, 1],
+               [0, 1],
+               [0, 0]])
+        """
+        indicator = as_indicator(targets, len(self))
+        closed = indicator + indicator @ self.ancestors
+        closed.sort_indices()
+        return closed
+
+    def edge_priors(self, targets: Any) -> npt.NDArray[np.float64]:
+        """Estimate P(child | parent) of every edge from targets closed over their ancestors.
+
+        An edge weighs N(child) / N(parent). A child without a single text gets
+        1 / (N(parent) + number of children of the parent) instead, so no weight is zero.
+
+        Parameters
+        ----------
+        targets : array-like or sparse of shape (n, L)
+            An indicator: 0 or 1. The parents need not be tagged.
+
+        Returns
+        -------
+        ndarray of shape (E,), float64
+            Weights in (0, 1], aligned with `edges`.
+
+        Raises
+        ------
+        ValueError
+            If `targets` is not a 0/1 array of L columns.
+
+        Examples
+        --------
+        >>> hierarchy = LabelHierarchy([("science", "physics"), ("science", "biology")])
+        >>> hierarchy.labels
+        ('biology', 'physics', 'science')
+        >>> hierarchy.edge_priors([[0, 1, 1], [0, 1, 0], [0, 0, 1]])  # biology, physics given science
+        array([0.2       , 0.66666667])
+        """
+        texts = np.bincount(self.close(targets).indices, minlength=len(self))
+        parent, child = self.edges.T
+        unseen = 1 / (texts[parent] + np.diff(self.children.indptr)[parent])
+        return np.where(texts[child] > 0, texts[child] / np.maximum(texts[parent], 1), unseen)
+
+    def restrict(self, labels: Sequence[str]) -> LabelHierarchy:
+        """Keep exactly these labels, in this order.
+
+        A label whose parents are left out goes to its nearest kept ancestors. All labels in another
+        order are simply a permutation.
+
+        Parameters
+        ----------
+        labels : sequence of str
+            The labels to keep.
+
+        Returns
+        -------
+        LabelHierarchy
+
+        Raises
+        ------
+        ValueError
+            If a label is unknown or repeated.
+
+        Examples
+        --------
+        >>> hierarchy = LabelHierarchy([("science", "physics"), ("physics", "optics")])
+        >>> print(hierarchy.restrict(["science", "optics"]).to_text())
+        science
+        └── optics
+        """
+        names = _checked_labels(labels)
+        if names == self.labels:
+            return self
+        kept = self.positions(names)
+        parents = self.parents[kept][:, kept]
+        if len(names) < len(self):
+            parents = parents + self._contracted(kept, parents)
+        child, parent = parents.nonzero()
+        return self._from_positions(
+            names, np.stack([parent, child], axis=1).astype(np.int64), is_flat=self.is_flat
+        )
+
+    def _contracted(self, kept: Positions, parents: csr_array) -> csr_array:
+        """Edges [child, parent] among the kept labels through missing labels, unless implied by others."""
+        missing = np.setdiff1d(np.arange(len(self)), kept)
+        inner = self.parents[missing][:, missing]
+        exits = self.parents[missing][:, kept]
+        climb = self.parents[kept][:, missing]
+        reached = climb @ exits
+        while climb.nnz:
+            climb = climb @ inner
+            reached = reached + climb @ exits
+        implied = (parents + reached) @ self.ancestors[kept][:, kept]
+        return reached > implied
+
+    # Reading
+
+    def to_text(self, max_labels: int | None = None) -> str:
+        """Draw the hierarchy.
+
+        A label with several parents is shown under each of them, and what is below it only the first
+        time; an ellipsis stands for the rest.
+
+        Parameters
+        ----------
+        max_labels : int, default=None
+            Draw at most so many lines; by default all.
+
+        Returns
+        -------
+        str
+
+        Examples
+        --------
+        >>> hierarchy = LabelHierarchy([("a", "c"), ("b", "c"), ("c", "d")])
+        >>> print(hierarchy.to_text())
+        a
+        └── c
+            └── d
+        b
+        └── c …
+        >>> print(hierarchy.to_text(max_labels=2))
+        a
+        └── c
+        … and 2 more labels
+        """
+        lines: list[str] = []
+        drawn: set[int] = set()
+        waiting = [(root, "", "") for root in self.roots[::-1].tolist()]
+        starts = self.children.indptr
+        while waiting and (max_labels is None or len(lines) < max_labels):
+            label, branch, margin = waiting.pop()
+            below = self.children.indices[starts[label] : starts[label + 1]][::-1].tolist()
+            again = label in drawn and below
+            lines.append(branch + self.labels[label] + (" …" if again else ""))
+            drawn.add(label)
+            if not again:
+                for nth, child in enumerate(below):
+                    branch, rest = ("├── ", "│   ") if nth else ("└── ", "    ")
+                    waiting.append((child, margin + branch, margin + rest))
+        if len(drawn) < len(self):
+            lines.append(f"… and {_count(len(self) - len(drawn), 'more label')}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        kind = "flat" if self.is_flat else "tree" if self.is_tree else "DAG"
+        return (
+            f"LabelHierarchy({_count(len(self), 'label')}, {_count(len(self.roots), 'root')}, "
+            f"{len(self.leaves)} {'leaf' if len(self.leaves) == 1 else 'leaves'}, depth {self.depth}, {kind})"
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __contains__(self, label: object) -> bool:
+        return label in self.index
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.labels)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, LabelHierarchy):
+            return NotImplemented
+        return (
+            self.labels == other.labels
+            and self.is_flat == other.is_flat
+            and np.array_equal(self.edges, other.edges)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.labels, self.edges.tobytes(), self.is_flat))
+
+    # Immutable: cached properties write to __dict__ and copies are the object itself.
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise AttributeError(f"a LabelHierarchy is immutable; make a new one instead of setting {name!r}")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a LabelHierarchy is immutable; {name!r} stays")
+
+    def __copy__(self) -> LabelHierarchy:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> LabelHierarchy:
+        return self
+
+    def __sklearn_clone__(self) -> LabelHierarchy:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"labels": self.labels, "edges": self.edges, "is_flat": self.is_flat}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        _frozen(self.edges)
+
+    def _raise_cycle(self, unplaced: set[int]) -> NoReturn:
+        # Every label that could not be placed has a parent that could not be placed either.
+        parent_of = {child: parent for parent, child in self.edges[::-1].tolist() if parent in unplaced}
+        label = min(unplaced)
+        trail: dict[int, None] = {}
+        while label not in trail:
+            trail[label] = None
+            label = parent_of[label]
+        upwards = list(trail)
+        circle = [*upwards[upwards.index(label) :], label][::-1]
+        drawn = " -> ".join(self.labels[position] for position in circle)
+        if len(circle) == 2:
+            raise ValueError(f"label {self.labels[label]!r} is its own parent; remove the edge {drawn}")
+        raise ValueError(f"the hierarchy has a cycle: {drawn}; remove one of these edges")
+
+
+def as_indicator(targets: Any, n_labels: int | None = None) -> csr_array:
+    """Check an indicator and make it sparse.
+
+    Parameters
+    ----------
+    targets : array-like or sparse of shape (n, L)
+        0 or 1 everywhere.
+    n_labels : int, default=None
+        L, if it is known.
+
+    Returns
+    -------
+    csr_array of shape (n, L), bool
+        A copy, in canonical format and without stored zeros.
+
+    Raises
+    ------
+    ValueError
+        If `targets` is not two-dimensional, has not L columns, or holds anything but 0 and 1.
+
+    Examples
+    --------
+    >>> as_indicator([[0, 1], [1, 1]], 2).indices
+    array([1, 0, 1], dtype=int32)
+    """
+    sparse = issparse(targets)
+    if not sparse:
+        targets = np.asarray(targets)
+    if targets.ndim != 2 or (n_labels is not None and targets.shape[1] != n_labels):
+        wanted = "L" if n_labels is None else n_labels
+        raise ValueError(
+            f"an indicator of shape (n, {wanted}) is needed, a column per label; got shape {targets.shape}"
+        )
+    values = targets.tocoo().data if sparse else targets
+    if values.dtype != bool and not np.all((values == 0) | (values == 1)):
+        raise ValueError("an indicator holds 0 and 1 only; decide probabilities with a threshold first")
+    indicator = csr_array(targets).astype(bool)
+    indicator.sum_duplicates()
+    indicator.eliminate_zeros()
+    return indicator
+
+
+def check_label(name: Any, what: str) -> str:
+    """Return a label's name if it is one.
+
+    Parameters
+    ----------
+    name : str
+        A non-empty string, or an error.
+    what : str
+        What to call it in the error, such as ``"labels[3]"``.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    TypeError
+        If it is not a string.
+    ValueError
+        If it is empty.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"{what} is {name!r}; a label is a non-empty string")
+    if not name.strip():
+        raise ValueError(f"{what} is empty ({name!r}); a label is a non-empty string")
+    return str(name)
+
+
+def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    array.setflags(write=False)
+    return array
+
+
+def _relation(rows: npt.NDArray[Any], columns: npt.NDArray[Any], shape: tuple[int, int]) -> csr_array:
+    relation = csr_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=shape)
+    relation.sum_duplicates()
+    for part in (relation.data, relation.indices, relation.indptr):
+        _frozen(part)
+    return relation
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _checked_edge(edge: Any, place: int) -> tuple[str, str]:
+    pair = list(edge) if isinstance(edge, Iterable) and not isinstance(edge, str) else []
+    if len(pair) != 2:
+        raise TypeError(f"edge {place} is {edge!r}; an edge is a pair (parent, child)")
+    parent, child = pair
+    return (
+        check_label(parent, f"the parent of edge {place}, {edge!r},"),
+        check_label(child, f"the child of edge {place}, {edge!r},"),
+    )
+
+
+def _checked_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(labels, str):
+        raise TypeError(f"labels is the string {labels!r}; pass a list of labels")
+    names = tuple(check_label(name, f"labels[{place}]") for place, name in enumerate(labels))
+    if len(set(names)) < len(names):
+        repeated = next(name for name, times in Counter(names).items() if times > 1)
+        raise ValueError(f"label {repeated!r} is repeated in labels; give each label once")
+    return names
+
+
+def _suggestion(label: Any, known: tuple[str, ...]) -> str:
+    similar = difflib.get_close_matches(label, known) if isinstance(label, str) else []
+    return f"did you mean {' or '.join(map(repr, similar))}?" if similar else "check its spelling, or add it"

@@ -1,0 +1,1 @@
+"""The HiMatch network and its objective."""

@@ -1,0 +1,267 @@
+"""Text encoders: token ids to one vector a text (T of section 3.1 of the paper) or to one a word."""
+
+import torch
+from torch import Tensor, nn
+
+from skhimatch.network.batches import padding_mask
+from skhimatch.network.dropout import Dropout
+
+__all__ = ["BidirectionalGRU", "ConvolutionEncoder", "GRUEncoder", "RCNNEncoder", "TabulatedConvolution"]
+
+
+class BidirectionalGRU(nn.Module):
+    """One-layer GRU read from both ends, blind to padding.
+
+    Equal to ``torch.nn.GRU(bidirectional=True)`` on packed sequences. Each
+    text is reversed within its own length, so that padding always comes
+    last and never reaches a token; packing would do the same, but its
+    backward pass is several times slower on a CPU.
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        Width of the input, and of each direction's state.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.forward_gru = nn.GRU(input_size, hidden_size, batch_first=True)
+        self.backward_gru = nn.GRU(input_size, hidden_size, batch_first=True)
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Return the states H, float of shape (B, n, 2 * hidden_size), zero at padding.
+
+        Parameters
+        ----------
+        tokens : float tensor of shape (B, n, input_size)
+        lengths : int64 tensor of shape (B,)
+        """
+        positions = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape[:2])
+        mask = padding_mask(lengths, tokens.shape[1])
+        mirrored = torch.where(mask, lengths[:, None] - 1 - positions, positions)
+        ahead, _ = self.forward_gru(tokens)
+        behind, _ = self.backward_gru(_take(tokens, mirrored))
+        return torch.cat([ahead, _take(behind, mirrored)], dim=-1) * mask[..., None]
+
+
+class RCNNEncoder(nn.Module):
+    """BiGRU, then convolutions with top-k max-pooling: the key n-grams of a text.
+
+    word vectors -> dropout -> BiGRU -> dropout -> Conv1d -> ReLU -> top-k
+    over time -> T. Padding is zeroed before the convolution and contributes
+    zero to the pooling, which ReLU makes neutral; every text sees the same
+    zeros behind its last token, so a row never depends on its batch.
+
+    Parameters
+    ----------
+    vocabulary_size : int
+        Rows of the word embedding, padding (0) and unknown (1) included.
+    embedding_dimension : int
+        Width of a word vector.
+    hidden_size : int
+        Width of the GRU in each direction.
+    kernel_sizes : sequence of int
+        Words that a convolution spans.
+    filters : int
+        Filters a kernel size.
+    top_k : int
+        Largest activations kept of each filter.
+    dropout : float
+        Probability of dropping an input of the GRU or of the convolutions.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        *,
+        embedding_dimension: int = 300,
+        hidden_size: int = 100,
+        kernel_sizes: tuple[int, ...] = (2, 3, 4),
+        filters: int = 100,
+        top_k: int = 1,
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, embedding_dimension, padding_idx=0)
+        self.gru = BidirectionalGRU(embedding_dimension, hidden_size)
+        self.kernel_sizes = tuple(kernel_sizes)
+        self.convolutions = nn.ModuleList(nn.Conv1d(2 * hidden_size, filters, size) for size in kernel_sizes)
+        self.dropout = Dropout(dropout)
+        self.top_k = top_k
+        self.output_size = len(kernel_sizes) * filters * top_k
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Return the text features T, float of shape (B, output_size).
+
+        Parameters
+        ----------
+        ids : int64 tensor of shape (B, n)
+            Token ids, 0 is padding.
+        lengths : int64 tensor of shape (B,)
+            Tokens in each text; 0 is allowed and gives T = 0.
+        """
+        states = self.gru(self.dropout(self.embedding(ids)), lengths)
+        states = self.dropout(states).transpose(1, 2)
+        mask = padding_mask(lengths, ids.shape[1])[:, None]
+        pooled = []
+        for size, convolution in zip(self.kernel_sizes, self.convolutions, strict=True):
+            # One window begins at each token, whatever the padding behind it.
+            windows = convolution(nn.functional.pad(states, (0, size - 1)))
+            activations = torch.relu(windows) * mask
+            missing = max(0, self.top_k - activations.shape[-1])
+            pooled.append(nn.functional.pad(activations, (0, missing)).topk(self.top_k)[0].flatten(1))
+        return torch.cat(pooled, dim=1)
+
+
+class GRUEncoder(nn.Module):
+    """BiGRU: each word in the light of all before and behind it.
+
+    word vectors -> dropout -> BiGRU -> H
+
+    Parameters
+    ----------
+    vocabulary_size : int
+        Rows of the word embedding, padding (0) and unknown (1) included.
+    embedding_dimension : int
+        Width of a word vector.
+    hidden_size : int
+        Width of the GRU in each direction; a state is twice as wide.
+    dropout : float
+        Probability of dropping an input of the GRU.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        *,
+        embedding_dimension: int = 300,
+        hidden_size: int = 100,
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary_size, embedding_dimension, padding_idx=0)
+        self.gru = BidirectionalGRU(embedding_dimension, hidden_size)
+        self.dropout = Dropout(dropout)
+        self.output_size = 2 * hidden_size
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Return a state a word, H, float of shape (B, n, output_size), zero at padding.
+
+        Parameters
+        ----------
+        ids : int64 tensor of shape (B, n)
+            Token ids, 0 is padding.
+        lengths : int64 tensor of shape (B,)
+            Tokens in each text.
+        """
+        return self.gru(self.dropout(self.embedding(ids)), lengths)
+
+
+class ConvolutionEncoder(nn.Module):
+    """One convolution: each word in the light of its neighbours.
+
+    word vectors -> dropout -> convolution -> tanh -> H. A window is a sum of one product a place, and
+    a product depends on the word alone: so each different word of a batch is multiplied once, and its
+    products are picked wherever it stands, several times cheaper than convolving every token. Beyond
+    the ends of a text are zeros, so a row never depends on its batch.
+
+    Parameters
+    ----------
+    vocabulary_size : int
+        Rows of the word embedding, padding (0) and unknown (1) included.
+    output_size : int
+        Width d of a state.
+    embedding_dimension : int
+        Width of a word vector.
+    kernel_size : odd int
+        Words that the convolution spans.
+    dropout : float
+        Probability of dropping a feature of a word, wherever it stands in the batch.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        output_size: int,
+        *,
+        embedding_dimension: int = 300,
+        kernel_size: int = 3,
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        if kernel_size % 2 == 0:
+            raise ValueError(
+                f"kernel_size={kernel_size}: take an odd number, which has a word in the middle."
+            )
+        self.embedding = nn.Embedding(vocabulary_size, embedding_dimension, padding_idx=0)
+        self.weight = nn.Parameter(torch.empty(kernel_size, embedding_dimension, output_size))
+        self.bias = nn.Parameter(torch.zeros(output_size))
+        bound = (kernel_size * embedding_dimension) ** -0.5
+        nn.init.uniform_(self.weight, -bound, bound)
+        self.dropout = Dropout(dropout)
+        self.output_size = output_size
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Return a state a word, H, float of shape (B, n, output_size).
+
+        Parameters
+        ----------
+        ids : int64 tensor of shape (B, n)
+            Token ids, 0 is padding, whose states mean nothing.
+        lengths : int64 tensor of shape (B,)
+            Tokens in each text; they play no part here.
+        """
+        reach = len(self.weight) // 2
+        words, places = torch.unique(nn.functional.pad(ids, (reach, reach)), return_inverse=True)
+        states = self.bias.expand(*ids.shape, -1).clone()
+        for offset, products in enumerate(self.products(words)):
+            states += products[places[:, offset : offset + ids.shape[1]]]
+        return states.tanh_()
+
+    def products(self, words: Tensor) -> Tensor:
+        """Multiply words of shape (U,) with every place of a window: (kernel_size, U, output_size)."""
+        return self.dropout(self.embedding(words)) @ self.weight
+
+    def tabulated(self, words: Tensor) -> "TabulatedConvolution":
+        """Return what gives the same states for texts of these words only, faster.
+
+        Parameters
+        ----------
+        words : int64 tensor of shape (U,)
+            Different ids, padding (0) among them.
+        """
+        return TabulatedConvolution(words, self.products(words), self.bias)
+
+
+class TabulatedConvolution:
+    """A trained convolution over texts of known words: all products are looked up.
+
+    Parameters
+    ----------
+    words : int64 tensor of shape (U,)
+        Different ids, padding (0) among them.
+    products : float tensor of shape (kernel_size, U, d)
+        Of these words with every place of a window.
+    bias : float tensor of shape (d,)
+    """
+
+    def __init__(self, words: Tensor, products: Tensor, bias: Tensor) -> None:
+        self.row = torch.zeros(int(words.max()) + 1, dtype=torch.int64, device=words.device)
+        self.row[words] = torch.arange(len(words), device=words.device)
+        self.first_row = torch.arange(len(products), device=words.device) * len(words)
+        self.products = 2 * products.flatten(0, 1)
+        self.bias = 2 * bias
+
+    def __call__(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Return the states H, float of shape (B, n, d), of ids of shape (B, n)."""
+        reach = len(self.first_row) // 2
+        rows = self.row[nn.functional.pad(ids, (reach, reach))]
+        windows = rows.unfold(1, len(self.first_row), 1) + self.first_row
+        summed = nn.functional.embedding_bag(windows.flatten(0, 1), self.products, mode="sum")
+        # tanh x = 2 sigmoid(2 x) - 1, which torch computes several times faster.
+        return summed.unflatten(0, ids.shape).add_(self.bias).sigmoid_().mul_(2).sub_(1)
+
+
+def _take(values: Tensor, positions: Tensor) -> Tensor:
+    """Pick ``values[b, positions[b, t]]`` for all b and t."""
+    return values.gather(1, positions[..., None].expand(-1, -1, values.shape[-1]))

@@ -1,0 +1,214 @@
+"""What a frozen encoder makes of texts, on disk: each text is read once, whoever asks."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from skhimatch.network.batches import TextDataset
+from skhimatch.network.transformer import TransformerEncoder
+from skhimatch.text.sequences import TokenSequences
+
+__all__ = ["EncodingStore", "encode", "encode_once", "store_folder"]
+
+Make = Callable[[NDArray[np.int64]], NDArray[np.float32]]
+
+# 1 GiB: 700,000 texts of 384 numbers.
+MOST_BYTES = 2**30
+# So much is left when room is made, for it not to be made every time.
+KEPT_SHARE = 0.8
+FILE = "encodings.sqlite"
+TEXTS_AT_ONCE, BATCH_SIZE = 256, 16
+# Whoever finds another process at work waits for what it is encoding.
+PATIENCE_SECONDS = 3600.0
+
+
+def store_folder() -> Path:
+    """Return where encodings are kept: SKHIMATCH_CACHE, or ``skhimatch`` in the user's cache folder."""
+    if "SKHIMATCH_CACHE" in os.environ:
+        return Path(os.environ["SKHIMATCH_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "skhimatch"
+
+
+def encode_once(encoder: TransformerEncoder, texts: TokenSequences) -> NDArray[np.float32]:
+    """Encode texts, or find what was made of them before.
+
+    Parameters
+    ----------
+    encoder : TransformerEncoder
+        Frozen.
+    texts : TokenSequences of n texts
+        Over its subwords.
+
+    Returns
+    -------
+    float32 ndarray of shape (n, d)
+        From the store where it has them, and there from now on. Where nothing can be written, they are
+        computed, with a warning.
+    """
+    # Longest first: a batch pads little, and what does not fit into memory fails at once.
+    order = np.argsort(-texts.lengths, kind="stable")
+    sorted_texts = texts[order]
+    encodings = np.empty((len(texts), encoder.output_size), dtype=np.float32)
+    try:
+        store = EncodingStore(store_folder())
+        encodings[order] = store.get(
+            _keys(encoder, sorted_texts), lambda rows: encode(encoder, sorted_texts[rows])
+        )
+    except (OSError, sqlite3.Error) as error:
+        warnings.warn(
+            f"Encodings cannot be kept in {store_folder()} ({error}), so that the next fit has to encode its "
+            "texts again: name a folder by the environment variable SKHIMATCH_CACHE.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        encodings[order] = encode(encoder, sorted_texts)
+    return encodings
+
+
+@torch.inference_mode()
+def encode(encoder: TransformerEncoder, texts: TokenSequences) -> NDArray[np.float32]:
+    """Encode texts here and now.
+
+    Parameters
+    ----------
+    encoder : TransformerEncoder
+        Left as it is after training, without dropout.
+    texts : TokenSequences of n texts
+        Over the encoder's subwords; texts of like length are best neighbours.
+
+    Returns
+    -------
+    float32 ndarray of shape (n, d)
+    """
+    encoder.eval()
+    device, dataset = next(encoder.parameters()).device, TextDataset(texts)
+    found = [np.empty((0, encoder.output_size), dtype=np.float32)]
+    for start in range(0, len(texts), BATCH_SIZE):
+        inputs, _ = dataset.batch(np.arange(start, min(start + BATCH_SIZE, len(texts))))
+        found.append(encoder(inputs["ids"].to(device), inputs["lengths"].to(device)).cpu().numpy())
+    return np.concatenate(found)
+
+
+def _keys(encoder: TransformerEncoder, texts: TokenSequences) -> list[bytes]:
+    """Hash all that each encoding depends on: the encoder, and what it reads of the text."""
+    digest = encoder.digest()
+    read = encoder.room if encoder.long_text == "truncate" else None
+    return [hashlib.sha256(digest + ids[:read].tobytes()).digest() for ids in texts]
+
+
+class EncodingStore:
+    """Vectors by their keys in one file, of bounded size, safe with several processes.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the file is; created where it is not there.
+    most_bytes : int
+        Vectors that were not asked for longest make room beyond it.
+    """
+
+    def __init__(self, folder: Path, most_bytes: int = MOST_BYTES) -> None:
+        self.folder = folder
+        self.most_bytes = most_bytes
+
+    def get(self, keys: Sequence[bytes], make: Make) -> NDArray[np.float32]:
+        """Return the vectors of some keys, and make those that are missing.
+
+        Parameters
+        ----------
+        keys : sequence of n bytes
+            One may come several times.
+        make : callable
+            Places among the keys, int64 of shape (m,), to their vectors, float32 of shape (m, d).
+
+        Returns
+        -------
+        float32 ndarray of shape (n, d)
+
+        Raises
+        ------
+        OSError, sqlite3.Error
+            When the folder or its file cannot be written, or is damaged.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        place_of: dict[bytes, int] = {}
+        for place, key in enumerate(keys):
+            place_of.setdefault(key, place)
+        vectors: dict[bytes, NDArray[np.float32]] = {}
+        with closing(self._open()) as connection:
+            wanted = list(place_of)
+            for start in range(0, len(wanted), TEXTS_AT_ONCE):
+                part = wanted[start : start + TEXTS_AT_ONCE]
+                vectors |= _read(connection, part)
+                missing = [key for key in part if key not in vectors]
+                if not missing:
+                    continue
+                # Locked from here on: what another process has just written is not made again.
+                with _written(connection):
+                    vectors |= _read(connection, missing)
+                    missing = [key for key in missing if key not in vectors]
+                    if not missing:
+                        continue
+                    made = make(np.array([place_of[key] for key in missing], dtype=np.int64))
+                    vectors |= dict(zip(missing, made, strict=True))
+                    _write(connection, missing, made)
+            with _written(connection):
+                _touch(connection, wanted)
+                self._make_room(connection)
+        return np.stack([vectors[key] for key in keys])
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.folder / FILE, timeout=PATIENCE_SECONDS, isolation_level=None)
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS encodings (key BLOB PRIMARY KEY, vector BLOB, used INTEGER)"
+        )
+        return connection
+
+    def _make_room(self, connection: sqlite3.Connection) -> None:
+        [[number, size]] = connection.execute("SELECT COUNT(*), SUM(LENGTH(vector)) FROM encodings")
+        if number and size > self.most_bytes:
+            beyond = number - int(number * KEPT_SHARE * self.most_bytes / size)
+            connection.execute(
+                "DELETE FROM encodings WHERE key IN (SELECT key FROM encodings ORDER BY used LIMIT ?)",
+                [beyond],
+            )
+
+
+@contextmanager
+def _written(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let one process write, and all of it or nothing be written."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _read(connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
+    places = ", ".join("?" * len(keys))
+    rows = connection.execute(f"SELECT key, vector FROM encodings WHERE key IN ({places})", list(keys))
+    return {key: np.frombuffer(vector, dtype=np.float32) for key, vector in rows}
+
+
+def _write(connection: sqlite3.Connection, keys: Sequence[bytes], vectors: NDArray[np.float32]) -> None:
+    now = time.time_ns()
+    rows = [(key, vector.tobytes(), now) for key, vector in zip(keys, vectors, strict=True)]
+    connection.executemany("INSERT INTO encodings VALUES (?, ?, ?)", rows)
+
+
+def _touch(connection: sqlite3.Connection, keys: Sequence[bytes]) -> None:
+    now = time.time_ns()
+    connection.executemany("UPDATE encodings SET used = ? WHERE key = ?", [(now, key) for key in keys])

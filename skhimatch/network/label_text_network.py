@@ -1,0 +1,287 @@
+"""The network for labels that are known by their texts: the paper's for EURLEX57K, no weights of a label."""
+
+import copy
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.network.base import HiMatchOutput, TextNetwork, mean_state
+from skhimatch.network.dropout import Dropout
+from skhimatch.network.encoders import ConvolutionEncoder, GRUEncoder
+from skhimatch.network.joint_space import JointProjection
+from skhimatch.network.label_attention import MANY_LABELS, SemanticAttention
+from skhimatch.network.propagation import HierarchyEdges, HierarchyGCN
+
+__all__ = ["LabelTextNetwork", "LabelWords"]
+
+# Labels are scored so many at once that the numbers between stay within 64 MiB, however many there are.
+NUMBERS_AT_ONCE = 2**24
+START = 0.01
+
+
+class LabelWords(nn.Module):
+    """u_l, the mean vector of the words of a label's text; 0 for a label without any.
+
+    Parameters
+    ----------
+    words : sequence of L sequences of int
+        Word ids.
+    """
+
+    ids: Tensor
+    offsets: Tensor
+
+    def __init__(self, words: Sequence[Sequence[int]]) -> None:
+        super().__init__()
+        lengths = np.array([0, *(len(of_label) for of_label in words)])
+        flat = [word for of_label in words for word in of_label]
+        # Settings, not weights: they are written down once, with the network's other settings.
+        self.register_buffer("ids", torch.tensor(flat, dtype=torch.int64), persistent=False)
+        self.register_buffer("offsets", torch.from_numpy(lengths.cumsum()), persistent=False)
+
+    def tolist(self) -> list[list[int]]:
+        """Return the word ids of each label."""
+        return [part.tolist() for part in self.ids.tensor_split(self.offsets[1:-1].cpu())]
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Map word vectors of shape (V, d) to u, of shape (L, d)."""
+        return nn.functional.embedding_bag(
+            self.ids, vectors, self.offsets, mode="mean", include_last_offset=True
+        )
+
+
+class LabelTextNetwork(TextNetwork):
+    """Texts and labels that share all weights, so that a label no text carries gets a score as well.
+
+    With h_i the state of word i of a text, u_l the mean vector of the words of label l's text, and g_l
+    its S_l of eq 2:
+
+    - a_l = softmax_i(tanh(W h_i + b) · u_l), d_l = sum_i a_li h_i,
+    - logit_l = ReLU(W_o d_l) · [u_l; g_l] + c,
+    - Phi_t = FFN_t(mean of h_i) and Phi_l = FFN_l(g_l) in the joint space.
+
+    The words of labels and of texts have the same vectors, which training moves together.
+
+    Parameters
+    ----------
+    text_encoder : ConvolutionEncoder or GRUEncoder
+        (ids, lengths) to a state a word.
+    hierarchy : LabelHierarchy
+        L labels.
+    label_words : sequence of L sequences of int
+        The ids of the words of each label's text.
+    embedding_dimension : int
+        Width of word vectors, of u_l and of g_l.
+    joint_dimension : int
+        d_phi.
+    dropout : float
+        Probability of dropping a feature of a word's state, and within the projections into the joint
+        space. Never on the logits.
+    max_length : int or None
+        Words read from the start of a text.
+    """
+
+    kept: Tensor | None
+
+    def __init__(
+        self,
+        text_encoder: ConvolutionEncoder | GRUEncoder,
+        hierarchy: LabelHierarchy,
+        label_words: Sequence[Sequence[int]],
+        *,
+        embedding_dimension: int = 300,
+        joint_dimension: int = 200,
+        dropout: float = 0.3,
+        max_length: int | None = 256,
+    ) -> None:
+        super().__init__()
+        width = text_encoder.output_size
+        self.n_labels = len(hierarchy)
+        self.node_dimension = width
+        self.text_encoder = text_encoder
+        self.max_length = max_length
+        self.dropout = Dropout(dropout)
+        self.label_words = LabelWords(label_words)
+        self.label_encoder = HierarchyGCN(hierarchy, embedding_dimension)
+        self.label_nodes = SemanticAttention(width, embedding_dimension)
+        self.output = nn.Linear(width, 2 * embedding_dimension, bias=False)
+        # Parents of hundreds have large g_l; all logits are to start near c.
+        nn.init.normal_(self.output.weight, std=START)
+        self.bias = nn.Parameter(torch.zeros(()))
+        self.text_projection = JointProjection(width, joint_dimension, dropout)
+        self.label_projection = JointProjection(embedding_dimension, joint_dimension, dropout)
+        self.register_buffer("kept", None, persistent=False)
+        self.register_load_state_dict_post_hook(lambda network, _: network.forget())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.bias.device
+
+    @property
+    def scores_labels_separately(self) -> bool:
+        """Whether each label scores a text by itself, so that some can be left out."""
+        return True
+
+    @property
+    def text_size(self) -> int:
+        """Numbers that a text comes to in the joint space, whatever the number of labels."""
+        return self.node_dimension
+
+    def train(self, mode: bool = True) -> "LabelTextNetwork":
+        """Turn training on or off; what labels mean is worked out anew after it."""
+        self.forget()
+        return super().train(mode)
+
+    def forget(self) -> None:
+        """Drop the label semantics that were kept for prediction."""
+        self.kept = None
+
+    def forward(
+        self,
+        ids: Tensor,
+        lengths: Tensor,
+        shortlist: Tensor | None = None,
+        label_weights: Tensor | None = None,
+        joint: bool = True,
+        text_encoder: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> HiMatchOutput:
+        """Score texts against labels.
+
+        Parameters
+        ----------
+        ids, lengths, shortlist, joint, text_encoder
+            As `HiMatchNetwork` takes them; the logits of labels that are no shortlist are c.
+        label_weights : float tensor of shape (B, K), optional
+            How many labels each candidate stands for in the loss.
+
+        Returns
+        -------
+        HiMatchOutput
+        """
+        encoded, lengths = self.encode(ids, lengths, text_encoder)
+        vectors = self.label_words(self.text_encoder.embedding.weight) if self.training else None
+        if shortlist is None:
+            logits = self._score_all(encoded, lengths, vectors)
+        else:
+            labels, place = torch.unique(shortlist, return_inverse=True)
+            at_candidates = self._score(encoded, lengths, self.semantics(labels, vectors)[place])
+            logits = self.bias.expand(len(ids), self.n_labels).scatter(1, shortlist, at_candidates)
+            if label_weights is not None:
+                label_weights = torch.zeros_like(logits).scatter(1, shortlist, label_weights)
+        if not joint:
+            return HiMatchOutput(logits, label_weights=label_weights)
+        embed_labels = partial(self.embed_labels, vectors=vectors)
+        return HiMatchOutput(logits, self.embed_text(encoded, lengths), embed_labels, label_weights)
+
+    def semantics(self, labels: Tensor | None = None, vectors: Tensor | None = None) -> Tensor:
+        """Return [u_l; g_l].
+
+        Parameters
+        ----------
+        labels : int64 tensor of shape (M,), optional
+            Different labels, all by default.
+        vectors : float tensor of shape (L, embedding_dimension), optional
+            u, where it is there already. Without it, and where nothing is to be learned, what was worked out
+            once is kept.
+
+        Returns
+        -------
+        float tensor of shape (M, 2 * embedding_dimension), or (L, 2 * embedding_dimension)
+        """
+        if vectors is None and not self.training and not torch.is_grad_enabled():
+            if self.kept is None:
+                # A normal tensor, for whoever wants gradients of what follows from it later.
+                with torch.inference_mode(False), torch.no_grad():
+                    self.kept = self.semantics(vectors=self.label_words(self.text_encoder.embedding.weight))
+            return self.kept if labels is None else self.kept[labels]
+        if vectors is None:
+            vectors = self.label_words(self.text_encoder.embedding.weight)
+        if labels is None:
+            return torch.cat([vectors, self.label_encoder(vectors)], dim=1)
+        if self.n_labels > MANY_LABELS:
+            return torch.cat([vectors[labels], self.label_encoder.at(vectors, labels)], dim=1)
+        return torch.cat([vectors, self.label_encoder(vectors)], dim=1)[labels]
+
+    def embed_text(self, encoded: Tensor, lengths: Tensor) -> Tensor:
+        """Return Phi_t of eq 3, of shape (B, d_phi), of what `encode` returns."""
+        return self.text_projection(mean_state(encoded, lengths))
+
+    def embed_labels(self, labels: Tensor | None = None, vectors: Tensor | None = None) -> Tensor:
+        """Return Phi_l of eq 4, of shape (M, d_phi) or (L, d_phi); parameters as `semantics` takes them."""
+        _, graph = self.semantics(labels, vectors).chunk(2, dim=1)
+        return self.label_projection(graph)
+
+    @torch.no_grad()
+    def with_labels(
+        self, old: LabelHierarchy, new: LabelHierarchy, more_words: Sequence[Sequence[int]]
+    ) -> "LabelTextNetwork":
+        """Return a copy that knows more labels, with the same weights.
+
+        Parameters
+        ----------
+        old, new : LabelHierarchy
+            This network's labels, and these with others behind them. An edge that was not there before
+            weighs as the lightest of its parent's, or, where the parent had no child, evenly.
+        more_words : sequence of sequences of int
+            The ids of the words of each other label's text.
+
+        Returns
+        -------
+        LabelTextNetwork
+        """
+        network = copy.deepcopy(self)
+        network.forget()
+        network.n_labels = len(new)
+        network.label_words = LabelWords([*self.label_words.tolist(), *more_words])
+        edges, before = HierarchyEdges(new), self.label_encoder.edges
+        weight_of = {
+            (old.labels[parent], old.labels[child]): weight
+            for (parent, child), weight in zip(old.edges.tolist(), before.prior.tolist(), strict=True)
+        }
+        lightest: dict[str, float] = {}
+        for (parent, _), weight in weight_of.items():
+            lightest[parent] = min(weight, lightest.get(parent, 1.0))
+        n_children = np.diff(new.children.indptr)
+        for place, (parent, child) in enumerate(new.edges.tolist()):
+            names = new.labels[parent], new.labels[child]
+            evenly = 1 / int(n_children[parent])
+            edges.prior[place] = weight_of.get(names, lightest.get(names[0], evenly))
+        network.label_encoder.edges = edges.to(self.device)
+        return network.to(self.device)
+
+    @torch.no_grad()
+    def start_from(self, *, word_table: np.ndarray, edge_priors: np.ndarray, output_bias: float) -> None:
+        """Take what is known before training.
+
+        Parameters
+        ----------
+        word_table : float array of shape (V, embedding_dimension)
+            Initial word vectors.
+        edge_priors : float array of shape (E,)
+            P(child | parent), in the order of the hierarchy's edges.
+        output_bias : float
+            The logit of a text and a label of which nothing is known yet.
+        """
+        self.text_encoder.embedding.weight.copy_(torch.as_tensor(word_table))
+        self.label_encoder.edges.prior.copy_(torch.as_tensor(edge_priors))
+        self.bias.fill_(output_bias)
+
+    def _score(self, encoded: Tensor, lengths: Tensor, semantics: Tensor) -> Tensor:
+        """Score B texts against semantics of shape (B, K, 2 d) or (M, 2 d): (B, K) or (B, M)."""
+        queries, _ = semantics.chunk(2, dim=-1)
+        nodes = self.label_nodes(encoded, lengths, queries)
+        return (torch.relu(self.output(nodes)) * semantics).sum(-1) + self.bias
+
+    def _score_all(self, encoded: Tensor, lengths: Tensor, vectors: Tensor | None) -> Tensor:
+        semantics = self.semantics(vectors=vectors)
+        n_texts, n_words = encoded.shape[:2]
+        at_once = max(1, NUMBERS_AT_ONCE // (n_texts * max(n_words, semantics.shape[1])))
+        if self.training:
+            # Gradients keep all of them in memory anyway.
+            at_once = self.n_labels
+        return torch.cat([self._score(encoded, lengths, part) for part in semantics.split(at_once)], dim=1)

@@ -1,0 +1,140 @@
+"""Text features spread over the hierarchy (eq 1), and label features (eq 2)."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skhimatch.labels.hierarchy import LabelHierarchy
+
+__all__ = ["PROPAGATIONS", "GatedPropagation", "HierarchyEdges", "HierarchyGCN"]
+
+
+class HierarchyEdges(nn.Module):
+    """The two adjacencies of eq 1 and 2, as gather and scatter over the edges.
+
+    E_down[child, parent] = P(child | parent) and E_up[parent, child] = 1.
+    The self-loops of both, without which a leaf would never see itself, are
+    a plain addition and left to the caller.
+
+    Parameters
+    ----------
+    hierarchy : LabelHierarchy
+        L labels and their E edges.
+    """
+
+    parent: Tensor
+    child: Tensor
+    prior: Tensor
+
+    def __init__(self, hierarchy: LabelHierarchy) -> None:
+        super().__init__()
+        # A copy: torch shares memory with numpy, and a hierarchy is read-only.
+        edges = torch.from_numpy(hierarchy.edges.astype(np.int64, copy=True)).reshape(-1, 2)
+        self.register_buffer("parent", edges[:, 0].contiguous())
+        self.register_buffer("child", edges[:, 1].contiguous())
+        self.register_buffer("prior", torch.ones(len(edges)))
+
+    def downward(self, nodes: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return what parents tell their children, of shape (..., L, d)."""
+        weight = self.prior if weight is None else weight
+        messages = nodes.index_select(-2, self.parent) * weight[:, None]
+        return messages.new_zeros(nodes.shape).index_add(-2, self.child, messages)
+
+    def upward(self, nodes: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return what children tell their parents, of shape (..., L, d)."""
+        messages = nodes.index_select(-2, self.child)
+        if weight is not None:
+            messages = messages * weight[:, None]
+        return messages.new_zeros(nodes.shape).index_add(-2, self.parent, messages)
+
+
+class HierarchyGCN(nn.Module):
+    """Graph convolution over the hierarchy, eq 1 (texts) and eq 2 (labels).
+
+    S = ReLU(E_down V W_g1 + E_up V W_g2), where E_down holds P(child | parent)
+    and E_up holds ones, both with self-loops. Sparse: O(edges), never L x L.
+
+    Parameters
+    ----------
+    hierarchy : LabelHierarchy
+        L labels.
+    dimension : int
+        Width d of a node, in and out.
+    """
+
+    def __init__(self, hierarchy: LabelHierarchy, dimension: int) -> None:
+        super().__init__()
+        self.edges = HierarchyEdges(hierarchy)
+        self.down = nn.Parameter(torch.empty(dimension, dimension))
+        self.up = nn.Parameter(torch.empty(dimension, dimension))
+        nn.init.xavier_uniform_(self.down)
+        nn.init.xavier_uniform_(self.up)
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """Map V of shape (..., L, d) to S of shape (..., L, d)."""
+        # (E V) W = E (V W), and one product with both weights is faster than two.
+        down, up = (nodes @ torch.cat([self.down, self.up], dim=1)).chunk(2, dim=-1)
+        return torch.relu(down + self.edges.downward(down) + up + self.edges.upward(up))
+
+    def at(self, nodes: Tensor, labels: Tensor) -> Tensor:
+        """Return the rows of S that some labels have, at the price of these and their neighbours.
+
+        Parameters
+        ----------
+        nodes : float tensor of shape (L, d)
+            V.
+        labels : int64 tensor of shape (M,)
+            Different labels.
+
+        Returns
+        -------
+        float tensor of shape (M, d)
+        """
+        parent, child, prior = self.edges.parent, self.edges.child, self.edges.prior
+        row = torch.full((len(nodes),), -1, device=labels.device)
+        row[labels] = torch.arange(len(labels), device=labels.device)
+        downward, upward = (row[child] >= 0).nonzero().squeeze(1), (row[parent] >= 0).nonzero().squeeze(1)
+        near = torch.cat([labels, parent[downward], child[upward]])
+        down, up = (nodes[near] @ torch.cat([self.down, self.up], dim=1)).chunk(2, dim=-1)
+        itself, above = len(labels), len(downward)
+        semantics = down[:itself] + up[:itself]
+        from_parents = down[itself : itself + above] * prior[downward][:, None]
+        from_children = up[itself + above :]
+        semantics = semantics.index_add(0, row[child[downward]], from_parents)
+        return torch.relu(semantics.index_add(0, row[parent[upward]], from_children))
+
+
+class GatedPropagation(nn.Module):
+    """The gated variant of eq 1: scalar gates in place of weight matrices.
+
+    S = ReLU(g_down (E_down V + b_down) + g_up (E_up V + b_up) + g_loop V) with
+    gates g = sigmoid(V w + b), one number a node and a direction. The edge
+    weights are trained, E_down from the priors on, E_up from ones; the loop
+    is a message of its own here, so neither E holds one.
+
+    Parameters
+    ----------
+    hierarchy : LabelHierarchy
+        L labels.
+    dimension : int
+        Width d of a node, in and out.
+    """
+
+    def __init__(self, hierarchy: LabelHierarchy, dimension: int) -> None:
+        super().__init__()
+        self.edges = HierarchyEdges(hierarchy)
+        self.down_weight = nn.Parameter(self.edges.prior.clone())
+        self.up_weight = nn.Parameter(torch.ones_like(self.edges.prior))
+        self.down_bias = nn.Parameter(torch.zeros(len(hierarchy), dimension))
+        self.up_bias = nn.Parameter(torch.zeros(len(hierarchy), dimension))
+        self.gates = nn.Linear(dimension, 3)
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """Map V of shape (..., L, d) to S of shape (..., L, d)."""
+        down_gate, up_gate, loop_gate = torch.sigmoid(self.gates(nodes)).split(1, dim=-1)
+        down = self.edges.downward(nodes, self.down_weight) + self.down_bias
+        up = self.edges.upward(nodes, self.up_weight) + self.up_bias
+        return torch.relu(down_gate * down + up_gate * up + loop_gate * nodes)
+
+
+PROPAGATIONS = {"gcn": HierarchyGCN, "gated": GatedPropagation}

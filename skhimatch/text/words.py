@@ -1,0 +1,301 @@
+"""Texts become sequences of word ids."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
+from itertools import islice, repeat
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted
+
+from skhimatch.text.sequences import UNKNOWN_ID, TokenSequences, Vocabulary
+
+__all__ = ["WordTokenizer", "check_texts"]
+
+# Characters from which on it pays to stop at the last token that is wanted.
+LONG_TEXT = 20_000
+
+
+def check_texts(texts: Iterable[Any]) -> list[str] | list[list[str]]:
+    """Return texts as a list of str or, where they come cut into tokens, of lists of str.
+
+    Parameters
+    ----------
+    texts : iterable of str, or of sequences of str
+        A list, tuple, 1-D array, pandas Series, generator, ...
+
+    Returns
+    -------
+    list of str or list of list of str
+
+    Raises
+    ------
+    TypeError
+        If `texts` is a single string or no ordered iterable, or one of the texts (named by its
+        position) is missing, a number, bytes or of another kind than the first.
+    ValueError
+        If there is no text at all, or `texts` has two dimensions.
+
+    Examples
+    --------
+    >>> check_texts(("a wave", "a field"))
+    ['a wave', 'a field']
+    >>> check_texts(["a wave", None])
+    Traceback (most recent call last):
+        ...
+    TypeError: Text 1 is of type NoneType, not str; fill or drop missing texts first.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise TypeError(f"Expected several texts, got a single {type(texts).__name__}; wrap it in a list.")
+    shape = getattr(texts, "shape", None)
+    if isinstance(shape, tuple) and len(shape) > 1:
+        raise ValueError(
+            f"Expected 1D texts, got a {type(texts).__name__} of shape {shape}; "
+            "pass one column, such as df['text']."
+        )
+    if not isinstance(texts, Iterable) or isinstance(texts, (Mapping, Set)) or shape == ():
+        raise TypeError(
+            f"Expected a list of texts or another ordered iterable, got a {type(texts).__name__}."
+        )
+    # An array's own scalars (numpy.str_) are slower than str and do not belong in a vocabulary.
+    checked = list(texts.tolist() if isinstance(texts, np.ndarray) else texts)
+    if not checked:
+        raise ValueError("Found 0 samples in the texts while a minimum of 1 is required.")
+    first_is_str = isinstance(checked[0], str)
+    for position, text in enumerate(checked):
+        if isinstance(text, str):
+            if not first_is_str:
+                raise TypeError(
+                    f"Text {position} is a str, but text 0 is a list of tokens; pass one kind for all."
+                )
+        elif not isinstance(text, (list, tuple, np.ndarray)):
+            remedy = "decode it first" if isinstance(text, bytes) else "fill or drop missing texts first"
+            raise TypeError(f"Text {position} is of type {type(text).__name__}, not str; {remedy}.")
+        elif first_is_str:
+            raise TypeError(
+                f"Text {position} is a list of tokens, but text 0 is a str; pass one kind for all."
+            )
+        else:
+            checked[position] = _check_tokens(text, position)
+    return checked
+
+
+def _check_tokens(tokens: Sequence[Any] | NDArray, position: int) -> list[str]:
+    tokens = tokens.tolist() if isinstance(tokens, np.ndarray) else list(tokens)
+    for place, token in enumerate(tokens):
+        if not isinstance(token, str):
+            raise TypeError(
+                f"Token {place} of text {position} is of type {type(token).__name__}; tokens are str."
+            )
+    return tokens
+
+
+class WordTokenizer(TransformerMixin, BaseEstimator):
+    r"""Turn texts into sequences of word ids over the vocabulary of the training texts.
+
+    Parameters
+    ----------
+    min_count : int, default=2
+        A word must occur this often in the training texts to be known.
+    max_vocabulary : int or None, default=50_000
+        Keep at most this many words, the most frequent ones; None keeps all.
+    max_length : int or None, default=1_000
+        Keep this many tokens from the start of each text, also when words are counted; None keeps all.
+    lowercase : bool, default=True
+        Whether "Wave" and "wave" are the same word.
+    token_pattern : str, default=r"(?u)\b\w+\b"
+        Regular expression of a token, or with one group, of which the group is the token.
+        Texts that come as lists of tokens are taken as they are.
+
+    Attributes
+    ----------
+    vocabulary_ : Vocabulary
+        The known words, by falling count and then by alphabet.
+
+    See Also
+    --------
+    TokenSequences : What `transform` returns.
+
+    Examples
+    --------
+    >>> tokenizer = WordTokenizer(min_count=1).fit(["A wave, a field.", "the field"])
+    >>> tokenizer.vocabulary_.words
+    ('a', 'field', 'the', 'wave')
+    >>> sequences = tokenizer.transform(["The wave!", "An old field", ""])
+    >>> [ids.tolist() for ids in sequences]
+    [[4, 5], [1, 1, 3], []]
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's convention
+        "min_count": [Interval(Integral, 1, None, closed="left")],
+        "max_vocabulary": [Interval(Integral, 1, None, closed="left"), None],
+        "max_length": [Interval(Integral, 1, None, closed="left"), None],
+        "lowercase": ["boolean"],
+        "token_pattern": [str],
+    }
+
+    def __init__(
+        self,
+        *,
+        min_count: int = 2,
+        max_vocabulary: int | None = 50_000,
+        max_length: int | None = 1_000,
+        lowercase: bool = True,
+        token_pattern: str = r"(?u)\b\w+\b",
+    ):
+        self.min_count = min_count
+        self.max_vocabulary = max_vocabulary
+        self.max_length = max_length
+        self.lowercase = lowercase
+        self.token_pattern = token_pattern
+
+    def fit(self, X: Iterable[Any], y: object = None) -> "WordTokenizer":
+        """Learn the vocabulary.
+
+        Parameters
+        ----------
+        X : iterable of str, or of sequences of str, length n_texts
+            The training texts.
+        y : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        WordTokenizer
+            Itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `check_texts`; also if a parameter is out of its range, `token_pattern` is no regular
+            expression, or none of the texts has a token.
+        """
+        self.fit_transform(X)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(self, X: Iterable[Any], y: object = None) -> TokenSequences:
+        """Learn the vocabulary and return the same texts as ids, tokenised once.
+
+        Parameters
+        ----------
+        X : iterable of str, or of sequences of str, length n_texts
+            The training texts.
+        y : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        TokenSequences of shape (n_texts,)
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `fit`.
+        """
+        # Every word gets an id when it is first seen; the final ids follow from the counts.
+        first_seen: defaultdict[str, int] = defaultdict()
+        first_seen.default_factory = first_seen.__len__
+        lists = [
+            np.fromiter(map(first_seen.__getitem__, self.tokenize(text)), dtype=np.int32)
+            for text in check_texts(X)
+        ]
+        ids = np.concatenate(lists)
+        if ids.size == 0:
+            raise ValueError(
+                f"token_pattern={self.token_pattern!r} finds no token in any of the {len(lists)} texts."
+            )
+        counts = np.bincount(ids).tolist()
+        common = [word for word, count in zip(first_seen, counts, strict=True) if count >= self.min_count]
+        common.sort(key=lambda word: (-counts[first_seen[word]], word))
+        self.vocabulary_ = Vocabulary(common[: self.max_vocabulary])
+        final = np.full(len(counts), UNKNOWN_ID, dtype=np.int32)
+        final[[first_seen[word] for word in self.vocabulary_.words]] = list(self.vocabulary_.index.values())
+        offsets = np.cumsum([0, *map(len, lists)])
+        return TokenSequences(final[ids], offsets, self.vocabulary_)
+
+    def transform(self, X: Iterable[Any]) -> TokenSequences:
+        """Return texts as ids.
+
+        Parameters
+        ----------
+        X : iterable of str, or of sequences of str, length n_texts
+            The texts; one without any token becomes an empty sequence.
+
+        Returns
+        -------
+        TokenSequences of shape (n_texts,)
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        TypeError, ValueError
+            As `check_texts`.
+        """
+        check_is_fitted(self)
+        find, unknown = self.vocabulary_.index.get, repeat(UNKNOWN_ID)
+        return TokenSequences.from_lists(
+            [list(map(find, self.tokenize(text), unknown)) for text in check_texts(X)], self.vocabulary_
+        )
+
+    def tokenize(self, text: str | Sequence[str]) -> list[str]:
+        """Cut one text into its first `max_length` tokens.
+
+        Parameters
+        ----------
+        text : str or sequence of str
+            A text, or its tokens.
+
+        Returns
+        -------
+        list of str
+
+        Raises
+        ------
+        ValueError
+            If `token_pattern` is no regular expression or has several groups.
+
+        Examples
+        --------
+        >>> WordTokenizer(max_length=3).tokenize("The wave equation, solved.")
+        ['the', 'wave', 'equation']
+        """
+        if not isinstance(text, str):
+            kept = text[: self.max_length]
+            return [token.lower() for token in kept] if self.lowercase else list(kept)
+        pattern = self._pattern()
+        text = text.lower() if self.lowercase else text
+        if len(text) < LONG_TEXT:
+            # All at once is twice as fast as one by one.
+            tokens = iter(pattern.findall(text))
+        else:
+            tokens = (match[pattern.groups] for match in pattern.finditer(text))
+        return list(islice(filter(None, tokens), self.max_length))
+
+    def _pattern(self) -> re.Pattern[str]:
+        try:
+            pattern = re.compile(self.token_pattern)
+        except re.error as error:
+            raise ValueError(
+                f"token_pattern={self.token_pattern!r} is no regular expression: {error}."
+            ) from error
+        if pattern.groups > 1:
+            raise ValueError(
+                f"token_pattern={self.token_pattern!r} has {pattern.groups} groups, so the token is unclear; "
+                "write all but one as (?:...)."
+            )
+        return pattern
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        return tags

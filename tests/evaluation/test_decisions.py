@@ -1,0 +1,246 @@
+import pickle
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from skhimatch.evaluation.decisions import (
+    DecisionRule,
+    add_ancestors,
+    check_threshold,
+    drop_orphans,
+    highest,
+    path_ends,
+    predict_path,
+    predict_threshold,
+)
+from skhimatch.labels.hierarchy import LabelHierarchy
+
+LABELS = ["a", "b", "a1", "a2", "b1", "a11"]
+TREE = LabelHierarchy([("a", "a1"), ("a", "a2"), ("b", "b1"), ("a1", "a11")], labels=LABELS)
+DAG = LabelHierarchy([("a", "c"), ("b", "c"), ("c", "d")])
+EVERYWHERE = np.ones(6, dtype=bool)
+
+
+def rows(*label_sets, hierarchy=TREE):
+    indicator = np.zeros((len(label_sets), len(hierarchy)), dtype=int)
+    for row, labels in enumerate(label_sets):
+        indicator[row, hierarchy.positions(labels.split())] = 1
+    return indicator
+
+
+def names(positions, hierarchy=TREE):
+    return None if positions is None else [hierarchy.labels[position] for position in positions]
+
+
+def random_case(seed, n_labels=25):
+    rng = np.random.default_rng(seed)
+    ends = np.sort(rng.choice(n_labels, (40, 2)), axis=1)
+    labels = [f"l{number}" for number in range(n_labels)]
+    hierarchy = LabelHierarchy([(labels[a], labels[b]) for a, b in ends if a != b], labels)
+    return hierarchy, rng.random((30, n_labels)) < 0.4
+
+
+@pytest.mark.parametrize("levels", [1, 3, 1000])
+@pytest.mark.parametrize("k", [1, 4, 25])
+def test_highest_is_a_stable_sort_cut_off(k, levels):
+    scores = np.random.default_rng(k).integers(levels, size=(30, 25)) / levels
+    np.testing.assert_array_equal(highest(scores, k), np.argsort(-scores, axis=1, kind="stable")[:, :k])
+
+
+def test_threshold_is_reached_by_equality():
+    probabilities = np.array([[0.5, 0.49, 0.9], [0.0, 1.0, 0.2]], dtype=np.float32)
+    predicted = predict_threshold(probabilities, 0.5)
+    assert sparse.issparse(predicted)
+    assert predicted.dtype == bool
+    np.testing.assert_array_equal(predicted.toarray(), [[1, 0, 1], [0, 1, 0]])
+    by_label = predict_threshold(probabilities, np.array([0.6, 0.4, 0.2]))
+    np.testing.assert_array_equal(by_label.toarray(), [[0, 1, 1], [0, 1, 1]])
+
+
+def test_path_takes_the_best_end_and_what_is_above():
+    ends = TREE.positions(["a11", "a2", "b1"])
+    #                a    b    a1   a2   b1   a11
+    probabilities = [[0.9, 0.1, 0.9, 0.2, 0.1, 0.3], [0.9, 0.1, 0.9, 0.2, 0.4, 0.3], [0.1] * 6]
+    predicted = predict_path(np.array(probabilities), ends, TREE, EVERYWHERE)
+    assert predicted.dtype == bool
+    np.testing.assert_array_equal(predicted.toarray(), rows("a a1 a11", "b b1", "a a1 a11"))
+    tagged = rows("a a11 a2 b1 b")[0].astype(bool)
+    np.testing.assert_array_equal(
+        predict_path(np.array(probabilities), ends, TREE, tagged).toarray(), rows("a a11", "b b1", "a a11")
+    )
+
+
+def test_path_of_a_dag_has_all_ancestors():
+    ends = DAG.positions(["d"])
+    predicted = predict_path(np.zeros((1, 4)), ends, DAG, np.ones(4, dtype=bool))
+    np.testing.assert_array_equal(predicted.toarray(), [[1, 1, 1, 1]])
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [
+        (rows("a a1 a11", "a a2", "b b1"), ["a2", "b1", "a11"]),
+        (rows("a a1", "a a1 a11", "b"), ["b", "a1", "a11"]),
+        (rows("a11", "a2", "b1", "b1"), ["a2", "b1", "a11"]),  # leaves alone
+        (rows("a1 a11", "a2", "b"), ["b", "a2", "a11"]),  # a is never tagged
+        (rows("a a1", "a1"), None),  # a is tagged elsewhere
+        (rows("a a1 a2"), None),
+        (rows("a b"), None),
+        (rows("a a1", ""), None),
+        (rows("a11 a2"), None),
+        (rows(), None),
+    ],
+)
+def test_path_ends(targets, expected):
+    assert names(path_ends(targets, TREE)) == expected
+    assert names(path_ends(sparse.csr_array(targets), TREE)) == expected
+
+
+def test_path_ends_in_a_dag_and_without_hierarchy():
+    assert names(path_ends(rows("a b c d", "a", hierarchy=DAG), DAG), DAG) == ["a", "d"]
+    assert path_ends(rows("a c d", "b", hierarchy=DAG), DAG) is None
+    flat = LabelHierarchy.flat(LABELS)
+    assert names(path_ends(rows("a", "b1", "a"), flat)) == ["a", "b1"]
+    assert path_ends(rows("a", "a b1"), flat) is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_path_ends_agree_with_a_loop_and_predict_path_restores_them(seed):
+    hierarchy, _ = random_case(seed)
+    above = hierarchy.ancestors.toarray()
+    tagged = np.random.default_rng(seed).random(len(hierarchy)) < 0.6
+    ends = np.flatnonzero(tagged)
+    targets = np.eye(len(hierarchy), dtype=bool)[ends] | (above[ends] & tagged)
+    np.testing.assert_array_equal(path_ends(targets, hierarchy), ends)
+    certain = np.eye(len(hierarchy))[ends]
+    np.testing.assert_array_equal(predict_path(certain, ends, hierarchy, tagged).toarray(), targets)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_consistency_agrees_with_a_loop(seed):
+    hierarchy, predicted = random_case(seed)
+    above = hierarchy.ancestors.toarray()
+    added, dropped = predicted.copy(), predicted.copy()
+    for row in range(len(predicted)):
+        for label in np.flatnonzero(predicted[row]):
+            added[row] |= above[label]
+            dropped[row, label] = predicted[row][above[label]].all()
+    for form in (predicted, sparse.csr_array(predicted)):
+        np.testing.assert_array_equal(add_ancestors(form, hierarchy).toarray(), added)
+        np.testing.assert_array_equal(drop_orphans(form, hierarchy).toarray(), dropped)
+        np.testing.assert_array_equal(add_ancestors(dropped, hierarchy).toarray(), dropped)
+    assert (dropped != predicted).any()
+
+
+def test_drop_orphans_does_not_touch_its_argument():
+    predicted = sparse.csr_array(rows("a11").astype(bool))
+    assert drop_orphans(predicted, TREE).nnz == 0
+    assert predicted.nnz == 1
+
+
+def test_rule_composes():
+    probabilities = np.array([[0.2, 0.1, 0.7, 0.6, 0.1, 0.1], [0.9, 0.9, 0.1, 0.1, 0.8, 0.7]])
+
+    def decide(**choices):
+        rule = DecisionRule(
+            **{"hierarchy": TREE, "threshold": 0.5, "ends": None, "tagged": EVERYWHERE} | choices
+        )
+        return pickle.loads(pickle.dumps(rule))(probabilities).toarray().astype(int).tolist()
+
+    assert decide() == rows("a1 a2", "a b b1 a11").tolist()
+    assert decide(threshold=np.full(6, 0.65)) == rows("a1", "a b b1 a11").tolist()
+    assert decide(consistency="ancestors") == rows("a a1 a2", "a a1 a11 b b1").tolist()
+    assert decide(consistency="descendants") == rows("", "a b b1").tolist()
+    assert decide(ends=TREE.leaves) == rows("a a2", "b b1").tolist()
+
+
+def test_untagged_ancestors_make_no_orphans():
+    leaves_only = rows("a2 b1 a11")[0].astype(bool)
+    probabilities = np.array([[0.1, 0.1, 0.1, 0.9, 0.1, 0.1]])
+    rule = DecisionRule(TREE, 0.5, TREE.leaves, leaves_only, "descendants")
+    np.testing.assert_array_equal(rule(probabilities).toarray(), rows("a2"))
+    rule = DecisionRule(TREE, 0.5, None, leaves_only, "ancestors")
+    np.testing.assert_array_equal(rule(probabilities).toarray(), rows("a a2"))
+
+
+def test_check_threshold():
+    assert check_threshold(1, LABELS) == 1.0
+    assert isinstance(check_threshold(np.float32(0.5), LABELS), float)
+    given = np.full(6, 0.5)
+    checked = check_threshold(given, LABELS)
+    given[0] = 7
+    np.testing.assert_array_equal(checked, [0.5] * 6)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "message"),
+    [
+        (1.5, r"threshold is 1.5; it must lie in \[0, 1\]"),
+        (np.nan, "threshold is nan"),
+        ([0.5] * 5, r"shape \(5,\); .* shape \(6,\)"),
+        ([[0.5] * 6], r"shape \(1, 6\)"),
+        ([0.5, -1, 0.5, 0.5, 0.5, 0.5], "threshold of label 'b' is -1.0"),
+        ("high", "threshold is 'high'"),
+        (None, "threshold is nan"),
+    ],
+)
+def test_bad_thresholds_are_named(threshold, message):
+    with pytest.raises(ValueError, match=message):
+        check_threshold(threshold, LABELS)
+
+
+def test_learn_finds_ends_and_tagged_labels():
+    hierarchy = LabelHierarchy([("a", "b"), ("a", "c"), ("c", "d")])
+    single = [[1, 1, 0, 0], [1, 0, 1, 0]]
+    several = [[1, 1, 1, 0]]
+    assert DecisionRule.learn(single, hierarchy).ends.tolist() == [1, 2]
+    assert DecisionRule.learn(single, hierarchy).tagged.tolist() == [True, True, True, False]
+    assert DecisionRule.learn(several, hierarchy).ends is None
+    assert DecisionRule.learn(single, hierarchy, decoding="threshold").ends is None
+    assert DecisionRule.learn(several, hierarchy, decoding="path").ends.tolist() == [1, 2]
+
+
+def test_a_path_stops_early_only_where_no_child_goes_on():
+    ends = TREE.positions(["a", "a1", "a11", "b1"])
+    #                          a    b    a1   a2   b1   a11
+    probabilities = np.array([[0.9, 0.1, 0.4, 0.3, 0.1, 0.2],
+                              [0.9, 0.1, 0.7, 0.0, 0.1, 0.2],
+                              [0.9, 0.1, 0.8, 0.0, 0.1, 0.6],
+                              [0.4, 0.6, 0.0, 0.3, 0.5, 0.0]])  # fmt: skip
+    # a: .9 x .6, a1: .4 x .8  |  a: .9 x .3, a1: .7 x .8  |  a1: .8 x .4, a11: .6  |  a: .4 x .7, b1: .5
+    np.testing.assert_array_equal(
+        predict_path(probabilities, ends, TREE, EVERYWHERE).toarray(),
+        rows("a", "a a1", "a a1 a11", "b b1"),
+    )
+
+
+class TestTuned:
+    HIERARCHY = LabelHierarchy([("a", "b"), ("a", "c")])
+    EVERYWHERE = np.ones(3, dtype=bool)
+
+    def test_threshold(self):
+        rule = DecisionRule(self.HIERARCHY, 0.5, ends=None, tagged=self.EVERYWHERE)
+        probabilities = np.array([[0.9, 0.31, 0.1], [0.8, 0.29, 0.35]])
+        tuned = rule.tuned(probabilities, [[1, 1, 0], [1, 0, 1]])
+        # All thresholds from .30 to .31 make no mistake.
+        assert 0.29 < tuned.threshold <= 0.31
+        assert (tuned.ends, tuned.consistency) == (None, None)
+
+    def test_a_path_that_stops_too_early(self):
+        # a may end a path; every text goes on, though a child is never as probable as one half.
+        rule = DecisionRule(self.HIERARCHY, 0.5, ends=np.array([0, 1, 2]), tagged=self.EVERYWHERE)
+        probabilities = np.array([[0.9, 0.4, 0.1], [0.9, 0.1, 0.4], [0.9, 0.1, 0.1]])
+        targets = [[1, 1, 0], [1, 0, 1], [1, 0, 0]]
+        np.testing.assert_array_equal(rule(probabilities).toarray(), [[1, 0, 0]] * 3)
+        np.testing.assert_array_equal(rule.tuned(probabilities, targets)(probabilities).toarray(), targets)
+
+    def test_paths_to_leaves_need_no_threshold(self):
+        rule = DecisionRule(self.HIERARCHY, 0.5, ends=np.array([1, 2]), tagged=self.EVERYWHERE)
+        assert rule.tuned(np.array([[0.9, 0.4, 0.1]]), [[1, 1, 0]]) is rule
+
+    def test_extreme_thresholds_and_probabilities(self):
+        probabilities = np.array([[1.0, 0.0, 1e-30], [0.5, 0.5, 0.5]])
+        for threshold in (0.0, 1.0, np.array([0.0, 0.5, 1.0])):
+            rule = DecisionRule(self.HIERARCHY, threshold, ends=np.array([0, 1, 2]), tagged=self.EVERYWHERE)
+            assert (rule(probabilities).toarray()[:, 0] == 1).all()

@@ -1,0 +1,126 @@
+import json
+
+import numpy as np
+import pytest
+
+from skhimatch import LabelHierarchy, as_hierarchy, read_taxonomy
+from skhimatch.labels.formats import hierarchy_from_paths
+
+NEWS = {"science": ["physics", "biology"], "sport": ["tennis"]}
+NEWS_EDGES = [("science", "physics"), ("science", "biology"), ("sport", "tennis")]
+
+
+def edge_names(hierarchy):
+    return {(hierarchy.labels[parent], hierarchy.labels[child]) for parent, child in hierarchy.edges}
+
+
+def test_every_form_gives_the_same_hierarchy(tmp_path):
+    networkx = pytest.importorskip("networkx")
+    file = tmp_path / "news.taxonomy"
+    file.write_text("Root\tscience\tsport\nscience\tphysics\tbiology\n\nsport\ttennis\n", encoding="utf-8")
+    as_json = tmp_path / "news.json"
+    as_json.write_text(json.dumps(NEWS), encoding="utf-8")
+    forms = [
+        LabelHierarchy(NEWS_EDGES),
+        NEWS,
+        {"science": {"physics": None, "biology": {}}, "sport": ["tennis"]},
+        NEWS_EDGES,
+        np.array(NEWS_EDGES),
+        iter([*NEWS_EDGES, NEWS_EDGES[0]]),
+        ["science/physics", "science/biology", "science", "sport/tennis"],
+        networkx.DiGraph(NEWS_EDGES),
+        file,
+        str(file),
+        as_json,
+    ]
+    for form in forms:
+        assert as_hierarchy(form) == forms[0]
+    assert as_hierarchy(forms[0]) is forms[0]
+
+
+def test_isolated_labels_are_kept():
+    networkx = pytest.importorskip("networkx")
+    graph = networkx.DiGraph([("a", "b")])
+    graph.add_node("z")
+    assert as_hierarchy(graph).labels == ("a", "b", "z")
+    assert as_hierarchy({"a": ["b"], "z": []}).labels == ("a", "b", "z")
+    assert as_hierarchy({"a": None, "z": {}}).labels == ("a", "z")
+
+
+def test_a_plain_dict_may_be_a_dag_and_a_nested_one_goes_deep():
+    dag = as_hierarchy({"a": ["c"], "b": {"c"}, "c": ["d"]})
+    assert edge_names(dag) == {("a", "c"), ("b", "c"), ("c", "d")}
+    assert not dag.is_tree
+    nested: dict = {}
+    for number in reversed(range(3000)):
+        nested = {f"{number:04d}": nested}
+    assert as_hierarchy(nested).depth == 3000
+
+
+def test_another_separator_and_another_root(tmp_path):
+    assert edge_names(hierarchy_from_paths(["a > b/c"], sep=" > ")) == {("a", "b/c")}
+    file = tmp_path / "taxonomy"
+    file.write_text("top\ta\tb\na\tc d\n", encoding="utf-8")
+    assert read_taxonomy(file, root="top").labels == ("a", "b", "c d")
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "message"),
+    [
+        ({"x": ["a"], "a": ["b"], "b": ["a", "y"]}, ValueError, "cycle: a -> b -> a"),
+        ([("a", "b"), "cd"], TypeError, "mixes paths"),
+        ({}, ValueError, "no labels"),
+        ({"a": "bc"}, TypeError, "children of 'a' are 'bc'"),
+        ({"a": 3}, TypeError, "children of 'a' are 3"),
+        ({"a": [3]}, TypeError, "a child of 'a' is 3"),
+        (
+            {"a": {"b": ["c"]}, "d": {"c": None}},
+            ValueError,
+            "label 'c' stands both under 'd' and under 'b'",
+        ),
+        ({"a": {"b": ["a"]}}, ValueError, "label 'a' stands both at the top and under 'b'"),
+        ({"a": {"b": [{"c": None}]}}, TypeError, "a child of 'b' is"),
+        (["a/c", "b/c"], ValueError, "label 'c' stands both under 'a' and under 'b'.*unique names.*pairs"),
+        (["a/b", "b"], ValueError, "label 'b' stands both under 'a' and at the top"),
+        (["a//b"], ValueError, "component of the path 'a//b' is empty"),
+        ("no such file", TypeError, "'no such file', which is no file"),
+        (3, TypeError, "'int' is not a hierarchy.*flat"),
+        (None, TypeError, "not a hierarchy"),
+    ],
+)
+def test_bad_hierarchies_are_named(source, error, message):
+    with pytest.raises(error, match=message):
+        as_hierarchy(source)
+
+
+def test_bad_graphs_and_files_are_named(tmp_path):
+    networkx = pytest.importorskip("networkx")
+    with pytest.raises(TypeError, match="undirected"):
+        as_hierarchy(networkx.Graph([("a", "b")]))
+    with pytest.raises(TypeError, match="node of the graph is 1"):
+        as_hierarchy(networkx.DiGraph([(1, 2)]))
+    file = tmp_path / "taxonomy"
+    file.write_text("Root\ta\na\tb\t\tc\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"line 2 of .* is empty"):
+        as_hierarchy(file)
+    file.write_text("Root\ta\na\tRoot\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"line 2 .* virtual node 'Root' under 'a'"):
+        as_hierarchy(file)
+    file.write_bytes("Root\tÉa\n".encode("latin-1"))
+    with pytest.raises(ValueError, match="taxonomy is not in UTF-8"):
+        as_hierarchy(file)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"a": ["b"],\n}', "line 2"),
+        ('{"a": ["b"], "b": ["a"]}', "cycle"),
+        ('"a"', "the string 'a'"),
+    ],
+)
+def test_bad_json_is_named(tmp_path, content, message):
+    file = tmp_path / "news.json"
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=rf"news\.json holds no hierarchy: .*{message}"):
+        as_hierarchy(file)

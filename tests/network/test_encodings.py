@@ -1,0 +1,128 @@
+import sqlite3
+import threading
+
+import numpy as np
+import pytest
+
+from skhimatch.network import encodings
+from skhimatch.network.encodings import EncodingStore, encode, encode_once, store_folder
+from skhimatch.network.transformer import TransformerEncoder
+
+KEYS = [bytes([number]) * 32 for number in range(10)]
+
+
+class Maker:
+    """Makes vectors that tell their keys' places, and counts."""
+
+    def __init__(self):
+        self.made = []
+
+    def __call__(self, rows):
+        self.made += rows.tolist()
+        return np.stack([np.full(3, row, dtype=np.float32) for row in rows])
+
+
+@pytest.fixture
+def make():
+    return Maker()
+
+
+def test_each_is_made_once(tmp_path, make):
+    store = EncodingStore(tmp_path)
+    np.testing.assert_array_equal(store.get([KEYS[0], KEYS[1], KEYS[0]], make)[:, 0], [0, 1, 0])
+    assert sorted(make.made) == [0, 1]
+    again = EncodingStore(tmp_path).get([KEYS[1], KEYS[2]], make)
+    np.testing.assert_array_equal(again[:, 0], [1, 1])  # KEYS[2] has the place 1 here
+    assert sorted(make.made) == [0, 1, 1]
+
+
+def test_many_come_in_parts(tmp_path, make, monkeypatch):
+    monkeypatch.setattr(encodings, "TEXTS_AT_ONCE", 3)
+    np.testing.assert_array_equal(EncodingStore(tmp_path).get(KEYS, make)[:, 0], np.arange(10))
+    assert make.made == list(range(10))
+
+
+def test_two_at_a_time_make_nothing_twice(tmp_path, make, monkeypatch):
+    monkeypatch.setattr(encodings, "TEXTS_AT_ONCE", 2)
+    found = {}
+    workers = [
+        threading.Thread(
+            target=lambda name=name: found.update({name: EncodingStore(tmp_path).get(KEYS, make)})
+        )
+        for name in range(4)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(make.made) == list(range(10))
+    for vectors in found.values():
+        np.testing.assert_array_equal(vectors[:, 0], np.arange(10))
+
+
+def test_what_was_not_asked_for_longest_makes_room(tmp_path, make):
+    store = EncodingStore(tmp_path, most_bytes=10 * 12)
+    store.get(KEYS[:5], make)
+    store.get(KEYS[5:], make)
+    store.get(KEYS[:1], make)
+    make.made.clear()
+    store.get([b"another" * 4], make)
+    make.made.clear()
+    store.get([KEYS[0], KEYS[9]], make)
+    assert make.made == []
+    store.get(KEYS[1:5], make)
+    assert len(make.made) == 3
+    assert (tmp_path / "encodings.sqlite").stat().st_size < 50_000
+
+
+def test_nothing_is_kept_of_what_fails(tmp_path, make):
+    def fail(rows):
+        raise RuntimeError("out of memory")
+
+    store = EncodingStore(tmp_path)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        store.get(KEYS, fail)
+    store.get(KEYS, make)
+    assert len(make.made) == 10
+
+
+def test_the_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("SKHIMATCH_CACHE", str(tmp_path / "here"))
+    assert store_folder() == tmp_path / "here"
+    monkeypatch.delenv("SKHIMATCH_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert store_folder() == tmp_path / "skhimatch"
+
+
+@pytest.fixture
+def encoder(tiny_bert):
+    return TransformerEncoder(tiny_bert, freeze="all")
+
+
+def test_texts_come_back_in_order(encoder):
+    texts = encoder.tokenize(["a", "the quark in the cell", "", "serve volley"])
+    expected = encode(encoder, texts)
+    np.testing.assert_allclose(encode_once(encoder, texts), expected, atol=1e-6)
+    with sqlite3.connect(store_folder() / "encodings.sqlite") as connection:
+        assert connection.execute("SELECT COUNT(*) FROM encodings").fetchone() == (4,)
+
+
+def test_what_lies_beyond_the_window_is_no_other_text(encoder):
+    texts = encoder.tokenize(["the quark " * 10, "the quark " * 20])
+    encode_once(encoder, texts)
+    with sqlite3.connect(store_folder() / "encodings.sqlite") as connection:
+        assert connection.execute("SELECT COUNT(*) FROM encodings").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("damage", ["a file in its place", "no database"])
+def test_a_store_that_cannot_be_written_is_done_without(encoder, damage):
+    folder = store_folder()
+    if damage == "no database":
+        folder.mkdir()
+        (folder / "encodings.sqlite").write_text("not a database " * 100)
+    else:
+        folder.write_text("")
+    texts = encoder.tokenize(["a", "the quark"])
+    with pytest.warns(RuntimeWarning, match=r"cannot be kept in .* SKHIMATCH_CACHE"):
+        found = encode_once(encoder, texts)
+    np.testing.assert_allclose(found, encode(encoder, texts), atol=1e-6)

@@ -1,0 +1,120 @@
+"""Names against loops over words, what they are blind to, and labels without any."""
+
+import numpy as np
+import pytest
+
+from skhimatch import LabelHierarchy, WordTokenizer
+from skhimatch.scores import names as label_names
+from skhimatch.scores.names import LabelNames, StemStatistics
+
+TEXTS = [
+    "the fishing vessel and the vessels of Norway",
+    "milk, milk and milk: a quota for milk",
+    "quotas for vessels",
+    "",
+    "the the the",
+] * 3
+HIERARCHY = LabelHierarchy([("food", "c1"), ("food", "c2"), ("c2", "c3"), ("alone", "c4")])
+TEXTS_OF = {
+    "food": "milk quota",
+    "c1": ["fishing fleet", "vessels of the fleet"],
+    "c2": "...",
+    "c3": ["Milk"],
+    "alone": "abracadabra",
+    "c4": "hocus pocus",
+}
+
+
+@pytest.fixture
+def sequences():
+    return WordTokenizer(min_count=1).fit_transform(TEXTS)
+
+
+@pytest.fixture
+def names(sequences):
+    return LabelNames.learn(sequences, HIERARCHY, TEXTS_OF)
+
+
+def stems_of(text):
+    return [word.strip(",.:").lower()[:6] for word in text.split()]
+
+
+def score_by_loops(name, text):
+    """Count in plain Python how many deviations more of a name one text has."""
+    counts = [{stem: stems_of(other).count(stem) for stem in stems_of(other)} for other in TEXTS]
+    known = {stem for of_text in counts for stem in of_text}
+
+    def idf(stem):
+        return np.log((len(TEXTS) + 1) / (sum(stem in of_text for of_text in counts) + 1))
+
+    stems = {stem if stem in known else "?" for stem in stems_of(name)}
+    total = sum(np.log(len(TEXTS) + 1) if stem == "?" else idf(stem) for stem in stems)
+    share, mean, variance = 0.0, 0.0, 0.0
+    for stem in stems - {"?"}:
+        weight = idf(stem) / total
+        strengths = [of_text.get(stem, 0) / (of_text.get(stem, 0) + 3) for of_text in counts]
+        mine = stems_of(text).count(stem)
+        share += weight * mine / (mine + 3)
+        mean += weight * np.mean(strengths)
+        variance += weight**2 * np.var(strengths)
+    return (share - mean) / np.sqrt(variance + 0.002)
+
+
+@pytest.mark.parametrize("text", [*TEXTS[:4], "vessels carry milk to Norway"])
+@pytest.mark.parametrize(
+    ("label", "of_label"), [("food", ["milk quota"]), ("c1", TEXTS_OF["c1"]), ("c3", ["milk"])]
+)
+def test_a_label_scores_by_its_best_name(names, sequences, label, of_label, text):
+    tokenizer = WordTokenizer(min_count=1).fit(TEXTS)
+    [scores] = names.scores(tokenizer.transform([text]))
+    expected = max(score_by_loops(name, text) for name in of_label)
+    assert scores[HIERARCHY.index[label]] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_label_without_a_known_word_takes_the_mean_of_its_neighbours(names, sequences):
+    scores = names.scores(sequences)
+    food, c2, c3 = (scores[:, HIERARCHY.index[label]] for label in ("food", "c2", "c3"))
+    np.testing.assert_allclose(c2, (food + c3) / 2, atol=1e-6)
+    assert not scores[:, HIERARCHY.index["alone"]].any()
+    assert not scores[:, HIERARCHY.index["c4"]].any()
+
+
+def test_usual_texts_score_zero(names, sequences):
+    scores = names.scores(sequences)
+    of_one_name = [HIERARCHY.index[label] for label in ("food", "c3")]
+    np.testing.assert_allclose(scores[:, of_one_name].mean(axis=0), 0, atol=1e-5)
+
+
+def test_blocks_make_no_difference(names, sequences, monkeypatch):
+    at_once = names.scores(sequences)
+    monkeypatch.setattr(label_names, "NUMBERS_AT_ONCE", 5)
+    np.testing.assert_array_equal(names.scores(sequences), at_once)
+
+
+def test_statistics_serve_labels_that_come_later(names, sequences):
+    longer = LabelHierarchy([("food", "c1"), ("food", "c5")], ["c1", "c5", "food"])
+    later = LabelNames.of(names.stems, sequences.vocabulary, longer, {**TEXTS_OF, "c5": "quota"})
+    anew = LabelNames.learn(sequences, longer, {**TEXTS_OF, "c5": "quota"})
+    np.testing.assert_array_equal(later.scores(sequences), anew.scores(sequences))
+
+
+def test_labels_that_are_no_words_say_nothing(sequences):
+    codes = LabelNames.learn(sequences, LabelHierarchy([("X12", "Y13"), ("X12", "Y14")]))
+    assert not codes.known
+    assert not codes.scores(sequences).any()
+
+
+def test_texts_without_words(names):
+    tokenizer = WordTokenizer(min_count=1).fit(TEXTS)
+    empty, unknown = names.scores(tokenizer.transform(["", "abracadabra"]))
+    np.testing.assert_array_equal(empty, unknown)
+    assert (empty[HIERARCHY.index["food"]]) < 0
+
+
+def test_statistics_of_many_texts_are_those_of_few(sequences, monkeypatch):
+    at_once = StemStatistics.learn(sequences)
+    monkeypatch.setattr(label_names, "TEXTS_AT_ONCE", 4)
+    for expected, found in zip(
+        vars(at_once).values(), vars(StemStatistics.learn(sequences)).values(), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -1,0 +1,176 @@
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics import f1_score
+from sklearn.svm import LinearSVC
+from toy_corpus import binarize, make_corpus
+
+from skhimatch import WordTokenizer
+from skhimatch.scores import ngrams as lexical
+from skhimatch.scores.ngrams import LexicalClassifier, NGramWeights
+from skhimatch.text.sequences import TokenSequences, Vocabulary
+
+TEXTS, LABEL_SETS = make_corpus(80)
+UNSEEN, UNSEEN_SETS = make_corpus(80, seed=1)
+TARGETS = sp.csr_array(binarize(LABEL_SETS))
+TOKENIZER = WordTokenizer(min_count=1).fit(TEXTS)
+SEQUENCES = TOKENIZER.transform(TEXTS)
+
+
+def associated(features, rows=slice(None)):
+    """Where n-grams and labels meet in two texts, and no less often than by chance; one by one."""
+    present, labels = features > 0, TARGETS.toarray()[rows] > 0
+    found = np.zeros((present.shape[1], labels.shape[1]), dtype=bool)
+    for ngram, label in np.ndindex(found.shape):
+        together = (present[:, ngram] & labels[:, label]).sum()
+        by_chance = present[:, ngram].mean() * labels[:, label].sum()
+        found[ngram, label] = together >= 2 and together >= by_chance - 1e-9
+    return found
+
+
+def entries(weight):
+    """Where a sparse matrix holds anything, be it a zero."""
+    return sp.csr_array(
+        (np.ones(weight.nnz, dtype=bool), weight.indices, weight.indptr), weight.shape
+    ).toarray()
+
+
+def names(ngrams, vocabulary):
+    """Spell n-grams out."""
+    words = ["", "", *vocabulary.words]
+    size = len(vocabulary)
+    return [
+        words[code] if code < size else f"{words[code // size]} {words[code % size]}"
+        for code in ngrams.codes.tolist()
+    ]
+
+
+class TestNGramWeights:
+    def test_equal_to_scikit_learns_tfidf(self):
+        vectorizer = TfidfVectorizer(
+            ngram_range=(1, 2), sublinear_tf=True, min_df=2, token_pattern=r"(?u)\b\w+\b"
+        ).fit(TEXTS)
+        ngrams = NGramWeights.learn(SEQUENCES)
+        columns = [vectorizer.vocabulary_[name] for name in names(ngrams, TOKENIZER.vocabulary_)]
+        assert sorted(columns) == list(range(len(vectorizer.vocabulary_)))
+        # Words of unseen texts that no training text has part their neighbours in scikit-learn's eyes, too.
+        for texts in (TEXTS, UNSEEN, ["", "qwertz", "lens qwertz prism", "the the the lens"]):
+            found = ngrams(TOKENIZER.transform(texts))
+            assert found.dtype == np.float32
+            expected = vectorizer.transform(texts)[:, columns].toarray()
+            np.testing.assert_allclose(found.toarray(), expected, atol=1e-6)
+
+    def test_pairs_do_not_cross_texts_or_unknown_words(self):
+        vocabulary = Vocabulary(["a", "b"])
+        texts = TokenSequences.from_lists([[2], [3], [2, 1, 3], [2], [3], [2, 1, 3]], vocabulary)
+        assert names(NGramWeights.learn(texts), vocabulary) == ["a", "b"]
+
+    def test_the_commonest_are_kept(self):
+        vocabulary = Vocabulary(["a", "b", "c"])
+        texts = TokenSequences.from_lists([[2, 3]] * 3 + [[3, 4]] * 2 + [[3]], vocabulary)
+        assert names(NGramWeights.learn(texts, most=3), vocabulary) == ["a", "b", "a b"]
+        assert len(NGramWeights.learn(texts, most=5).codes) == 5
+
+    @pytest.mark.parametrize("at_once", [1, 7, 80])
+    def test_many_texts_are_taken_in_parts(self, at_once, monkeypatch):
+        whole = NGramWeights.learn(SEQUENCES)
+        monkeypatch.setattr(lexical, "TEXTS_AT_ONCE", at_once)
+        parts = NGramWeights.learn(SEQUENCES)
+        np.testing.assert_array_equal(parts.codes, whole.codes)
+        np.testing.assert_array_equal(parts.idf, whole.idf)
+        np.testing.assert_array_equal(parts(SEQUENCES).toarray(), whole(SEQUENCES).toarray())
+
+    def test_no_shared_n_gram(self):
+        vocabulary = Vocabulary(["a", "b"])
+        texts = TokenSequences.from_lists([[2], [3], []], vocabulary)
+        ngrams = NGramWeights.learn(texts)
+        assert ngrams(texts).shape == (3, 0)
+
+
+class TestLexicalClassifier:
+    def test_as_good_as_a_support_vector_machine(self):
+        classifier = LexicalClassifier.fit(SEQUENCES, TARGETS, seed=0)
+        found = classifier.margins(TOKENIZER.transform(UNSEEN)) > 0
+        ngrams = classifier.ngrams
+        features, unseen = ngrams(SEQUENCES), ngrams(TOKENIZER.transform(UNSEEN))
+        expected = np.column_stack(
+            [
+                LinearSVC(random_state=0).fit(features, column).predict(unseen)
+                for column in binarize(LABEL_SETS).T
+            ]
+        )
+        true = binarize(UNSEEN_SETS)
+        best = f1_score(true, expected, average="micro")
+        assert best > 0.9
+        assert f1_score(true, found, average="micro") > best - 0.02
+
+    def test_the_gradient_is_that_of_the_squared_hinge(self, monkeypatch):
+        # One batch of all texts, one step at a known rate, from zero.
+        monkeypatch.setattr(lexical, "BATCH_SIZE", 80)
+        start = LexicalClassifier.untrained(SEQUENCES, 10)
+        trained = start.trained(SEQUENCES, TARGETS, epochs=1, seed=0, learning_rate=5.0)
+        features = start.ngrams(SEQUENCES).toarray()
+        signs = 2 * TARGETS.toarray() - 1
+        slopes = -2 * signs * np.maximum(0, 1 + signs) / 80
+        # Half of the one step is done when it is taken: past the warm-up, on the way down.
+        rate = 0.5 / 0.9
+        weight, bias = -5.0 * rate * features.T @ slopes, -1 - 0.1 * rate * slopes.sum(0)
+        np.testing.assert_allclose(trained.weight.toarray(), weight * associated(features), atol=1e-5)
+        np.testing.assert_allclose(trained.bias, bias, atol=1e-5)
+
+    def test_weights_are_where_n_grams_and_labels_belong_together(self, monkeypatch):
+        expected = associated(LexicalClassifier.untrained(SEQUENCES, 10).ngrams(SEQUENCES).toarray())
+        assert 0.05 < expected.mean() < 0.5
+        for at_once in (20_000, 7):
+            monkeypatch.setattr(lexical, "NGRAMS_AT_ONCE", at_once)
+            classifier = LexicalClassifier.fit(SEQUENCES, TARGETS, seed=0)
+            np.testing.assert_array_equal(entries(classifier.weight), expected)
+
+    def test_other_texts_bring_other_weights(self):
+        half = LexicalClassifier.untrained(SEQUENCES, 10).trained(
+            SEQUENCES[:40], TARGETS[:40], epochs=2, seed=0
+        )
+        more = half.trained(SEQUENCES[40:], TARGETS[40:], epochs=1, seed=1)
+        features = half.ngrams(SEQUENCES).toarray()
+        parts = [associated(features[rows], rows) for rows in (slice(40), slice(40, 80))]
+        np.testing.assert_array_equal(entries(half.weight), parts[0])
+        np.testing.assert_array_equal(entries(more.weight), parts[0] | parts[1])
+        assert (half.weight.toarray()[~parts[0]] == 0).all()
+        assert (more.weight.toarray()[parts[1] & ~parts[0]] != 0).any()
+
+    def test_seeds(self):
+        first, again, other = (LexicalClassifier.fit(SEQUENCES, TARGETS, seed=seed) for seed in (0, 0, 1))
+        np.testing.assert_array_equal(first.weight.data, again.weight.data)
+        assert (first.weight.data != other.weight.data).any()
+
+    def test_longer_steps_fit_closer(self):
+        signs = 2 * TARGETS.toarray() - 1
+        losses = []
+        for learning_rate in (1.0, 5.0, 20.0):
+            classifier = LexicalClassifier.fit(SEQUENCES, TARGETS, seed=0, learning_rate=learning_rate)
+            losses.append(np.square(np.maximum(0, 1 - signs * classifier.margins(SEQUENCES))).sum())
+        assert losses == sorted(losses, reverse=True)
+
+    def test_training_more_leaves_the_first_as_it_was(self):
+        first = LexicalClassifier.fit(SEQUENCES, TARGETS, seed=0)
+        before = first.weight.data.copy(), first.bias.copy()
+        more = first.trained(SEQUENCES, TARGETS, epochs=1, seed=1)
+        np.testing.assert_array_equal(first.weight.data, before[0])
+        np.testing.assert_array_equal(first.bias, before[1])
+        assert (more.weight.data != before[0]).any()
+
+    def test_a_label_without_texts_stays_at_minus_one(self):
+        empty = sp.hstack([TARGETS, sp.csr_array((80, 1))], format="csr")
+        margins = LexicalClassifier.fit(SEQUENCES, empty, seed=0).margins(SEQUENCES)
+        np.testing.assert_allclose(margins[:, -1], -1, atol=1e-5)
+
+    def test_no_feature_at_all(self):
+        texts = TokenSequences.from_lists([[2], [3]], Vocabulary(["a", "b"]))
+        classifier = LexicalClassifier.fit(texts, sp.csr_array(np.eye(2)), seed=0)
+        assert classifier.weight.shape == (0, 2)
+        assert np.isfinite(classifier.margins(texts)).all()
+
+    def test_n_grams_are_bounded(self, monkeypatch):
+        monkeypatch.setattr(lexical, "MOST_NGRAMS", 50)
+        assert LexicalClassifier.untrained(SEQUENCES, 10).weight.shape == (50, 10)

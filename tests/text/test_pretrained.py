@@ -1,0 +1,74 @@
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from skhimatch.text.pretrained import describe, load_model, load_tokenizer
+from skhimatch.text.subwords import SubwordTokenizer
+
+
+def copy_of(folder, tmp_path):
+    return Path(shutil.copytree(folder, tmp_path / "copy"))
+
+
+def test_what_a_plain_encoder_says_of_itself(tiny_bert):
+    description = describe(tiny_bert)
+    assert (description.subfolder, description.window, description.pooling) == ("", 16, "cls")
+
+
+def test_what_a_sentence_encoder_says_of_itself(tiny_bert, tmp_path):
+    folder = tmp_path / "sentences"
+    shutil.copytree(tiny_bert, folder / "0_Transformer")
+    modules = [
+        {"path": "0_Transformer", "type": "sentence_transformers.models.Transformer"},
+        {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    (folder / "0_Transformer" / "sentence_bert_config.json").write_text('{"max_seq_length": 8}')
+    description = describe(folder)
+    assert (description.subfolder, description.window, description.pooling) == ("0_Transformer", 8, "mean")
+    assert load_model(folder, "0_Transformer").config.hidden_size == 32
+    assert load_tokenizer(folder, "0_Transformer").pad_token_id == 0
+
+
+def test_changes_of_the_configuration(tiny_bert):
+    model = load_model(tiny_bert, attention_probs_dropout_prob=0.0, no_such_entry=1)
+    assert model.config.attention_probs_dropout_prob == 0
+    assert not hasattr(model.config, "no_such_entry")
+
+
+def test_an_unknown_name(tmp_path, monkeypatch):
+    pytest.importorskip("transformers")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OSError, match=r"'no-such-encoder': there is no folder .* hub and its local cache"):
+        describe("no-such-encoder")
+
+
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
+def test_an_incomplete_folder(tiny_bert, tmp_path, missing):
+    folder = copy_of(tiny_bert, tmp_path)
+    (folder / missing).unlink()
+    with pytest.raises(OSError, match=r"The folder .*copy holds no pretrained encoder"):
+        load_model(folder)
+
+
+def test_no_padding_token(tiny_bert, tmp_path):
+    folder = copy_of(tiny_bert, tmp_path)
+    tokenizer = load_tokenizer(folder)
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(folder)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config["pad_token"] = None
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"no padding token, .* `pad_token`"):
+        load_tokenizer(folder)
+
+
+def test_without_transformers(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ImportError, match=r"pip install 'skhimatch\[transformers\]'"):
+        SubwordTokenizer("bert-base-uncased").fit(["a text"])

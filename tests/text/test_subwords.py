@@ -1,0 +1,83 @@
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.utils import _safe_indexing
+
+from skhimatch.text.sequences import (
+    SubwordSequences,
+    SubwordVocabulary,
+    TokenSequences,
+    Vocabulary,
+    words_of,
+)
+from skhimatch.text.subwords import SubwordTokenizer
+from skhimatch.text.words import WordTokenizer
+
+TEXTS = ["The quark in the membranes", "", "A serve, a volley"]
+
+
+@pytest.fixture
+def sequences(tiny_bert):
+    return SubwordTokenizer(tiny_bert, words=WordTokenizer(min_count=1)).fit_transform(TEXTS)
+
+
+def test_texts_are_read_twice(sequences):
+    assert sequences.subwords.words(0) == ["the", "quark", "in", "the", "mem", "##brane", "##s"]
+    assert sequences.words.words(0) == ["the", "quark", "in", "the", "membranes"]
+    assert sequences.subwords.words(2) == ["a", "serve", "[UNK]", "a", "volley"]
+    assert sequences.lengths.tolist() == [7, 0, 5]
+    assert words_of(sequences) is sequences.words
+    assert words_of(sequences.words) is sequences.words
+
+
+def test_new_texts_know_the_words_of_the_training_texts(tiny_bert):
+    tokenizer = SubwordTokenizer(tiny_bert, words=WordTokenizer(min_count=1)).fit(TEXTS)
+    new = tokenizer.transform(["the quark divides"])
+    assert new.subwords.words(0) == ["the", "quark", "divides"]
+    assert new.words.words(0) == ["the", "quark", "<unknown>"]
+    again = pickle.loads(pickle.dumps(tokenizer)).transform(["the quark divides"])
+    np.testing.assert_array_equal(again.subwords.ids, new.subwords.ids)
+    assert again.subwords.vocabulary == new.subwords.vocabulary
+
+
+def test_a_clone_is_blank(tiny_bert):
+    tokenizer = SubwordTokenizer(tiny_bert, words=WordTokenizer(min_count=1)).fit(TEXTS)
+    copy = clone(tokenizer)
+    assert copy.words.min_count == 1
+    assert not hasattr(copy, "words_")
+    assert not hasattr(tokenizer.words, "vocabulary_")
+
+
+def test_texts_in_pieces_already_are_refused(tiny_bert):
+    with pytest.raises(TypeError, match=r"Text 0 is a list of tokens; .* pass whole texts"):
+        SubwordTokenizer(tiny_bert).fit([["a", "quark"]])
+
+
+class TestSubwordSequences:
+    def test_all_views_are_indexed_alike(self, sequences):
+        encodings = np.arange(6, dtype=np.float32).reshape(3, 2)
+        texts = SubwordSequences(sequences.subwords, sequences.words, encodings)
+        assert texts.shape == (3,)
+        assert texts[2].tolist() == sequences.subwords[2].tolist()
+        for rows in ([2, 0], np.array([False, True, True]), slice(1, None)):
+            part = _safe_indexing(texts, rows) if isinstance(rows, list) else texts[rows]
+            assert isinstance(part, SubwordSequences)
+            chosen = np.arange(3)[rows]
+            np.testing.assert_array_equal(part.encodings, encodings[chosen])
+            for place, row in enumerate(chosen):
+                assert part.subwords.words(place) == sequences.subwords.words(row)
+                assert part.words.words(place) == sequences.words.words(row)
+
+    def test_of_unlike_numbers(self):
+        one = TokenSequences.from_lists([[0]], SubwordVocabulary(["a"]))
+        two = TokenSequences.from_lists([[0], []], Vocabulary(["a"]))
+        with pytest.raises(ValueError, match=r"\[1, 2\] texts"):
+            SubwordSequences(one, two)
+
+
+def test_vocabularies_of_words_and_pieces_differ():
+    assert SubwordVocabulary(["a"]) != Vocabulary(["a"])
+    assert (len(SubwordVocabulary(["a"])), len(Vocabulary(["a"]))) == (1, 3)
+    assert pickle.loads(pickle.dumps(SubwordVocabulary(["a"]))) == SubwordVocabulary(["a"])
