@@ -44,7 +44,7 @@ class FixedShortlist:
         Columns of the labels of each text.
     """
 
-    rng = None
+    rng: np.random.RandomState | None = None
 
     def __init__(self, labels: NDArray[np.int64]) -> None:
         self.labels = labels
@@ -94,8 +94,8 @@ class TextDataset(Dataset):
             ``ids``, int64 of shape (B, n) with n the longest text's length
             (at least 1), padded with 0 on the right, or the encodings, float32 of shape (B, d), of texts
             that have them; ``lengths``, int64 of shape (B,); where there are any, ``shortlist``, int64 of
-            shape (B, K); and where they are drawn, ``label_weights``, float32 of shape (B, K), how many labels
-            each stands for.
+            shape (B, K); and where they are drawn, ``label_weights``, float32 of shape (B, K): how many
+            labels each stands for in the loss.
         targets : float32 tensor of shape (B, L)
             (B, 0) where the dataset has none.
         """
