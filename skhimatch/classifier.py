@@ -985,10 +985,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         validation = None
         if held is not None:
             held_texts = read_by(network, held[0])
-            shortlist = evidence.shortlist(network, held[0])
-            validation = TextDataset(
-                held_texts, held[1], None if shortlist is None else FixedShortlist(shortlist)
-            )
+            fixed = evidence.shortlist(network, held[0])
+            validation = TextDataset(held_texts, held[1], None if fixed is None else FixedShortlist(fixed))
         shortlist = evidence.training_shortlist(network, texts, targets, hierarchy, seed=seed)
         epochs = self._epochs(*targets.shape)
         with seeded(seed, device):

@@ -20,15 +20,12 @@ Batch = tuple[dict[str, Tensor], Tensor]
 
 
 class Shortlist(Protocol):
-    """Chooses the labels of each text that a network scores, where it does not score all of them.
+    """Chooses the labels of each text that a network scores, where it does not score all of them."""
 
-    Attributes
-    ----------
-    rng : numpy.random.RandomState or None
-        What it draws labels with, if it draws any; a checkpoint keeps its state.
-    """
-
-    rng: np.random.RandomState | None
+    @property
+    def rng(self) -> np.random.RandomState | None:
+        """What it draws labels with, if it draws any; a checkpoint keeps its state."""
+        ...
 
     def select(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]:
         """Return the labels of some texts, (B, K), and how many labels each stands for in the loss."""
