@@ -130,17 +130,19 @@ PRETRAINED = {"all-MiniLM-L6-v2": minilm_l6}
 def fit_himatch(corpus: Corpus, seed: int, settings: dict[str, Any]) -> Any:
     if "word_vectors" in settings:
         settings = settings | {"word_vectors": data_folder() / settings["word_vectors"]}
-    if settings.get("encoder") in PRETRAINED:
-        settings = settings | {"encoder": PRETRAINED[settings["encoder"]]()}
+    encoder = settings.get("encoder")
+    if isinstance(encoder, dict):
+        # The settings of a pretrained encoder, in the form that a results file can hold.
+        folder = PRETRAINED[encoder["name"]]()
+        settings = settings | {"encoder": skhimatch.PretrainedEncoder(**encoder | {"name": folder})}
     classifier = skhimatch.HiMatchClassifier(
         corpus.hierarchy, label_texts=corpus.label_texts, random_state=seed, verbose=1, **settings
     )
     checkpoint = None
     if "SKHIMATCH_CHECKPOINTS" in os.environ:
         checkpoint = checkpoints() / corpus.name / f"{joblib.hash(settings)}-{seed}"
-    return classifier.fit(
-        *corpus.part("train"), validation_data=corpus.part("validation"), checkpoint=checkpoint
-    )
+    X_val, y_val = corpus.part("validation")
+    return classifier.fit(*corpus.part("train"), X_val=X_val, y_val=y_val, checkpoint=checkpoint)
 
 
 def fit_linear(corpus: Corpus, seed: int, settings: dict[str, Any]) -> Any:
@@ -187,12 +189,9 @@ DOT = {"head": "dot", "max_epochs": 4}
 # For two cores: the upper half of the encoder, the first half of an abstract. On the validation part a third
 # epoch and a fourth brought nothing.
 MINILM = {
-    "encoder": "all-MiniLM-L6-v2",
-    "freeze": 3,
-    "encoder_learning_rate": 1e-4,
+    "encoder": {"name": "all-MiniLM-L6-v2", "freeze": 3, "learning_rate": 1e-4, "max_length": 128},
     "learning_rate": 2e-3,
     "max_epochs": 2,
-    "net_params": {"module__max_length": 128},
 }
 
 # A model: how it is fitted, whether it takes word vectors, and its settings beside the defaults.
@@ -205,7 +204,7 @@ MODELS: dict[str, tuple[Callable[[Corpus, int, dict[str, Any]], Any], bool, dict
     "himatch-gcn": (fit_himatch, False, {"propagation": "gcn"}),
     "himatch-no-lexical": (fit_himatch, False, {"lexical": None}),
     "himatch-dot": (fit_himatch, False, DOT),
-    "minilm-frozen": (fit_himatch, False, {"encoder": "all-MiniLM-L6-v2", "freeze": "all"}),
+    "minilm-frozen": (fit_himatch, False, {"encoder": {"name": "all-MiniLM-L6-v2", "freeze": "all"}}),
     "minilm": (fit_himatch, False, MINILM),
     "minilm-flat": (fit_himatch, False, MINILM | {"lambda_match": 0, "lambda_joint": 0}),
     "rcnn-flat": (fit_himatch, True, FLAT),
@@ -296,9 +295,9 @@ def parameters(fitted: Any) -> int:
     if isinstance(fitted, LocalClassifiers | LinearByBlocks):
         return fitted.n_parameters_
     if hasattr(fitted, "network_"):
-        networks = [network for network in (fitted.network_, fitted.words_network_) if network is not None]
+        networks = [network for network in (fitted.network_, fitted.word_network_) if network is not None]
         of_networks = sum(weight.numel() for network in networks for weight in network.parameters())
-        return of_networks + (0 if fitted.lexical_ is None else fitted.lexical_.weight.nnz)
+        return of_networks + (0 if fitted.ngrams_ is None else fitted.ngrams_.weight.nnz)
     return int(fitted.coef_.size + fitted.intercept_.size)
 
 

@@ -37,16 +37,16 @@ from benchmarks.accuracy import commit, fit_himatch, fit_linear, load_corpus, ve
 from benchmarks.reference import Reference
 from benchmarks.tables import SPEED
 from skhimatch import HiMatchClassifier, WordTokenizer
-from skhimatch.classifier import USUAL_LEARNING_RATE
 from skhimatch.datasets import Corpus
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.targets import encode_targets
 from skhimatch.network.batches import Batch, LengthBuckets, TextDataset
-from skhimatch.network.build import build_network
+from skhimatch.network.build import WordNetworkSettings, build_word_network
 from skhimatch.network.himatch import HiMatchNetwork
 from skhimatch.network.label_attention import MANY_LABELS
 from skhimatch.network.objective import HiMatchLoss
-from skhimatch.scores.shortlist import SampledShortlist, choose_shortlist_size, likely_by_margins
+from skhimatch.parameters import BASE_LEARNING_RATE
+from skhimatch.scores.shortlist import SampledShortlist, choose_shortlist_size, likeliest_by_margins
 from skhimatch.text.sequences import TokenSequences, Vocabulary
 from skhimatch.training.loop import build_training_net
 from skhimatch.training.net import TrainingNet
@@ -161,8 +161,8 @@ class Stepper:
         self.net: TrainingNet = build_training_net(
             copy.deepcopy(network),
             criterion,
-            learning_rate=USUAL_LEARNING_RATE,
-            encoder_learning_rate=defaults.encoder_learning_rate,
+            learning_rate=BASE_LEARNING_RATE,
+            encoder_learning_rate=0.0,
             batch_size=defaults.batch_size,
             max_epochs=1,
             device=torch.device("cpu"),
@@ -338,21 +338,27 @@ def made_up(n_texts: int, n_words: int, hierarchy: LabelHierarchy) -> tuple[Toke
     return texts, hierarchy.close(one_leaf).astype(np.float32)
 
 
-def measure_step(n_words: int, n_labels: int, n_steps: int, head: str = "labelwise") -> dict[str, float]:
+def measure_step(n_words: int, n_labels: int, n_steps: int, head: str = "auto") -> dict[str, float]:
     """Take training steps of a network that reads its texts to the end."""
     torch.manual_seed(0)
     hierarchy = two_levels(n_labels)
     batch_size = HiMatchClassifier().batch_size
     texts, targets = made_up(batch_size, n_words, hierarchy)
     label_words = np.random.RandomState(0).randint(2, VOCABULARY_SIZE, (n_labels, WORDS_OF_A_LABEL))
-    network = build_network(
-        hierarchy, len(texts.vocabulary), head=head, max_length=None, label_words=label_words.tolist()
+    network = build_word_network(
+        hierarchy,
+        WordNetworkSettings(
+            vocabulary_size=len(texts.vocabulary),
+            head=head,
+            max_length=None,
+            label_words=label_words.tolist() if head == "dot" else None,
+        ),
     )
     shortlist = None
     if n_labels > MANY_LABELS:
         # As `fit` does; which labels they are makes no difference to the time.
         margins = np.zeros((batch_size, n_labels), dtype=np.float32)
-        likely = likely_by_margins(batch_size, n_labels, margins.__getitem__)
+        likely = likeliest_by_margins(batch_size, n_labels, margins.__getitem__)
         shortlist = SampledShortlist(targets, choose_shortlist_size(targets), likely, seed=0)
     batch = TextDataset(texts, targets, shortlist).batch(np.arange(batch_size))
     seconds = in_turn({"step": Stepper(network, HiMatchLoss(hierarchy))}, [batch] * n_steps)["step"]

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from skhimatch.labels.formats import as_hierarchy, read_taxonomy
     from skhimatch.labels.hierarchy import LabelHierarchy
     from skhimatch.settings import paper_settings
+    from skhimatch.text.pretrained import PretrainedEncoder
     from skhimatch.text.sequences import TokenSequences
     from skhimatch.text.subwords import SubwordTokenizer
     from skhimatch.text.word_vectors import WordVectors, read_word_vectors
@@ -18,6 +19,7 @@ __version__ = "0.1.0"
 __all__ = [
     "HiMatchClassifier",
     "LabelHierarchy",
+    "PretrainedEncoder",
     "SubwordTokenizer",
     "TokenSequences",
     "WordTokenizer",
@@ -30,6 +32,7 @@ __all__ = [
 
 _MODULES = {
     "HiMatchClassifier": "classifier",
+    "PretrainedEncoder": "text.pretrained",
     "LabelHierarchy": "labels.hierarchy",
     "SubwordTokenizer": "text.subwords",
     "TokenSequences": "text.sequences",

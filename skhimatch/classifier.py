@@ -1,77 +1,41 @@
-"""The estimator: scikit-learn's contract around text, training and decisions."""
+"""`HiMatchClassifier`: the scikit-learn estimator."""
 
 from __future__ import annotations
 
-import copy
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
+from operator import attrgetter
 from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, _fit_context
 from sklearn.metrics import accuracy_score
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-import skhimatch
-from skhimatch import persistence
+from skhimatch import fitting, persistence
 from skhimatch.evaluation.decisions import DecisionRule, check_threshold, highest
-from skhimatch.evaluation.metrics import micro_macro_f1
+from skhimatch.fitting import LabelledTexts
 from skhimatch.labels import targets
 from skhimatch.labels.formats import as_hierarchy
 from skhimatch.labels.hierarchy import LabelHierarchy
-from skhimatch.labels.texts import check_label_texts
-from skhimatch.network.batches import FixedShortlist, TextDataset
-from skhimatch.network.build import Network
-from skhimatch.network.device import resolve_device, resolve_precision, seeded
-from skhimatch.network.himatch import ENCODERS
-from skhimatch.network.initial_vectors import label_word_ids
-from skhimatch.network.label_attention import MANY_LABELS
-from skhimatch.network.label_text_network import LabelTextNetwork
-from skhimatch.network.objective import HiMatchLoss
-from skhimatch.network.predict import embed_labels, embed_texts, in_blocks, read_by
-from skhimatch.network.start import network_of_words, network_on
-from skhimatch.network.transformer import TransformerEncoder
-from skhimatch.scores.ensemble import LEARNING_RATES, Evidence, as_probabilities
-from skhimatch.scores.names import LabelNames
-from skhimatch.text.sequences import SubwordSequences, Texts, TokenSequences, Vocabulary, words_of
-from skhimatch.text.subwords import SubwordTokenizer
-from skhimatch.text.words import WordTokenizer, check_texts
-from skhimatch.training.checkpoints import Checkpoints
-from skhimatch.training.loop import build_training_net, train, train_one_epoch
-from skhimatch.training.net import TrainingNet
+from skhimatch.network.device import resolve_device
+from skhimatch.network.predict import embed_texts, in_chunks
+from skhimatch.new_labels import with_labels
+from skhimatch.parameters import Parameters
+from skhimatch.scores.stacking import as_probabilities
+from skhimatch.state import EpochRecord, FittedState
+from skhimatch.text.pretrained import PretrainedEncoder
+from skhimatch.text.sequences import Texts
+from skhimatch.text.words import check_texts
 
 __all__ = ["HiMatchClassifier", "TopLabels"]
-
-# What skorch calls otherwise, or would take past the schedule and the callbacks that rely on it.
-OWN_PARAMETERS = {name: name for name in ("batch_size", "callbacks", "device", "max_epochs", "verbose")} | {
-    "lr": "learning_rate",
-    "train_split": "validation_fraction",
-}
-
-# Of max_epochs="auto". With many labels each of them has few texts, and is trained on by few. A handful of
-# texts is soon known by heart: what more epochs teach is not about others.
-FEWEST_STEPS, FEWEST_EPOCHS, FEWEST_EPOCHS_OF_MANY_LABELS, MOST_EPOCHS = 1000, 4, 10, 20
-# Held-out texts times labels: half a GiB of scores of each kind. With 50,000 labels that is 2,684 texts.
-HELD_OUT_NUMBERS, FEWEST_HELD_OUT = 2**27, 1000
-# Of learning_rate="auto": right for some thousand steps, while ten times as many want a third of it.
-USUAL_LEARNING_RATE, USUAL_STEPS = 4e-3, 1500
-# What a pretrained encoder says of texts and names is worth more than a handful of texts: it is left by small
-# steps.
-LEARNING_RATE_ON_PRETRAINED = 1e-3
-
-
-# The network of words beside a pretrained encoder's has the same losses, and all else by default.
-SHARED_WITH_WORDS = (
-    *("gamma", "alpha", "beta", "sampling", "classification_loss", "lambda_joint", "lambda_match"),
-    *("batch_size", "schedule", "patience", "device", "precision", "verbose"),
-)
 
 
 class TopLabels(NamedTuple):
@@ -92,183 +56,148 @@ class TopLabels(NamedTuple):
 class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     """Hierarchical text classification by label-semantics matching (HiMatch).
 
-    Texts and labels are encoded, projected into one space, and trained so
-    that a text lies closest to its fine-grained labels, then to their
-    ancestors, then to wrong siblings, then to everything else:
+    Texts and labels are encoded and projected into one space. Training puts a text closest to its
+    fine-grained labels, then to their ancestors, then to wrong siblings, then to all other labels:
 
     L = L_cls + lambda_joint L_joint + lambda_match L_match   (eq 8)
+
+    The scores of the network are stacked with those of an n-gram classifier and of the labels' names.
 
     Parameters
     ----------
     hierarchy : dict, pairs, paths, DiGraph, path of a taxonomy file, or LabelHierarchy, optional
-        Parents and their children; a tree, a forest or a DAG. None means
-        flat: labels without any relation.
+        Parents and their children: a tree, a forest or a DAG. None means that labels have no relations.
     tokenizer : transformer, optional
-        Turns texts into `TokenSequences`; None means `WordTokenizer()`.
-        Ignored where `X` already is `TokenSequences`. With a pretrained
-        encoder, what turns them into words beside the encoder's subwords.
+        Turns texts into `TokenSequences`; None means `WordTokenizer()`. Ignored if `X` already is
+        `TokenSequences`. With a pretrained encoder, it cuts the words for the n-grams.
     classes : sequence of str, optional
-        The labels in the column order of indicators, for instance
-        ``MultiLabelBinarizer().classes_``; default the sorted labels of the
-        hierarchy. Labels of the hierarchy that are left out are contracted.
+        The labels in the column order of indicators, such as ``MultiLabelBinarizer().classes_``; by default
+        the sorted labels of the hierarchy. Labels of the hierarchy that are left out are contracted.
     label_texts : mapping of str to str or list of str, optional
-        Descriptions or alternative names of labels, to start their vectors.
+        Descriptions or alternative names of labels, to use in place of their names. Entries for other labels
+        are ignored.
     word_vectors : path, WordVectors, mapping or KeyedVectors, optional
-        Pretrained word vectors; None means that they are learned from which
-        words of the training texts keep the same company. A path or
-        `WordVectors` is shared by clones; a plain mapping is copied by each.
+        Pretrained word vectors. None means that they are learned from the co-occurrence of words in the
+        training texts. Clones share a path or `WordVectors`; a plain mapping is copied for each.
     lexical : {"words", "ngrams"} or None
-        Evidence beside the network's. "ngrams": a linear classifier on the
-        words and word pairs of a text, and how much of a label's name a text
-        has. They err elsewhere than the network does, and all together are
-        better than either; names also tell of labels without any training
-        text. "words": beside a pretrained encoder, a network of words as
-        well, which is what the default encoder makes.
-    encoder : {"attention", "gru", "rcnn"}, str or path
-        The text encoder: a convolution or a BiGRU, and for every label an
-        attention of its own; or the paper's BiGRU and convolutions with
-        max-pooling. Anything else is a pretrained transformer: a folder, or
-        a model's name on the Hugging Face hub, "bert-base-uncased" for
-        instance. It needs the extra ``skhimatch[transformers]``.
-    pooling : {"auto", "attention", "cls", "mean"}
-        What is made of the states of a pretrained encoder: every label looks
-        at them by an attention of its own, as with the default encoder; or
-        one vector a text, the state of its first token (the paper) or the
-        mean of all. "auto" is "attention", or, with `freeze="all"`, how the
-        encoder was trained, or "cls".
-    freeze : {"all", "embeddings"}, int or None
-        What is not trained of a pretrained encoder: all of it, its
-        embeddings, these and so many of the first layers, or nothing. With
-        "all" each text is read only once, in whatever fit or search it comes
-        up: encodings are kept in the folder named by the environment variable
-        SKHIMATCH_CACHE, by default ``~/.cache/skhimatch``, up to 1 GiB.
-    long_text : {"truncate", "stride"}
-        What is longer than a pretrained encoder reads at once is cut off,
-        with a warning, or read in several windows that are averaged.
-    store_pretrained : bool
-        Whether a pickle holds the weights of a pretrained encoder that is
-        frozen as a whole. Without them it is smaller, and loads the encoder by
-        its name. What was trained is always in it.
+        What is stacked with the network. "ngrams": a linear classifier on words and word pairs, and scores of
+        the labels' names. "words": beside a pretrained encoder, also a network of words with the default
+        encoder. None: nothing.
+    encoder : {"attention", "gru", "rcnn"}, PretrainedEncoder, str or path
+        The text encoder: a convolution or a BiGRU, with an attention for each label; or the paper's BiGRU and
+        convolutions with max-pooling; or a pretrained transformer. A folder, or a model's name on the Hugging
+        Face hub, is the short form of ``PretrainedEncoder(name)``.
     propagation : {"gcn", "gated"} or None
-        How text features spread over the hierarchy (eq 1).
-    head : {"labelwise", "flat", "auto", "dot"}
-        The classifier: a row of weights a label on that label's node; or one
-        layer on all nodes (the paper's); "auto" is "flat" up to a few hundred
-        labels. "dot" compares the text with what the label's own text says
-        (the paper's for EURLEX57K): no weight belongs to a label, so that
-        labels without a training text are scored as well, and `add_labels`
-        can add some later. It needs words: `encoder` "attention" or "gru",
-        no `propagation`.
+        How text features are propagated over the hierarchy (eq 1).
+    head : {"auto", "labelwise", "flat", "dot"}
+        The classifier. "labelwise": a row of weights for each label, on that label's node. "flat": one linear
+        layer on all nodes (the paper's). "auto": "labelwise" if labels have nodes, else "flat". "dot"
+        compares the text with the label's own text and has no weights of single labels (the paper's for
+        EURLEX57K): it scores labels without training texts, and `add_labels` can add labels later. It needs
+        `encoder` "attention" or "gru", and no `propagation`.
     sampling : {"hierarchy", "random", "all"}
         The negatives of the matching loss.
     gamma, alpha, beta : float
-        Margins of eq 7: gamma for random labels, beta * gamma for siblings,
-        alpha * gamma for ancestors. Meant to satisfy alpha < beta.
+        Margins of eq 7: gamma for random labels, beta * gamma for siblings, alpha * gamma for ancestors.
+        Usually alpha < beta.
     classification_loss : {"squared_hinge", "cross_entropy", "mean_cross_entropy"}
-        The network's loss beside those two, summed over labels; the last one
-        is the paper's, averaged over labels.
+        L_cls, summed over labels; the last one is averaged over labels, as in the paper.
     lambda_joint, lambda_match : float
-        Weights of the joint embedding loss (eq 5) and the matching loss
-        (eq 6); 0 leaves a term out. With the paper's `lambda_joint=1` all
-        labels can fall into one point early on, and matching stands still.
+        Weights of the joint embedding loss (eq 5) and the matching loss (eq 6); 0 omits a loss. With the
+        paper's ``lambda_joint=1`` all labels can collapse into one point, and matching stops.
     max_epochs : int or "auto"
-        Passes over the training texts; "auto" is 4, or 10 with more than
-        200 labels, or as many as make a thousand steps, up to 20.
+        Passes over the training texts. "auto" is 4, or 10 with more than 200 labels; or as many as make 1,000
+        steps, up to 20.
     batch_size : int
-        Texts a step.
+        Texts for each training step.
     learning_rate : float or "auto"
-        Adam's, at its highest; "auto" is 0.004, and less beyond 1,500 steps: in proportion to one over the
-        square root of their number; with a pretrained encoder 0.001.
-    encoder_learning_rate : float
-        The same for the weights of a pretrained encoder.
+        The highest learning rate of Adam. "auto" is 0.004, and less for more than 1,500 steps: in proportion
+        to one over the square root of their number. With a pretrained encoder it is 0.001.
     schedule : {"one-cycle", "constant"}
-        "one-cycle" warms up to `learning_rate`, then decays to zero.
+        "one-cycle" raises the learning rate to `learning_rate`, then lowers it to zero.
     validation_fraction : float in [0, 1)
-        Share of the texts held out to choose the best epoch; 0 holds out
-        none and keeps the last epoch. Each label keeps a training text.
+        Share of the texts that is held out, to choose the best epoch, the stacking weights and the threshold.
+        0 holds out none and keeps the last epoch. Each label keeps a training text.
     patience : int or None
-        Epochs in a row below the best micro-F1 + macro-F1 before stopping;
-        None runs all of them. Of equal epochs the last one is kept.
+        Training stops after this number of epochs in a row without a better micro-F1 + macro-F1. None runs
+        all epochs. Of equal epochs the last one is kept.
     threshold : float, array-like of shape (L,), or "auto"
-        Least probability of a predicted label, for all or by label; in a path, the one
-        at which it may as well go on as stop. "auto" is the one with the best
-        micro-F1 + macro-F1 on the held-out texts, or 0.5 without any.
+        The lowest probability of a predicted label, for all labels or for each. In a path: the probability at
+        which the path is extended. "auto" is the threshold with the highest micro-F1 + macro-F1 on the
+        held-out texts, or 0.5 without any.
     decoding : {"auto", "threshold", "path"}
-        "path" predicts the label most likely to end the path, of those that
-        ended one in training, and its ancestors; "auto" does so where all training targets are
-        single paths, and takes the threshold otherwise.
+        "path" predicts the label that is most likely the end of a path, and its ancestors. "auto" does so if
+        all training targets are single paths, and uses the threshold otherwise.
     consistency : {"ancestors", "descendants"} or None
-        Repair predictions that break the hierarchy by adding the missing
-        ancestors, or by dropping what lacks one.
-    device : str
-        "auto" is an NVIDIA GPU where there is one, else the CPU.
+        How predictions that contradict the hierarchy are repaired: missing ancestors are added, or labels
+        without their ancestors are dropped.
+    device : str or torch.device
+        "auto" is an NVIDIA GPU if there is one, else the CPU.
     precision : {"auto", "float32", "bfloat16"}
-        The numbers that training computes with; "auto" is bfloat16 on NVIDIA GPUs that have it, and with a
-        pretrained encoder on CPUs that have it, else float32. Predictions are always made in float32.
+        The number format of training. "auto" is bfloat16 on NVIDIA GPUs that have it, and with a pretrained
+        encoder on CPUs that have it, else float32. Predictions are always computed in float32.
     random_state : int, RandomState or None
-        An int makes refits on a CPU equal bit by bit. torch's global
-        generator is left as it was.
+        With an int, fits on a CPU are equal bit by bit. Global random generators are neither used nor
+        changed.
     callbacks : list of skorch callbacks, optional
         Run during `fit`, after the built-in ones.
     net_params : dict, optional
-        Anything else: ``module__*`` entries go to the network (such as
-        ``module__dropout``, ``module__node_dimension``, ``module__max_length``),
-        ``criterion__*`` to `HiMatchLoss`, the others to ``skorch.NeuralNet``
-        (such as ``optimizer__weight_decay``) or to `TrainingNet`: ``accumulation``,
-        the parts that a batch is taken in where it does not fit into memory,
-        and ``layer_decay``, by which the learning rate of a pretrained
-        encoder falls from each layer to the one below.
+        Further settings: ``module__*`` entries for the network (such as ``module__dropout``),
+        ``criterion__*`` for `HiMatchLoss`, the others for ``skorch.NeuralNet`` (such as
+        ``optimizer__weight_decay``) or `TrainingNet` (``accumulation``: into how many parts a batch is cut if
+        it does not fit into memory). Single entries can be searched, for instance as
+        ``net_params__module__dropout``.
     verbose : int
-        1 prints a line an epoch, and shows a bar when it predicts thousands
-        of texts.
+        1 prints a line for each epoch, and shows a progress bar when it predicts thousands of texts.
 
     Attributes
     ----------
-    classes_ : ndarray of L str
+    classes_ : ndarray of str, shape (L,)
         The labels, in column order.
     hierarchy_ : LabelHierarchy
-        Over these labels.
+        The hierarchy of these labels.
     tokenizer_ : transformer or None
-        The fitted tokenizer; None where `X` came tokenised.
+        The fitted tokenizer; None if `X` was tokenised.
     vocabulary_ : Vocabulary
-        The known words, of the training texts only.
-    network_ : HiMatchNetwork or LabelTextNetwork
+        The words of the training texts.
+    network_ : Network
         The trained torch module.
-    words_network_ : HiMatchNetwork or None
-        The network of words beside a pretrained encoder's.
-    lexical_ : LexicalClassifier or None
-        The linear classifier beside it.
+    word_network_ : Network or None
+        The network of words beside a pretrained encoder.
+    ngrams_ : NGramClassifier or None
+        The linear classifier on n-grams.
     label_names_ : LabelNames or None
-        How much of the labels' names a text has.
+        The scores of the labels' names.
     shortlist_size_ : int or None
-        How many labels of a text the network looks at, the likeliest by its n-grams and their names; None
-        is all.
-    calibration_ : Calibration
-        How the scores of all become one log-odds, as learned from the held-out texts.
-    usual_scores_ : float32 ndarray of shape (N, L) or None
-        What the scores of each of the N networks count relative to, where labels are many: each label's mean.
+        How many labels of a text the network scores, the likeliest by n-grams and names; None is all.
+    stacking_weights_ : StackingWeights
+        How the scores are added to one log-odds; learned from the held-out texts.
+    score_offsets_ : dict of str to float32 ndarray of shape (L,), or None
+        With many labels: what is subtracted from the scores of each network.
     decision_ : DecisionRule
-        What turns probabilities into labels.
+        Turns probabilities into labels.
     label_embeddings_ : float32 ndarray of shape (L, d_phi)
-        The labels' places in the joint space (eq 4), unit rows.
+        The labels' coordinates in the joint space (eq 4), unit rows.
     validation_f1_ : MicroMacroF1 or None
-        Of all evidence together on the held-out texts, which calibration and
-        threshold were learned from.
+        The scores on the held-out texts from which stacking weights and threshold were learned. None without
+        any, and after `partial_fit`.
     history_ : list of dict
-        One record an epoch: losses, the network's own validation scores,
-        docs per second.
+        One record for each epoch: losses, the network's own validation scores, texts per second.
     n_iter_ : int
-        Epochs run.
+        The number of epochs.
+    sparse_output_ : bool
+        Whether `predict` returns sparse indicators, since the training targets were sparse.
 
     See Also
     --------
-    as_hierarchy : The forms that a hierarchy may come in.
+    as_hierarchy : The formats of a hierarchy.
     WordTokenizer : The default tokenizer.
+    PretrainedEncoder : The settings of a pretrained transformer.
 
     References
     ----------
-    Chen, Ma, Lin, Yan: Hierarchy-aware Label Semantics Matching Network for
-    Hierarchical Text Classification. ACL 2021.
+    Chen, Ma, Lin, Yan: Hierarchy-aware Label Semantics Matching Network for Hierarchical Text Classification.
+    ACL 2021.
 
     Examples
     --------
@@ -290,11 +219,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         "label_texts": [Mapping, None],
         "word_vectors": "no_validation",
         "lexical": [StrOptions({"words", "ngrams"}), None],
-        "encoder": [str, PathLike],
-        "pooling": [StrOptions({"auto", "cls", "mean", "attention"})],
-        "freeze": [StrOptions({"all", "embeddings"}), Interval(Integral, 0, None, closed="left"), None],
-        "long_text": [StrOptions({"truncate", "stride"})],
-        "store_pretrained": ["boolean"],
+        "encoder": [str, PathLike, PretrainedEncoder],
         "propagation": [StrOptions({"gcn", "gated"}), None],
         "head": [StrOptions({"auto", "flat", "labelwise", "dot"})],
         "sampling": [StrOptions({"hierarchy", "random", "all"})],
@@ -307,14 +232,13 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
-        "encoder_learning_rate": [Interval(Real, 0, None, closed="neither")],
         "schedule": [StrOptions({"one-cycle", "constant"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "patience": [Interval(Integral, 1, None, closed="left"), None],
         "threshold": [Interval(Real, 0, 1, closed="both"), "array-like", StrOptions({"auto"})],
         "decoding": [StrOptions({"auto", "threshold", "path"})],
         "consistency": [StrOptions({"ancestors", "descendants"}), None],
-        "device": [str],
+        "device": [str, torch.device],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "random_state": ["random_state"],
         "callbacks": [list, None],
@@ -322,8 +246,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         "verbose": ["verbose"],
     }
 
-    # Alive between calls of partial_fit, for the optimiser's memory.
-    _training_nets: list[TrainingNet] | None = None
+    # The nets of `partial_fit`, which hold the state of the optimiser between two calls.
+    _trainers: fitting.Trainers | None = None
 
     def __init__(
         self,
@@ -334,13 +258,9 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         label_texts: Mapping[str, str | Iterable[str]] | None = None,
         word_vectors: Any = None,
         lexical: str | None = "words",
-        encoder: str | PathLike[str] = "attention",
-        pooling: str = "auto",
-        freeze: int | str | None = None,
-        long_text: str = "truncate",
-        store_pretrained: bool = True,
+        encoder: str | PathLike[str] | PretrainedEncoder = "attention",
         propagation: str | None = None,
-        head: str = "labelwise",
+        head: str = "auto",
         sampling: str = "hierarchy",
         gamma: float = 0.2,
         alpha: float = 0.01,
@@ -351,14 +271,13 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         max_epochs: int | str = "auto",
         batch_size: int = 32,
         learning_rate: float | str = "auto",
-        encoder_learning_rate: float = 5e-5,
         schedule: str = "one-cycle",
         validation_fraction: float = 0.1,
         patience: int | None = 5,
         threshold: float | ArrayLike | str = "auto",
         decoding: str = "auto",
         consistency: str | None = None,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         precision: str = "auto",
         random_state: int | np.random.RandomState | None = None,
         callbacks: list[Any] | None = None,
@@ -372,10 +291,6 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.word_vectors = word_vectors
         self.lexical = lexical
         self.encoder = encoder
-        self.pooling = pooling
-        self.freeze = freeze
-        self.long_text = long_text
-        self.store_pretrained = store_pretrained
         self.propagation = propagation
         self.head = head
         self.sampling = sampling
@@ -388,7 +303,6 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
-        self.encoder_learning_rate = encoder_learning_rate
         self.schedule = schedule
         self.validation_fraction = validation_fraction
         self.patience = patience
@@ -402,6 +316,32 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.net_params = net_params
         self.verbose = verbose
 
+    classes_ = property(attrgetter("state_.classes"))
+    hierarchy_ = property(attrgetter("state_.hierarchy"))
+    tokenizer_ = property(attrgetter("state_.tokenizer"))
+    vocabulary_ = property(attrgetter("state_.vocabulary"))
+    network_ = property(attrgetter("state_.network"))
+    word_network_ = property(attrgetter("state_.word_network"))
+    ngrams_ = property(attrgetter("state_.ensemble.ngrams"))
+    label_names_ = property(attrgetter("state_.ensemble.names"))
+    shortlist_size_ = property(attrgetter("state_.ensemble.shortlist_size"))
+    stacking_weights_ = property(attrgetter("state_.ensemble.stacking"))
+    score_offsets_ = property(attrgetter("state_.ensemble.score_offsets"))
+    decision_ = property(attrgetter("state_.decision"))
+    label_embeddings_ = property(attrgetter("state_.label_embeddings"))
+    validation_f1_ = property(attrgetter("state_.validation_f1"))
+    sparse_output_ = property(attrgetter("state_.sparse_output"))
+
+    @property
+    def history_(self) -> list[EpochRecord]:
+        """One record for each epoch."""
+        return list(self.state_.history)
+
+    @property
+    def n_iter_(self) -> int:
+        """The number of epochs."""
+        return len(self.state_.history)
+
     # ------------------------------------------------------------------ fitting
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -410,6 +350,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         X: Any,
         y: Any,
         *,
+        X_val: Any = None,
+        y_val: Any = None,
         validation_data: tuple[Any, Any] | None = None,
         checkpoint: str | PathLike[str] | None = None,
     ) -> HiMatchClassifier:
@@ -418,17 +360,19 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : iterable of n str, iterable of n lists of str, or TokenSequences
-            The texts. One without any known word is allowed.
-        y : iterable of n iterables of str, indicator of shape (n, L), or DataFrame
-            The labels of each text. A text without labels is allowed: it
-            counts as a negative example of each.
-        validation_data : (X, y), optional
-            An official validation set; `validation_fraction` is then ignored. Where it has more texts than
-            are needed, with tens of thousands of labels, a random part of it.
+            The texts. A text may have no known word.
+        y : iterable of n iterables of str, iterable of n str, indicator of shape (n, L), or DataFrame
+            The labels of each text. A single string is the end of a path: its ancestors are added. A text
+            without labels is a negative example of each label.
+        X_val, y_val : as `X` and `y`, optional
+            An official validation set; `validation_fraction` is then ignored. With tens of thousands of
+            labels, only a random part of it is used if it has thousands of texts.
+        validation_data : (X_val, y_val), optional
+            Deprecated: pass `X_val` and `y_val`.
         checkpoint : path, optional
-            A folder for what has been done so far: the n-gram classifiers and each epoch. A fit that was
-            cut off goes on from there when it is called again with the same data and parameters, and ends
-            as if it had not been. It needs an integer `random_state`.
+            A folder that keeps what is done so far: the n-gram classifiers, and each epoch. A fit that was
+            stopped continues from there when it is called again with the same data and parameters, and has
+            the same result. It needs an integer `random_state`.
 
         Returns
         -------
@@ -438,90 +382,45 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            When texts, labels, hierarchy or parameters are not as described;
-            nothing is fitted then.
+            When texts, labels, hierarchy or parameters are not as described; nothing is fitted then.
         NonFiniteLossError
             When the loss becomes NaN before one epoch is complete.
         """
-        texts = _check_texts(X)
+        texts = _checked_texts(X)
         y = _reusable(y)
         hierarchy = self._resolve_hierarchy(y)
-        encoded = targets.encode_targets(y, hierarchy, len(texts))
-        draws = check_random_state(self.random_state)
-        seed = draws.randint(np.iinfo(np.int32).max)
-        # All that is said of the held-out texts is compared at once.
-        most = max(FEWEST_HELD_OUT, HELD_OUT_NUMBERS // max(1, len(hierarchy)))
-        if validation_data is not None:
-            held_texts = _check_texts(validation_data[0])
-            held_targets = targets.encode_targets(validation_data[1], hierarchy, len(held_texts))
-            if len(held_texts) > most:
-                rows = np.sort(np.random.RandomState(seed).permutation(len(held_texts))[:most])
-                held_texts, held_targets = _pick(held_texts, rows), held_targets[rows]
-        elif self.validation_fraction > 0:
-            fraction = min(self.validation_fraction, most / len(texts))
-            kept, held_out = targets.hold_out(encoded, fraction, np.random.RandomState(seed))
-            held_texts, held_targets = _pick(texts, held_out), encoded[held_out]
-            texts, encoded = _pick(texts, kept), encoded[kept]
-        else:
-            held_texts, held_targets = texts[:0], encoded[:0]
-
-        checkpoints = None
-        if checkpoint is not None:
-            checkpoints = self._checkpoints(checkpoint, texts, encoded, held_texts, held_targets)
-        fitted, evidence, sequences = self._start(texts, encoded, hierarchy, seed)
-        sequences = read_by(evidence.network, sequences)
-        held_sequences, held, rate = None, None, LEARNING_RATES[0]
-        if len(held_texts):
-            held_sequences = _sequences(
-                held_texts, fitted["tokenizer_"], fitted["vocabulary_"], evidence.network
-            )
-            held_sequences = read_by(evidence.network, held_sequences)
-            held = held_sequences, held_targets
-            rate, evidence = evidence.best_learning_rate(
-                sequences,
-                encoded,
-                held_sequences,
-                held_targets,
-                fitted["decision_"],
-                seed=seed,
-                checkpoints=checkpoints,
-            )
-        else:
-            evidence = evidence.with_lexical(sequences, encoded, learning_rate=rate, seed=seed)
-        for network in evidence.networks[:-1]:
-            if self.verbose:
-                print("the network of words, beside the pretrained encoder's:", flush=True)
-            of_words = self._as_of_words()
-            of_words._train(network, evidence, fitted, sequences, encoded, held, checkpoints)
-            if self.verbose:
-                print("the pretrained encoder's:", flush=True)
-        history = self._train(evidence.network, evidence, fitted, sequences, encoded, held, checkpoints)
-        if held_sequences is not None:
-            evidence = self._learn_from_held_out(fitted, evidence, held_sequences, held_targets)
-            if validation_data is None:
-                # What was held out has served its purpose, and the lexical classifier learns in seconds.
-                everything = TokenSequences.concatenated([words_of(sequences), words_of(held_sequences)])
-                all_targets = sp.vstack([encoded, held_targets], format="csr")
-                evidence = evidence.with_lexical(everything, all_targets, learning_rate=rate, seed=seed)
-        self._finish(fitted, evidence, history, y)
-        self._training_nets = None
+        training = LabelledTexts(texts, targets.encode_targets(y, hierarchy, len(texts)))
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        validation = None
+        if validation_data is not None or X_val is not None or y_val is not None:
+            X_val, y_val = targets.validation_pair(X_val, y_val, validation_data)
+            held_out = _checked_texts(X_val)
+            validation = LabelledTexts(held_out, targets.encode_targets(y_val, hierarchy, len(held_out)))
+        self.state_ = fitting.fit(
+            self._parameters(),
+            hierarchy,
+            training,
+            validation,
+            seed=seed,
+            sparse_output=sp.issparse(y),
+            checkpoint=checkpoint,
+        )
+        self._trainers = None
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, classes: Sequence[str] | None = None) -> HiMatchClassifier:
         """Train one more epoch, on these texts only.
 
-        The first call fixes vocabulary, labels and decoding; the learning
-        rate stays constant and nothing is held out. After `fit` it goes on
-        from the fitted weights.
+        The first call fixes vocabulary, labels and decoding. The learning rate is constant, and nothing is
+        held out. After `fit`, training continues from the fitted weights.
 
         Parameters
         ----------
         X, y
             As in `fit`.
         classes : sequence of str, optional
-            All labels, in the first call, where neither `hierarchy` nor the
-            parameter `classes` names them.
+            All labels, in the first call, if neither `hierarchy` nor the parameter `classes` names them.
 
         Returns
         -------
@@ -531,43 +430,24 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         NonFiniteLossError
-            When the loss becomes NaN. After any error the weights are as
-            before the call.
+            When the loss becomes NaN. After any error the weights are as before the call.
         """
-        texts = _check_texts(X)
+        texts = _checked_texts(X)
         y = _reusable(y)
-        if hasattr(self, "network_"):
-            encoded = targets.encode_targets(y, self.hierarchy_, len(texts))
-            hierarchy, evidence, fitted = self.hierarchy_, self._evidence(), {"_seed": self._seed}
-            history = self.history_
-            sequences = _sequences(texts, self.tokenizer_, self.vocabulary_, evidence.network)
-        else:
-            hierarchy = self._resolve_hierarchy(y, classes)
-            encoded = targets.encode_targets(y, hierarchy, len(texts))
-            seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-            fitted, evidence, sequences = self._start(texts, encoded, hierarchy, seed)
-            self._training_nets = None
-            history = []
-        networks = evidence.networks
-        sequences = read_by(evidence.network, sequences)
-        if self._training_nets is None:
-            beside = [self._as_of_words()._training_net(network, hierarchy) for network in networks[:-1]]
-            self._training_nets = [*beside, self._training_net(evidence.network, hierarchy)]
-        before = [copy.deepcopy(network.state_dict()) for network in networks]
-        # Each epoch draws anew, and yet the same in every run.
-        seed = fitted["_seed"] + len(history)
-        evidence = evidence.with_lexical_epoch(sequences, encoded, seed=seed)
-        try:
-            for network, net in zip(networks, self._training_nets, strict=True):
-                shortlist = evidence.training_shortlist(network, sequences, encoded, hierarchy, seed=seed)
-                with seeded(seed, network.device):
-                    epoch = train_one_epoch(net, TextDataset(read_by(network, sequences), encoded, shortlist))
-        except BaseException:
-            for network, state in zip(networks, before, strict=True):
-                network.load_state_dict(state)
-            self._training_nets = None
-            raise
-        self._finish(fitted, evidence, [*history, epoch | {"epoch": len(history) + 1}], y)
+        state = self._state_on_device() if hasattr(self, "state_") else None
+        hierarchy = self._resolve_hierarchy(y, classes) if state is None else state.hierarchy
+        training = LabelledTexts(texts, targets.encode_targets(y, hierarchy, len(texts)))
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        trainers, self._trainers = self._trainers, None
+        self.state_, self._trainers = fitting.fit_more(
+            self._parameters(),
+            state,
+            trainers if state is not None else None,
+            hierarchy,
+            training,
+            seed=seed,
+            sparse_output=sp.issparse(y),
+        )
         return self
 
     def add_labels(
@@ -577,17 +457,17 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
     ) -> HiMatchClassifier:
         """Add labels to a fitted classifier with the dot head, without training.
 
-        The new labels are scored by their texts, or names: `head="dot"` has no weights of a label.
-        They come behind the others in `classes_`, sorted.
+        The new labels are scored by their texts or names, since ``head="dot"`` has no weights of single
+        labels. They are put behind the others in `classes_`, sorted.
 
         Parameters
         ----------
         edges : iterable of (parent, child)
-            Where the new labels belong; parents may be new as well. Edges between known labels are
+            Where the new labels belong; parents may be new as well, and edges between known labels are
             allowed. A new label without an edge is a root.
         label_texts : mapping of str to str or iterable of str, optional
-            Descriptions or alternative names of new labels, in place of their names. A label without any
-            word of the training texts is scored by its parents and children alone.
+            Descriptions or alternative names of new labels, to use in place of their names. A label without
+            any word of the training texts is scored by its parents and children only.
 
         Returns
         -------
@@ -597,8 +477,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            When the head is another one, there is no new label, a text is given for a known one, the edges
-            form a cycle, or nothing is known of a label: no word and no edge. All is as before then.
+            When the head is another one, there is no new label, a text is given for a known label, the edges
+            form a cycle, or nothing is known of a label: no word and no edge. Nothing is changed then.
 
         Examples
         --------
@@ -611,52 +491,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         >>> clf.predict_proba(["the cell divides"]).shape
         (1, 4)
         """
-        network = self._network()
-        if not isinstance(network, LabelTextNetwork):
-            raise ValueError(
-                "add_labels needs head='dot', where no weight belongs to a label; this classifier was "
-                f"fitted with head={self.head!r}: fit another one, with the larger hierarchy."
-            )
-        before, known = self.hierarchy_, set(self.hierarchy_.labels)
-        edges, texts_of = list(edges), check_label_texts(label_texts)
-        for label in texts_of:
-            if label in known:
-                raise ValueError(
-                    f"label_texts has the label {label!r}, which is known already: leave it out."
-                )
-        # Checks the edges, too.
-        named = LabelHierarchy(edges).labels if edges else ()
-        others = sorted({*named, *texts_of} - known)
-        if not others:
-            raise ValueError("There is no new label: neither `edges` nor `label_texts` names one.")
-        labels = [*before.labels, *others]
-        pairs = [(before.labels[parent], before.labels[child]) for parent, child in before.edges.tolist()]
-        flat = before.is_flat and not edges
-        hierarchy = LabelHierarchy.flat(labels) if flat else LabelHierarchy([*pairs, *edges], labels)
-        words = label_word_ids(others, texts_of, self.vocabulary_)
-        for label, of_label in zip(others, words, strict=True):
-            if not of_label and label not in named:
-                raise ValueError(
-                    f"Nothing is known of the label {label!r}: no training text has a word of its text, "
-                    "and no edge says where it belongs. Describe it in `label_texts`, or give it a parent."
-                )
-        extended = network.with_labels(before, hierarchy, words)
-        fitted = {
-            "hierarchy_": hierarchy,
-            "classes_": np.asarray(hierarchy.labels, dtype=object),
-            "network_": extended,
-            "network_settings_": self.network_settings_ | {"label_words": extended.label_words.tolist()},
-            "label_embeddings_": embed_labels(extended),
-            "decision_": self.decision_.with_labels(hierarchy),
-        }
-        if self.usual_scores_ is not None:
-            unknown = np.full((1, len(others)), self.usual_scores_.mean(), dtype=np.float32)
-            fitted["usual_scores_"] = np.concatenate([self.usual_scores_, unknown], axis=1)
-        if self.lexical_ is not None:
-            fitted["lexical_"] = self.lexical_.with_labels(len(hierarchy))
-            fitted["label_names_"] = self.label_names_.with_labels(hierarchy, self.vocabulary_, texts_of)
-        self.__dict__.update(fitted)
-        self._training_nets = None
+        self.state_ = with_labels(self._state_on_device(), edges, label_texts)
+        self._trainers = None
         return self
 
     # --------------------------------------------------------------- predicting
@@ -673,16 +509,16 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         -------
         float32 ndarray of shape (n, L)
         """
-        sequences = self._sequences(X)
-        log_odds = np.empty((len(sequences), len(self.classes_)), dtype=np.float32)
+        texts = self._tokenized(X)
+        log_odds = np.empty((len(texts), len(self.classes_)), dtype=np.float32)
         done = 0
-        for block in self._log_odds(sequences):
-            log_odds[done : done + len(block)] = block
-            done += len(block)
+        for chunk in self._log_odds(texts):
+            log_odds[done : done + len(chunk)] = chunk
+            done += len(chunk)
         return log_odds
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
-        """Return the probability of each label, which do not sum to one.
+        """Return the probability of each label; they do not sum to one.
 
         Parameters
         ----------
@@ -692,12 +528,12 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         float32 ndarray of shape (n, L), in (0, 1)
-            See `iter_predict_proba` and `predict_topk` for what does not fit into memory.
+            See `iter_predict_proba` and `predict_topk` for results that do not fit into memory.
         """
         return as_probabilities(self.decision_function(X))
 
     def iter_predict_proba(self, X: Any) -> Iterator[NDArray[np.float32]]:
-        """Yield the probabilities of `predict_proba`, a block of texts at a time.
+        """Yield the probabilities of `predict_proba`, a chunk of texts at a time.
 
         Parameters
         ----------
@@ -707,10 +543,10 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         iterator of float32 ndarrays of shape (rows, L), in (0, 1)
-            In the order of the texts, some 128 MiB at once.
+            In the order of the texts, some 128 MiB for each chunk.
         """
-        # Not "yield": what is wrong with X is to be said at once.
-        return (as_probabilities(log_odds) for log_odds in self._log_odds(self._sequences(X)))
+        # Not a generator function: errors in X are raised at once.
+        return (as_probabilities(log_odds) for log_odds in self._log_odds(self._tokenized(X)))
 
     def predict_topk(self, X: Any, k: int) -> TopLabels:
         """Return the k most probable labels of each text, the most probable first.
@@ -725,21 +561,21 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         TopLabels
-            ``(labels, probabilities)``, both of shape (n, k). Of equally probable labels those of the
-            first columns come first.
+            ``(labels, probabilities)``, both of shape (n, k). Equally probable labels are in the order of
+            the columns.
 
         Raises
         ------
         ValueError
-            When there are not so many labels.
+            When there are fewer labels than k.
         """
         check_is_fitted(self)
         if not isinstance(k, Integral) or not 1 <= k <= len(self.classes_):
             raise ValueError(f"k is {k!r}; ask for 1 to {len(self.classes_)} labels, as many as there are.")
         columns, probabilities = [], []
-        for block in self.iter_predict_proba(X):
-            columns.append(highest(block, k))
-            probabilities.append(np.take_along_axis(block, columns[-1], axis=1))
+        for chunk in self.iter_predict_proba(X):
+            columns.append(highest(chunk, k))
+            probabilities.append(np.take_along_axis(chunk, columns[-1], axis=1))
         return TopLabels(self.classes_[np.concatenate(columns)], np.concatenate(probabilities))
 
     def predict(self, X: Any) -> NDArray[np.int64] | sp.csr_array:
@@ -753,18 +589,30 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         int64 ndarray or csr_array of shape (n, L)
-            Sparse where the classifier was taught with sparse targets; no more than a block of
-            probabilities is then in memory at once.
-            Columns are `classes_`.
+            The columns are `classes_`. Sparse if the training targets were sparse; then no more than a chunk
+            of probabilities is in memory at once.
         """
-        in_blocks_of_texts = self.iter_predict_proba(X)
-        decide = self._decision()
-        blocks = [decide(probabilities) for probabilities in in_blocks_of_texts]
-        indicator = sp.vstack(blocks, format="csr").astype(np.int64)
+        chunks = [self.decide(probabilities) for probabilities in self.iter_predict_proba(X)]
+        indicator = sp.vstack(chunks, format="csr").astype(np.int64)
         return indicator if self.sparse_output_ else indicator.toarray()
 
+    def decide(self, probabilities: NDArray[np.floating[Any]]) -> sp.csr_array:
+        """Turn probabilities into labels, by the `threshold`, `decoding` and `consistency` set now.
+
+        Parameters
+        ----------
+        probabilities : float ndarray of shape (n, L)
+            As `predict_proba` and `iter_predict_proba` return them.
+
+        Returns
+        -------
+        csr_array of shape (n, L), bool
+        """
+        check_is_fitted(self)
+        return self._decision()(probabilities)
+
     def transform(self, X: Any) -> NDArray[np.float32]:
-        """Return the texts' places in the joint space (eq 3).
+        """Return the texts' coordinates in the joint space (eq 3).
 
         Parameters
         ----------
@@ -776,9 +624,9 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         float32 ndarray of shape (n, d_phi)
             Unit rows, comparable with `label_embeddings_`.
         """
-        network, sequences = self._network(), self._sequences(X)
-        blocks = in_blocks(sequences, self.label_embeddings_.shape[1], progress=bool(self.verbose))
-        return np.concatenate([embed_texts(network, block) for block in blocks])
+        texts, network = self._tokenized(X), self._state_on_device().network
+        chunks = in_chunks(texts, self.label_embeddings_.shape[1], progress=bool(self.verbose))
+        return np.concatenate([embed_texts(network, chunk) for chunk in chunks])
 
     def to_label_sets(self, indicator: Any) -> list[set[str]]:
         """Turn an indicator, as `predict` returns it, into label sets.
@@ -809,7 +657,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         float in [0, 1]
         """
         check_is_fitted(self)
-        texts = _check_texts(X)
+        texts = _checked_texts(X)
         expected = targets.encode_targets(y, self.hierarchy_, len(texts))
         predicted = sp.csr_array(self.predict(texts))
         return float(accuracy_score(expected.astype(np.int64), predicted, sample_weight=sample_weight))
@@ -825,7 +673,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             Created, or replaced if it holds a saved classifier.
         """
         check_is_fitted(self)
-        persistence.save(self, folder)
+        persistence.save(self.state_, self.get_params(deep=False), folder)
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> HiMatchClassifier:
@@ -838,14 +686,20 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         HiMatchClassifier
-            Fitted; it predicts as before, without the word vectors' file.
+            Fitted; it predicts as before, without the file of the word vectors.
         """
-        return persistence.load(cls, folder)
+        state, parameters = persistence.load(folder)
+        classifier = cls(**parameters)
+        classifier.state_ = state
+        return classifier
 
     # ------------------------------------------------------------------ private
 
+    def _parameters(self) -> Parameters:
+        return Parameters(**self.get_params(deep=False))
+
     def _resolve_hierarchy(self, y: Any, classes: Sequence[str] | None = None) -> LabelHierarchy:
-        """Return the hierarchy over the classes, in column order."""
+        """Return the hierarchy of the classes, in column order."""
         classes = self.classes if self.classes is not None else classes
         if self.hierarchy is not None:
             hierarchy = as_hierarchy(self.hierarchy)
@@ -854,313 +708,41 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             classes = targets.label_names(y)
         return LabelHierarchy.flat([str(name) for name in classes])
 
-    def _start(
-        self, texts: Any, encoded: sp.csr_array, hierarchy: LabelHierarchy, seed: int
-    ) -> tuple[dict[str, Any], Evidence, Texts]:
-        """Settle what comes before the first step (vocabulary, network, decision) and tokenise the texts."""
-        device = resolve_device(self.device)
-        if not len(hierarchy):
-            raise ValueError("There is no label: y is empty and neither `hierarchy` nor `classes` names one.")
-        label_texts = check_label_texts(self.label_texts)
-        settings, pretrained = self._network_settings(), None
-        if self._pretrained:
-            with seeded(seed, device):
-                pretrained = self._load_pretrained(settings.pop("max_length", None))
-        tokenizer, sequences = None, texts
-        if not isinstance(texts, Texts):
-            tokenizer = self._blank_tokenizer()
-            sequences = tokenizer.fit_transform(texts)
-        sequences = _as_read_by(pretrained, sequences)
-        words = words_of(sequences)
-        start: dict[str, Any] = {
-            "label_texts": label_texts,
-            "criterion": self._criterion(hierarchy),
-            "seed": seed,
-            "device": device,
-        }
-        with_vectors = start | {"word_vectors": self.word_vectors}
-        networks: list[Network] = []
-        words_settings = None
-        if pretrained is None or not isinstance(sequences, SubwordSequences):
-            settings = {"encoder": self.encoder} | settings
-            network, settings = network_of_words(hierarchy, settings, words, encoded, **with_vectors)
-            networks.append(network)
-        else:
-            if self.lexical == "words":
-                usual = self._as_of_words()
-                words_settings = {"encoder": usual.encoder} | usual._network_settings()
-                network, words_settings = network_of_words(
-                    hierarchy, words_settings, words, encoded, **with_vectors
-                )
-                networks.append(network)
-            networks.append(network_on(pretrained, hierarchy, settings, sequences, encoded, **start))
-        fitted = {
-            "tokenizer_": tokenizer,
-            "vocabulary_": words.vocabulary,
-            "hierarchy_": hierarchy,
-            "classes_": np.asarray(hierarchy.labels, dtype=object),
-            "network_settings_": settings,
-            "words_network_settings_": words_settings,
-            "decision_": DecisionRule.learn(
-                encoded,
-                hierarchy,
-                threshold=0.5 if self._tuned else check_threshold(self.threshold, hierarchy.labels),
-                decoding=self.decoding,
-                consistency=self.consistency,
-            ),
-            "validation_f1_": None,
-            "_seed": seed,
-        }
-        evidence = Evidence.untrained(
-            tuple(network.to(device) for network in networks),
-            sequences,
-            encoded,
-            names=None if self.lexical is None else LabelNames.learn(words, hierarchy, label_texts),
-            margins=self.classification_loss == "squared_hinge",
-        )
-        return fitted, evidence, sequences
-
-    def _network_settings(self) -> dict[str, Any]:
-        """Return what a network is built from, but for its encoder."""
-        return {"propagation": self.propagation, "head": self.head} | self._split_net_params()["module"]
-
-    @property
-    def _pretrained(self) -> bool:
-        """Whether the encoder is a pretrained one, by its name."""
-        return str(self.encoder) not in ENCODERS
-
-    def _load_pretrained(self, max_length: int | None) -> TransformerEncoder:
-        if self.word_vectors is not None and self.lexical != "words":
-            raise ValueError(
-                f"word_vectors are for a network of words; {str(self.encoder)!r} is pretrained, and "
-                f"lexical={self.lexical!r} has none beside it: leave word_vectors=None, or lexical='words'."
-            )
-        return TransformerEncoder(
-            self.encoder,
-            pooling=self.pooling,
-            freeze=self.freeze,
-            long_text=self.long_text,
-            max_length=max_length,
-            stored=self.store_pretrained,
-        )
-
-    def _blank_tokenizer(self) -> Any:
-        """Return the tokenizer that `fit` is to learn, of which the parameters are settled."""
-        tokenizer = self.tokenizer
-        if self._pretrained and not isinstance(tokenizer, SubwordTokenizer):
-            return SubwordTokenizer(self.encoder, words=tokenizer)
-        return WordTokenizer() if tokenizer is None else clone(tokenizer)
-
-    def _checkpoints(self, folder: str | PathLike[str], *data: Any) -> Checkpoints:
-        """Open the folder of a fit, which is told from others by its data and parameters."""
-        if not isinstance(self.random_state, Integral):
-            raise ValueError(
-                "checkpoint needs an integer random_state, by which a second fit is the same as the first; "
-                f"it is {self.random_state!r}."
-            )
-        shown = ("callbacks", "verbose")
-        parameters = {name: value for name, value in self.get_params(deep=False).items() if name not in shown}
-        return Checkpoints(folder, skhimatch.__version__, parameters, *data)
-
-    def _as_of_words(self) -> HiMatchClassifier:
-        """Return what trains the network of words beside a pretrained one: by default, but for the losses."""
-        of_criterion = {
-            name: value for name, value in (self.net_params or {}).items() if name.startswith("criterion__")
-        }
-        shared = {name: getattr(self, name) for name in SHARED_WITH_WORDS}
-        return HiMatchClassifier(**shared, net_params=of_criterion)
-
-    def _train(
-        self,
-        network: Network,
-        evidence: Evidence,
-        fitted: dict[str, Any],
-        texts: Texts,
-        targets: sp.csr_array,
-        held: tuple[Texts, sp.csr_array] | None,
-        checkpoints: Checkpoints | None,
-    ) -> list[dict[str, Any]]:
-        """Train one of the networks by this classifier's parameters, and return its history."""
-        hierarchy, seed, device = fitted["hierarchy_"], fitted["_seed"], network.device
-        validation = None
-        if held is not None:
-            held_texts = read_by(network, held[0])
-            fixed = evidence.shortlist(network, held[0])
-            validation = TextDataset(held_texts, held[1], None if fixed is None else FixedShortlist(fixed))
-        shortlist = evidence.training_shortlist(network, texts, targets, hierarchy, seed=seed)
-        epochs = self._epochs(*targets.shape)
-        with seeded(seed, device):
-            return train(
-                network,
-                self._criterion(hierarchy),
-                TextDataset(read_by(network, texts), targets, shortlist),
-                validation,
-                decide=fitted["decision_"],
-                max_epochs=epochs,
-                batch_size=self.batch_size,
-                learning_rate=self._learning_rate(epochs * -(-len(texts) // self.batch_size)),
-                encoder_learning_rate=self.encoder_learning_rate,
-                schedule=self.schedule,
-                patience=self.patience,
-                device=device,
-                precision=resolve_precision(self.precision, device, self._pretrained),
-                callbacks=self.callbacks,
-                net_params=self._split_net_params()["net"],
-                verbose=self.verbose,
-                checkpoint=None
-                if checkpoints is None
-                else checkpoints.epochs(evidence.networks.index(network)),
-            )
-
-    def _training_net(self, network: Network, hierarchy: LabelHierarchy) -> TrainingNet:
-        """Return what trains one of the networks an epoch at a time."""
-        return build_training_net(
-            network,
-            self._criterion(hierarchy),
-            learning_rate=self._learning_rate(1),
-            encoder_learning_rate=self.encoder_learning_rate,
-            batch_size=self.batch_size,
-            max_epochs=1,
-            device=network.device,
-            precision=resolve_precision(self.precision, network.device, self._pretrained),
-            callbacks=self.callbacks or [],
-            net_params=self._split_net_params()["net"],
-            verbose=self.verbose,
-        )
-
-    def _epochs(self, n_texts: int, n_labels: int) -> int:
-        if self.max_epochs != "auto":
-            return int(self.max_epochs)
-        fewest = FEWEST_EPOCHS if n_labels <= MANY_LABELS else FEWEST_EPOCHS_OF_MANY_LABELS
-        return min(MOST_EPOCHS, max(fewest, -(-FEWEST_STEPS // -(-n_texts // self.batch_size))))
-
-    def _learning_rate(self, n_steps: int) -> float:
-        if self.learning_rate != "auto":
-            return float(self.learning_rate)
-        if self._pretrained:
-            return LEARNING_RATE_ON_PRETRAINED
-        return USUAL_LEARNING_RATE * min(1.0, (USUAL_STEPS / n_steps) ** 0.5)
-
-    @property
-    def _tuned(self) -> bool:
-        """Whether the threshold is to be found on held-out texts."""
-        return isinstance(self.threshold, str)
-
-    def _learn_from_held_out(
-        self, fitted: dict[str, Any], evidence: Evidence, texts: Texts, targets: sp.csr_array
-    ) -> Evidence:
-        """Learn calibration and threshold that serve these texts best."""
-        scores = evidence.scores(texts)
-        # A network alone that is trained for log-odds has them already.
-        if evidence.lexical is not None or self.classification_loss == "squared_hinge":
-            evidence = evidence.calibrated(scores, targets)
-        probabilities = as_probabilities(evidence.combined(scores))
-        if self._tuned:
-            fitted["decision_"] = fitted["decision_"].tuned(probabilities, targets)
-        scored = fitted["validation_f1_"] = micro_macro_f1(targets, fitted["decision_"](probabilities))
-        if self.verbose:
-            print(
-                f"all in all | validation F1 {scored.micro:.3f} micro, {scored.macro:.3f} macro", flush=True
-            )
-        return evidence
-
-    def _criterion(self, hierarchy: LabelHierarchy) -> HiMatchLoss:
-        return HiMatchLoss(
-            hierarchy,
-            gamma=self.gamma,
-            alpha=self.alpha,
-            beta=self.beta,
-            sampling=self.sampling,
-            lambda_joint=self.lambda_joint,
-            lambda_match=self.lambda_match,
-            classification_loss=self.classification_loss,
-            **self._split_net_params()["criterion"],
-        )
-
-    def _split_net_params(self) -> dict[str, dict[str, Any]]:
-        """Sort `net_params` by what they are for: module, criterion or net."""
-        split: dict[str, dict[str, Any]] = {"module": {}, "criterion": {}, "net": {}}
-        for name, value in (self.net_params or {}).items():
-            if name in OWN_PARAMETERS:
-                raise ValueError(
-                    f"net_params holds {name!r}, which the classifier sets itself: "
-                    f"use its `{OWN_PARAMETERS[name]}`."
-                )
-            prefix, _, rest = name.partition("__")
-            if prefix in ("module", "criterion") and rest:
-                split[prefix][rest] = value
-            else:
-                split["net"][name] = value
-        return split
-
-    def _finish(
-        self, fitted: dict[str, Any], evidence: Evidence, history: list[dict[str, Any]], y: Any
-    ) -> None:
-        """Take on all fitted attributes at once: an error before leaves none behind."""
-        fitted = fitted | {
-            "history_": history,
-            "n_iter_": len(history),
-            "network_": evidence.network,
-            "words_network_": evidence.networks[0] if len(evidence.networks) > 1 else None,
-            "lexical_": evidence.lexical,
-            "label_names_": evidence.names,
-            "shortlist_size_": evidence.shortlist_size,
-            "calibration_": evidence.calibration,
-            "usual_scores_": evidence.usual_scores,
-            "label_embeddings_": embed_labels(evidence.network),
-            "sparse_output_": sp.issparse(y),
-        }
-        self.__dict__.update(fitted)
-
-    def _evidence(self) -> Evidence:
-        networks = (self.words_network_, self._network())
-        return Evidence(
-            tuple(network for network in networks if network is not None),
-            self.lexical_,
-            self.label_names_,
-            self.shortlist_size_,
-            self.calibration_,
-            self.usual_scores_,
-        )
-
-    def _log_odds(self, sequences: Texts) -> Iterator[NDArray[np.float32]]:
-        return self._evidence().log_odds(sequences, progress=bool(self.verbose))
-
-    def _network(self) -> Network:
-        """Return the fitted network on the device that this machine has for it."""
+    def _state_on_device(self) -> FittedState:
+        """Return the fitted state, with its networks on this machine's device."""
         check_is_fitted(self)
         device = resolve_device(self.device)
-        for network in (self.network_, self.words_network_):
-            if network is not None and network.device != device:
-                network.to(device)
-        return self.network_
+        for scorer in self.state_.ensemble.networks.values():
+            if scorer.network.device != device:
+                scorer.network.to(device)
+        return self.state_
+
+    def _tokenized(self, X: Any) -> Texts:
+        check_is_fitted(self)
+        return fitting.tokenize(_checked_texts(X), self._state_on_device())
+
+    def _log_odds(self, texts: Texts) -> Iterator[NDArray[np.float32]]:
+        return self._state_on_device().ensemble.log_odds(texts, progress=bool(self.verbose))
 
     def _decision(self) -> DecisionRule:
-        """Return the fitted rule with the threshold and consistency that are set now."""
+        """Return the fitted rule, with the threshold and consistency that are set now."""
         threshold = self.decision_.threshold
-        if not self._tuned:
+        if not isinstance(self.threshold, str):
             threshold = check_threshold(self.threshold, self.hierarchy_.labels)
         return replace(self.decision_, threshold=threshold, consistency=self.consistency)
 
-    def _sequences(self, X: Any) -> Texts:
-        check_is_fitted(self)
-        return _sequences(_check_texts(X), self.tokenizer_, self.vocabulary_, self.network_)
-
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
-        # The optimiser's memory is for going on in this process, at twice the network's size.
-        state.pop("_training_nets", None)
-        for name in ("network_", "words_network_"):
-            network = state.get(name)
-            if network is not None and network.device.type != "cpu":
-                state[name] = copy.deepcopy(network).cpu()
+        # The optimiser's state is for calls in this process. It is twice as large as the network.
+        state.pop("_trainers", None)
         return state
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "network_")
+        return hasattr(self, "state_")
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array = True
         tags.input_tags.string = True
         tags.input_tags.two_d_array = False
         tags.classifier_tags.multi_label = True
@@ -1170,7 +752,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         return tags
 
 
-def _check_texts(X: Any) -> Any:
+def _checked_texts(X: Any) -> Any:
     """Return tokenised texts as they are, anything else as a list of checked texts."""
     if isinstance(X, Texts):
         if not len(X):
@@ -1180,48 +762,5 @@ def _check_texts(X: Any) -> Any:
 
 
 def _reusable(y: Any) -> Any:
-    """Return a generator's label sets as a list: both their names and their rows are wanted."""
+    """Return a list for a generator: the labels are read twice."""
     return list(y) if isinstance(y, Iterator) else y
-
-
-def _pick(texts: Any, rows: NDArray[np.int64]) -> Any:
-    """Index a list of texts or tokenised ones."""
-    return texts[rows] if isinstance(texts, Texts) else [texts[row] for row in rows]
-
-
-def _sequences(texts: Any, tokenizer: Any, vocabulary: Vocabulary, network: Network) -> Texts:
-    """Tokenise checked texts; refuse ids of another vocabulary, and texts where ids were taught."""
-    if not isinstance(texts, Texts):
-        if tokenizer is None:
-            raise ValueError(
-                "The classifier was fitted on TokenSequences and got raw texts: tokenize them with the same "
-                "fitted tokenizer, or put both in a Pipeline."
-            )
-        texts = tokenizer.transform(texts)
-    encoder = network.text_encoder
-    texts = _as_read_by(encoder if isinstance(encoder, TransformerEncoder) else None, texts)
-    if words_of(texts).vocabulary != vocabulary:
-        raise ValueError(
-            "X are TokenSequences over another vocabulary than in fit: use the tokenizer fitted then."
-        )
-    return texts
-
-
-def _as_read_by(pretrained: TransformerEncoder | None, texts: Texts) -> Texts:
-    """Return the words of texts, or for a pretrained encoder its subwords; say how many texts it cuts off."""
-    if pretrained is None:
-        return words_of(texts)
-    if not isinstance(texts, SubwordSequences) or texts.subwords.vocabulary != pretrained.vocabulary:
-        raise ValueError(
-            f"X are not in the subwords of the encoder {pretrained.name!r}: tokenize with "
-            f"SubwordTokenizer({pretrained.name!r}), or pass the texts themselves."
-        )
-    cut = int((texts.lengths > pretrained.room).sum())
-    if cut and pretrained.long_text == "truncate":
-        warnings.warn(
-            f"{cut:,} of {len(texts):,} texts are longer than the {pretrained.room:,} subwords that "
-            f"{pretrained.name!r} reads at once and count only so far; long_text='stride' reads them all.",
-            UserWarning,
-            stacklevel=4,
-        )
-    return texts

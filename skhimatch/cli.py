@@ -192,12 +192,13 @@ def _fit(
     # torch takes seconds to import: mistakes in the files come first.
     from skhimatch.classifier import HiMatchClassifier
     from skhimatch.persistence import check_folder
+    from skhimatch.text.pretrained import PretrainedEncoder
     from skhimatch.text.words import WordTokenizer
 
     check_folder(model)
     settings: dict[str, Any] = {"word_vectors": word_vectors, "random_state": seed, "verbose": 1}
     if encoder is not None:
-        settings |= {"encoder": encoder, "freeze": "all" if freeze else None}
+        settings["encoder"] = PretrainedEncoder(encoder, freeze="all" if freeze else None)
     elif freeze:
         raise ValueError("--freeze is for a pretrained encoder: name one with --encoder")
     if epochs is not None:
@@ -205,7 +206,9 @@ def _fit(
     if max_length is not None:
         settings["tokenizer"] = WordTokenizer(max_length=max_length)
     print(f"{len(texts):,} texts, {known!r}\n", flush=True)
-    classifier = HiMatchClassifier(labels, **settings).fit(texts, label_sets, validation_data=held)
+    held_texts, held_labels = (None, None) if held is None else held
+    classifier = HiMatchClassifier(labels, **settings)
+    classifier.fit(texts, label_sets, X_val=held_texts, y_val=held_labels)
     classifier.save(model)
     print()
     if validation is not None:
@@ -228,7 +231,7 @@ def _predict(model: Path, input: Path, output: Path | None) -> None:
     with nullcontext(sys.stdout) if output is None else output.open("w", encoding="utf-8") as lines:
         waiting = iter(texts)
         for block in classifier.iter_predict_proba(texts):
-            found = top_down(classifier.decision_(block), block, classifier.hierarchy_)
+            found = top_down(classifier.decide(block), block, classifier.hierarchy_)
             for probabilities in found:
                 entry = {"text": next(waiting), "labels": list(probabilities), "probabilities": probabilities}
                 print(json.dumps(entry, ensure_ascii=False), file=lines)

@@ -1,6 +1,9 @@
-"""The paper's own hyperparameters, one call away."""
+"""The hyperparameters of the paper."""
 
+import copy
 from typing import Any
+
+from skhimatch.text.pretrained import PretrainedEncoder
 
 __all__ = ["paper_settings"]
 
@@ -29,7 +32,7 @@ _WORDS: dict[str, Any] = {
     },
 }
 
-# No CNN, no propagation; labels are known by their texts only.
+# No CNN and no propagation; labels are described only by their texts.
 _LABEL_TEXTS: dict[str, Any] = _WORDS | {
     "encoder": "gru",
     "propagation": None,
@@ -38,13 +41,11 @@ _LABEL_TEXTS: dict[str, Any] = _WORDS | {
     "net_params": {"module__dropout": 0.5, "module__max_length": 1000},
 }
 
-# BERT in place of words, BiGRU and CNN.
+# BERT in place of word vectors, BiGRU and CNN.
 _BERT: dict[str, Any] = _WORDS | {
-    "encoder": "bert-base-uncased",
-    "pooling": "cls",
+    "encoder": PretrainedEncoder("bert-base-uncased", pooling="cls", learning_rate=2e-5),
     "batch_size": 16,
     "learning_rate": 2e-5,
-    "encoder_learning_rate": 2e-5,
 }
 
 _SETTINGS = {"rcv1": _WORDS, "wos": _WORDS, "eurlex57k": _LABEL_TEXTS, "bert": _BERT}
@@ -56,14 +57,13 @@ def paper_settings(corpus: str) -> dict[str, Any]:
     Parameters
     ----------
     corpus : {"rcv1", "wos", "eurlex57k", "bert"}
-        Which of its experiments; "bert" is that of RCV1 and WOS with BERT for an encoder.
+        The experiment; "bert" is that of RCV1 and WOS with BERT as the encoder.
 
     Returns
     -------
     dict
-        Keyword arguments of `HiMatchClassifier`; a fresh copy. Give
-        `word_vectors` beside them: the paper starts from GloVe, 300 wide; and for EURLEX57K
-        `label_texts`, the names of the concepts.
+        Keyword arguments of `HiMatchClassifier`, a new copy. Pass `word_vectors` beside them, since the paper
+        starts from GloVe of dimension 300; and for EURLEX57K `label_texts`, the names of the concepts.
 
     Raises
     ------
@@ -77,5 +77,4 @@ def paper_settings(corpus: str) -> dict[str, Any]:
     """
     if corpus not in _SETTINGS:
         raise ValueError(f"corpus={corpus!r}: paper_settings knows {', '.join(map(repr, _SETTINGS))}.")
-    settings = _SETTINGS[corpus]
-    return settings | {"net_params": dict(settings["net_params"])}
+    return copy.deepcopy(_SETTINGS[corpus])

@@ -53,7 +53,7 @@ def probabilities(name, bert=None):
     """
     from toy_corpus import HIERARCHY, QUICK, SMALL, SMALL_RCNN, WORDS, make_corpus
 
-    from skhimatch import HiMatchClassifier
+    from skhimatch import HiMatchClassifier, PretrainedEncoder
 
     texts, label_sets = make_corpus(120)
     unseen, _ = make_corpus(10, seed=1)
@@ -68,8 +68,8 @@ def probabilities(name, bert=None):
         "gru": {"encoder": "gru", "net_params": SMALL | {"module__hidden_size": 8}},
         "gated": {"propagation": "gated"},
         "dot-added-labels": {"head": "dot", "label_texts": label_texts},
-        "bert-frozen": {"encoder": bert, "freeze": "all"},
-        "bert-trained": {"encoder": bert, "precision": "float32", "encoder_learning_rate": 1e-3},
+        "bert-frozen": {"encoder": PretrainedEncoder(bert, freeze="all")},
+        "bert-trained": {"encoder": PretrainedEncoder(bert, learning_rate=1e-3), "precision": "float32"},
     }[name]
     if name in OF_BERT:
         settings["net_params"] = {"module__joint_dimension": 8}

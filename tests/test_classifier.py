@@ -18,17 +18,16 @@ from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
 from toy_corpus import HIERARCHY, PATHS, QUICK, SMALL, SMALL_RCNN, THOROUGH, WORDS, binarize, make_corpus
 
-from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors
-from skhimatch import classifier as classifier_room
+from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors, fitting
 from skhimatch.network import predict as prediction
 from skhimatch.network.heads import FlatHead, LabelwiseHead
 from skhimatch.network.label_attention import LabelAttention, LabelProjection
 from skhimatch.network.predict import score_texts
 from skhimatch.network.propagation import GatedPropagation, HierarchyGCN
-from skhimatch.scores import ensemble as evidence
-from skhimatch.scores.ngrams import LexicalClassifier
+from skhimatch.scores import ensemble
+from skhimatch.scores.ngrams import NGramClassifier
 from skhimatch.scores.shortlist import likeliest_labels
-from skhimatch.scores.stacking import Calibration
+from skhimatch.scores.stacking import StackingWeights
 from skhimatch.training.net import NonFiniteLossError
 
 LABELS = sorted(WORDS)
@@ -294,14 +293,18 @@ class TestHierarchies:
         ("propagation", "room"), [("gcn", HierarchyGCN), ("gated", GatedPropagation), (None, type(None))]
     )
     @pytest.mark.parametrize(
-        ("head", "layer"), [("flat", FlatHead), ("labelwise", LabelwiseHead), ("auto", FlatHead)]
+        ("head", "layer"), [("flat", FlatHead), ("labelwise", LabelwiseHead), ("auto", LabelwiseHead)]
     )
     @pytest.mark.parametrize(
         ("encoder", "nodes"), [(RCNN, LabelProjection), ({"encoder": "attention"}, LabelAttention)]
     )
     def test_parameters_reach_the_network(self, propagation, room, head, layer, encoder, nodes):
-        settings = {"propagation": propagation, "head": head, "max_epochs": 1}
-        network = quick(**settings, **encoder).fit(TEXTS, LABEL_SETS).network_
+        classifier = quick(propagation=propagation, head=head, max_epochs=1, **encoder)
+        if encoder is RCNN and propagation is None and head == "labelwise":
+            with pytest.raises(ValueError, match="head='labelwise' needs a node for each label"):
+                classifier.fit(TEXTS, LABEL_SETS)
+            return
+        network = classifier.fit(TEXTS, LABEL_SETS).network_
         assert type(network.propagation) is room
         if encoder is RCNN and propagation is None:
             assert network.label_nodes is None
@@ -390,8 +393,8 @@ class TestManyTexts:
 
     @pytest.fixture
     def in_small_blocks(self, monkeypatch):
-        monkeypatch.setattr(prediction, "NUMBERS_OF_A_BLOCK", 70)
-        monkeypatch.setattr(prediction, "FEWEST_OF_A_BLOCK", 3)
+        monkeypatch.setattr(prediction, "CHUNK_NUMBERS", 70)
+        monkeypatch.setattr(prediction, "MIN_CHUNK_SIZE", 3)
 
     def test_probabilities(self, fitted, in_small_blocks):
         blocks = list(fitted.iter_predict_proba(UNSEEN))
@@ -416,15 +419,17 @@ class TestManyTexts:
 
     @pytest.mark.parametrize("official", [True, False])
     def test_no_more_texts_are_held_out_than_fit_into_memory(self, monkeypatch, official):
-        monkeypatch.setattr(classifier_room, "HELD_OUT_NUMBERS", 60)
-        monkeypatch.setattr(classifier_room, "FEWEST_HELD_OUT", 5)
+        monkeypatch.setattr(fitting, "MAX_HELD_OUT_NUMBERS", 60)
+        monkeypatch.setattr(fitting, "MIN_HELD_OUT", 5)
         held = []
-        calibrated = evidence.Evidence.calibrated
-        monkeypatch.setattr(
-            evidence.Evidence,
-            "calibrated",
-            lambda self, scores, y: held.append(y.shape) or calibrated(self, scores, y),
-        )
+        stack = ensemble.Ensemble.stack
+
+        def record(self, scores, targets):
+            if "words" in scores:
+                held.append(targets.shape)
+            return stack(self, scores, targets)
+
+        monkeypatch.setattr(ensemble.Ensemble, "stack", record)
         if official:
             quick().fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
         else:
@@ -737,7 +742,7 @@ class TestHistory:
         expected, predicted = binarize(UNSEEN_SETS), classifier.predict(UNSEEN)
         micro, macro = (f1_score(expected, predicted, average=mean) for mean in ("micro", "macro"))
         assert classifier.validation_f1_ == pytest.approx((micro, macro))
-        line = f"all in all | validation F1 {micro:.3f} micro, {macro:.3f} macro"
+        line = f"all scores together | validation F1 {micro:.3f} micro, {macro:.3f} macro"
         assert line in capsys.readouterr().out.splitlines()
         assert quick(validation_fraction=0).fit(TEXTS, LABEL_SETS).validation_f1_ is None
 
@@ -1086,12 +1091,12 @@ class TestLexicalEvidence:
     def test_all_kinds_of_evidence_count(self, fitted):
         logits = fitted.decision_function(UNSEEN)
         sequences = fitted.tokenizer_.transform(UNSEEN)
-        margins, scores = fitted.lexical_.margins(sequences), score_texts(fitted.network_, sequences)
+        margins, scores = fitted.ngrams_.scores(sequences), score_texts(fitted.network_, sequences)
         names = fitted.label_names_.scores(sequences)
-        of_ngrams, of_names, of_network = fitted.calibration_.weights
-        assert min(of_ngrams, of_network) > 0
-        expected = of_ngrams * margins + of_names * names + of_network * scores
-        np.testing.assert_allclose(logits, expected + fitted.calibration_.intercept, atol=1e-4)
+        weights = fitted.stacking_weights_.weights
+        assert min(weights["ngrams"], weights["words"]) > 0
+        expected = weights["ngrams"] * margins + weights["names"] * names + weights["words"] * scores
+        np.testing.assert_allclose(logits, expected + fitted.stacking_weights_.intercept, atol=1e-4)
 
     def test_names_alone_speak_for_a_label_without_texts(self):
         texts, label_sets = make_corpus(300)
@@ -1104,7 +1109,7 @@ class TestLexicalEvidence:
         classifier = HiMatchClassifier(hierarchy, **THOROUGH, decoding="threshold").fit(texts, label_sets)
         column = classifier.classes_.tolist().index("origami")
         without, with_it = classifier.predict_proba([UNSEEN[0], f"{UNSEEN[0]} origami"])[:, column]
-        assert classifier.lexical_.bias[column] == -1
+        assert classifier.ngrams_.bias[column] == -1
         assert with_it > 2 * without
 
     @pytest.mark.parametrize(("copies", "taught"), [(1, 1 / 11), (10, 1 / 2), (90, 9 / 10)])
@@ -1116,8 +1121,8 @@ class TestLexicalEvidence:
         fitted = HiMatchClassifier(validation_fraction=0, max_epochs=1, net_params=SMALL).fit(
             texts, label_sets
         )
-        expected = (5, 0.1 + 0.25 * (1 - taught), 1.5 * taught)
-        np.testing.assert_allclose(fitted.calibration_.weights, expected)
+        expected = {"ngrams": 5, "names": 0.1 + 0.25 * (1 - taught), "words": 1.5 * taught}
+        assert fitted.stacking_weights_.weights == pytest.approx(expected)
 
     def test_one_text_a_label_is_enough_where_names_tell(self):
         # What a network knows by heart of one text each is of no use: all else has to be heard.
@@ -1137,65 +1142,66 @@ class TestLexicalEvidence:
 
     def test_none_leaves_the_network_alone(self):
         classifier = quick(lexical=None, classification_loss="cross_entropy").fit(TEXTS, LABEL_SETS)
-        assert classifier.lexical_ is None
-        assert classifier.calibration_ == Calibration((1.0,), 0.0)
+        assert classifier.ngrams_ is None
+        assert classifier.stacking_weights_ == StackingWeights({"words": 1.0}, 0.0)
         scores = score_texts(classifier.network_, classifier.tokenizer_.transform(UNSEEN))
         np.testing.assert_array_equal(classifier.decision_function(UNSEEN), scores)
 
     def test_the_margins_of_a_network_alone_are_calibrated(self):
         classifier = quick(lexical=None, max_epochs=8).fit(TEXTS, LABEL_SETS)
-        [weight] = classifier.calibration_.weights
+        [weight] = classifier.stacking_weights_.weights.values()
         assert weight > 1
 
     def test_held_out_texts_are_learned_in_the_end(self, fitted):
         everything = fitted.tokenizer_.transform(TEXTS)
-        untrained = LexicalClassifier.untrained(everything, 10)
-        np.testing.assert_array_equal(fitted.lexical_.ngrams.codes, untrained.ngrams.codes)
-        np.testing.assert_array_equal(fitted.lexical_.ngrams.idf, untrained.ngrams.idf)
+        untrained = NGramClassifier.untrained(everything, 10)
+        np.testing.assert_array_equal(fitted.ngrams_.ngrams.codes, untrained.ngrams.codes)
+        np.testing.assert_array_equal(fitted.ngrams_.ngrams.idf, untrained.ngrams.idf)
 
     def test_an_official_validation_set_is_not_learned(self):
         with_it = quick(max_epochs=8).fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
         without = quick(max_epochs=8, validation_fraction=0).fit(TEXTS, LABEL_SETS)
-        np.testing.assert_array_equal(with_it.lexical_.weight.data, without.lexical_.weight.data)
-        assert with_it.calibration_ != without.calibration_
+        np.testing.assert_array_equal(with_it.ngrams_.weight.data, without.ngrams_.weight.data)
+        assert with_it.stacking_weights_ != without.stacking_weights_
 
     def test_partial_fit_goes_on(self):
         classifier = quick().partial_fit(TEXTS[:30], LABEL_SETS[:30])
-        first = classifier.lexical_
+        first = classifier.ngrams_
         classifier.partial_fit(TEXTS[30:], LABEL_SETS[30:])
-        assert (classifier.lexical_.weight != first.weight).nnz
-        np.testing.assert_array_equal(classifier.lexical_.ngrams.codes, first.ngrams.codes)
+        assert (classifier.ngrams_.weight != first.weight).nnz
+        np.testing.assert_array_equal(classifier.ngrams_.ngrams.codes, first.ngrams.codes)
 
 
 @pytest.fixture
 def many_labels(monkeypatch):
     """Let ten labels be so many that the network looks at six of a text."""
-    monkeypatch.setattr(evidence, "MANY_LABELS", 8)
-    monkeypatch.setattr(evidence, "choose_shortlist_size", lambda targets: 6)
+    monkeypatch.setattr(ensemble, "MANY_LABELS", 8)
+    monkeypatch.setattr(ensemble, "choose_shortlist_size", lambda targets: 6)
 
 
 @pytest.mark.usefixtures("many_labels")
 class TestCandidates:
     def test_the_network_looks_at_what_the_n_grams_suggest(self, monkeypatch):
-        monkeypatch.setattr(evidence, "MANY_LABELS", 10)
+        monkeypatch.setattr(ensemble, "MANY_LABELS", 10)
         classifier = quick().fit(TEXTS, LABEL_SETS)
         assert classifier.shortlist_size_ == 6
         sequences = classifier.tokenizer_.transform(UNSEEN)
-        margins, names = classifier.lexical_.margins(sequences), classifier.label_names_.scores(sequences)
+        margins, names = classifier.ngrams_.scores(sequences), classifier.label_names_.scores(sequences)
         order = margins + 0.03 * names
         likely = order >= np.sort(order, axis=1)[:, [-6]]
         scores = score_texts(classifier.network_, sequences)
         scores = np.where(likely, scores, classifier.network_.head.bias.detach().numpy())
-        expected = classifier.calibration_([margins, names, scores])
+        expected = classifier.stacking_weights_({"ngrams": margins, "names": names, "words": scores})
         np.testing.assert_allclose(classifier.decision_function(UNSEEN), expected, atol=1e-4)
 
     def test_what_counts_is_more_than_usual_where_labels_are_many(self, monkeypatch):
-        monkeypatch.setattr(evidence, "TEXTS_OF_DOUBT", 2)
-        monkeypatch.setattr(evidence, "MANY_LABELS", 5)
+        monkeypatch.setattr(ensemble, "TEXTS_OF_PRIOR", 2)
+        monkeypatch.setattr(ensemble, "MANY_LABELS", 5)
         classifier = quick().fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
         sequences = classifier.tokenizer_.transform(UNSEEN)
-        margins, names, scores = classifier._evidence().scores(sequences)
-        shortlist = classifier._evidence().shortlist(classifier.network_, sequences)
+        all_scores = classifier.state_.ensemble.scores(sequences)
+        scores = all_scores["words"]
+        shortlist = classifier.state_.ensemble.shortlist("words", sequences)
         looked_at = np.zeros(scores.shape, dtype=bool)
         np.put_along_axis(looked_at, shortlist, True, axis=1)
         mean = scores[looked_at].mean()
@@ -1203,29 +1209,31 @@ class TestCandidates:
             (scores[of_label, label].sum() + 2 * mean) / (of_label.sum() + 2)
             for label, of_label in enumerate(looked_at.T)
         ]
-        np.testing.assert_allclose(classifier.usual_scores_, [usual], atol=1e-5)
-        expected = classifier.calibration_([margins, names, np.where(looked_at, scores - usual, 0)])
+        np.testing.assert_allclose(classifier.score_offsets_["words"], usual, atol=1e-5)
+        expected = classifier.stacking_weights_(
+            all_scores | {"words": np.where(looked_at, scores - usual, 0)}
+        )
         np.testing.assert_allclose(classifier.decision_function(UNSEEN), expected, atol=1e-4)
         again = pickle.loads(pickle.dumps(classifier))
         np.testing.assert_array_equal(again.decision_function(UNSEEN), classifier.decision_function(UNSEEN))
 
     def test_few_labels_count_as_they_are(self, monkeypatch):
-        monkeypatch.setattr(evidence, "MANY_LABELS", 10)
-        assert quick().fit(TEXTS, LABEL_SETS).usual_scores_ is None
+        monkeypatch.setattr(ensemble, "MANY_LABELS", 10)
+        assert quick().fit(TEXTS, LABEL_SETS).score_offsets_ is None
 
     def test_names_suggest_labels_too(self):
         texts_of = {label: words.split() for label, words in WORDS.items()}
         classifier = quick(label_texts=texts_of).fit(TEXTS, LABEL_SETS)
         sequences = classifier.tokenizer_.transform(UNSEEN)
-        margins, names = classifier.lexical_.margins(sequences), classifier.label_names_.scores(sequences)
-        found = classifier._evidence().shortlist(classifier.network_, sequences)
+        margins, names = classifier.ngrams_.scores(sequences), classifier.label_names_.scores(sequences)
+        found = classifier.state_.ensemble.shortlist("words", sequences)
         np.testing.assert_array_equal(found, likeliest_labels(margins + np.float32(0.03) * names, 6))
         assert (found != likeliest_labels(margins, 6)).any()
 
     def test_it_learns_as_well(self):
         texts, label_sets = make_corpus(300)
         classifier = HiMatchClassifier(HIERARCHY, **THOROUGH).fit(texts, label_sets)
-        margins = classifier.lexical_.margins(classifier.tokenizer_.transform(UNSEEN))
+        margins = classifier.ngrams_.scores(classifier.tokenizer_.transform(UNSEEN))
         scores = score_texts(
             classifier.network_, classifier.tokenizer_.transform(UNSEEN), likeliest_labels(margins, 6)
         )
@@ -1258,9 +1266,9 @@ class TestCandidates:
 
     @pytest.mark.parametrize("many", [5, 200])
     def test_saved_and_loaded(self, tmp_path, monkeypatch, many):
-        monkeypatch.setattr(evidence, "MANY_LABELS", many)
+        monkeypatch.setattr(ensemble, "MANY_LABELS", many)
         classifier = quick(max_epochs=2).fit(TEXTS, LABEL_SETS)
-        assert (classifier.usual_scores_ is None) == (many == 200)
+        assert (classifier.score_offsets_ is None) == (many == 200)
         classifier.save(tmp_path / "saved")
         again = HiMatchClassifier.load(tmp_path / "saved")
         np.testing.assert_array_equal(again.decision_function(UNSEEN), classifier.decision_function(UNSEEN))
@@ -1272,17 +1280,17 @@ class TestCandidates:
 
 class TestChoiceOfTheLexicalClassifier:
     def test_the_better_rate_on_held_out_texts(self, monkeypatch):
-        monkeypatch.setattr(evidence, "LEARNING_RATES", (1e-4, 10.0))
+        monkeypatch.setattr(fitting, "NGRAM_LEARNING_RATES", (1e-4, 10.0))
         chosen = quick(max_epochs=1).fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
-        monkeypatch.setattr(evidence, "LEARNING_RATES", (10.0,))
+        monkeypatch.setattr(fitting, "NGRAM_LEARNING_RATES", (10.0,))
         alone = quick(max_epochs=1).fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
-        np.testing.assert_array_equal(chosen.lexical_.weight.data, alone.lexical_.weight.data)
+        np.testing.assert_array_equal(chosen.ngrams_.weight.data, alone.ngrams_.weight.data)
 
     def test_the_same_rate_for_all_texts_in_the_end(self, monkeypatch):
-        monkeypatch.setattr(evidence, "LEARNING_RATES", (1e-4, 10.0))
+        monkeypatch.setattr(fitting, "NGRAM_LEARNING_RATES", (1e-4, 10.0))
         fitted = quick(max_epochs=1).fit(TEXTS, LABEL_SETS)
         everything = fitted.tokenizer_.transform(TEXTS)
-        assert np.abs(fitted.lexical_.margins(everything) + 1).max() > 0.5
+        assert np.abs(fitted.ngrams_.scores(everything) + 1).max() > 0.5
 
 
 class TestThresholdTuning:
@@ -1328,7 +1336,7 @@ class TestThresholdTuning:
     ],
 )
 def test_epochs_until_a_thousand_steps_and_no_more_than_twenty(n_texts, n_labels, batch_size, epochs):
-    assert HiMatchClassifier(batch_size=batch_size)._epochs(n_texts, n_labels) == epochs
+    assert HiMatchClassifier(batch_size=batch_size)._parameters().epochs(n_texts, n_labels) == epochs
 
 
 class TestDotHead:
@@ -1437,7 +1445,7 @@ class TestDotHead:
                 quick(label_texts=texts_of).fit(TEXTS, LABEL_SETS)
 
     def test_other_heads_cannot_add_labels(self, fitted):
-        with pytest.raises(ValueError, match=r"add_labels needs head='dot'.*head='labelwise'"):
+        with pytest.raises(ValueError, match=r"add_labels needs head='dot'.*fit a new one"):
             fitted.add_labels([("sport", "golf")])
 
     def test_before_fit(self):

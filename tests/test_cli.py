@@ -86,7 +86,7 @@ def test_a_pretrained_encoder(files, tiny_bert, capsys, monkeypatch):
     arguments = ["fit", "--train", files["train"], "--model", files["model"], "--seed", "0", "--epochs", "1"]
     assert main([*arguments, "--encoder", tiny_bert, "--freeze"]) == 0
     assert main(["predict", "--model", files["model"], "--input", files["test"]]) == 0
-    assert HiMatchClassifier.load(files["model"]).freeze == "all"
+    assert HiMatchClassifier.load(files["model"]).encoder.freeze == "all"
     capsys.readouterr()
     assert "--freeze is for a pretrained encoder" in error_of(capsys, *arguments, "--freeze")
     monkeypatch.setitem(sys.modules, "transformers", None)

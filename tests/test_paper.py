@@ -13,8 +13,8 @@ import torch
 
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network import himatch as network_room
-from skhimatch.network.base import HiMatchOutput
-from skhimatch.network.build import build_network
+from skhimatch.network.base import HiMatchOutput, InitialWeights
+from skhimatch.network.build import WordNetworkSettings, build_word_network
 from skhimatch.network.encoders import BidirectionalGRU, ConvolutionEncoder, RCNNEncoder
 from skhimatch.network.himatch import HiMatchNetwork
 from skhimatch.network.joint_space import JointProjection
@@ -146,7 +146,9 @@ def test_equation_2_at_some_labels(labels):
 
 
 def test_labels_are_embedded_alike_be_they_few_or_many(monkeypatch):
-    network = build_network(HIERARCHY, 10, embedding_dimension=4, node_dimension=3).eval()
+    network = build_word_network(
+        HIERARCHY, WordNetworkSettings(vocabulary_size=10, embedding_dimension=4, node_dimension=3)
+    ).eval()
     labels = torch.tensor([4, 1, 2])
     expected = network.embed_labels()[labels]
     torch.testing.assert_close(network.embed_labels(labels), expected)
@@ -155,7 +157,9 @@ def test_labels_are_embedded_alike_be_they_few_or_many(monkeypatch):
 
 
 def test_equation_2_label_encoder():
-    network = build_network(HIERARCHY, 10, embedding_dimension=4, node_dimension=3)
+    network = build_word_network(
+        HIERARCHY, WordNetworkSettings(vocabulary_size=10, embedding_dimension=4, node_dimension=3)
+    )
     with_priors(network.label_encoder)
     down, up = adjacency()
     v, w3, w4 = (
@@ -179,14 +183,18 @@ def test_equations_3_and_4_projections(input_size):
 
 def test_equation_3_sees_all_nodes_at_once():
     sizes = {"embedding_dimension": 4, "node_dimension": 3, "filters": 2, "hidden_size": 2}
-    network = build_network(HIERARCHY, 10, encoder="rcnn", propagation="gcn", **sizes).eval()
+    network = build_word_network(
+        HIERARCHY, WordNetworkSettings(vocabulary_size=10, encoder="rcnn", propagation="gcn", **sizes)
+    ).eval()
     semantics = torch.randn(2, 6, 3)
     found = network.embed_text(torch.empty(2, 2), torch.tensor([1, 1]), semantics)
     torch.testing.assert_close(found, network.text_projection(semantics.reshape(2, 18)))
 
 
 def test_attention_places_a_text_by_its_mean_word():
-    network = build_network(HIERARCHY, 10, embedding_dimension=4, node_dimension=3).eval()
+    network = build_word_network(
+        HIERARCHY, WordNetworkSettings(vocabulary_size=10, embedding_dimension=4, node_dimension=3)
+    ).eval()
     states = torch.randn(3, 4, 3)
     found = network.embed_text(states, torch.tensor([4, 2, 0]))
     mean = torch.stack([states[0].mean(0), states[1, :2].mean(0), torch.zeros(3)])
@@ -485,13 +493,18 @@ def test_the_encoder_keeps_each_filters_largest_n_grams(top_k):
 
 
 def test_the_output_starts_at_the_best_constant():
-    network: HiMatchNetwork = build_network(HIERARCHY, 4, embedding_dimension=2, node_dimension=2)
+    network: HiMatchNetwork = build_word_network(
+        HIERARCHY, WordNetworkSettings(vocabulary_size=4, embedding_dimension=2, node_dimension=2)
+    )
     frequencies = np.array([0.5, 0.1, 0.2, 0.3, 0.9, 0.01])
     network.start_from(
-        word_table=np.zeros((4, 2)),
-        label_vectors=np.zeros((6, 2)),
-        edge_priors=HIERARCHY.edge_priors(TARGETS),
-        output_bias=frequencies,
+        InitialWeights(
+            edge_priors=HIERARCHY.edge_priors(TARGETS),
+            output_bias=frequencies,
+            shared_output_bias=0.5,
+            make_label_vectors=lambda: np.zeros((6, 2)),
+            word_table=np.zeros((4, 2)),
+        )
     )
     np.testing.assert_allclose(network.head.bias.detach(), frequencies, rtol=1e-6)
     np.testing.assert_allclose(network.label_encoder.edges.prior, HIERARCHY.edge_priors(TARGETS))
@@ -519,7 +532,9 @@ def test_label_attention_by_hand():
 
 
 def test_texts_without_words_are_all_alike():
-    network = build_network(HIERARCHY, 9, embedding_dimension=4, node_dimension=3).eval()
+    network = build_word_network(
+        HIERARCHY, WordNetworkSettings(vocabulary_size=9, embedding_dimension=4, node_dimension=3)
+    ).eval()
     alone = network(torch.tensor([[0]]), torch.tensor([0]))
     beside = network(torch.tensor([[0, 0, 0], [3, 4, 5]]), torch.tensor([0, 3]))
     torch.testing.assert_close(alone.logits[0], beside.logits[0])
@@ -542,7 +557,10 @@ def test_the_convolution_sees_its_neighbours_and_no_padding():
 
 
 def test_a_network_reads_no_further_than_it_may():
-    network = build_network(HIERARCHY, 9, embedding_dimension=4, node_dimension=3, max_length=2).eval()
+    network = build_word_network(
+        HIERARCHY,
+        WordNetworkSettings(vocabulary_size=9, embedding_dimension=4, node_dimension=3, max_length=2),
+    ).eval()
     long, short = torch.tensor([[3, 4, 5, 6]]), torch.tensor([[3, 4]])
     torch.testing.assert_close(
         network(long, torch.tensor([4])).logits, network(short, torch.tensor([2])).logits
@@ -551,7 +569,7 @@ def test_a_network_reads_no_further_than_it_may():
 
 def test_even_kernels_are_refused():
     with pytest.raises(ValueError, match="kernel_size=4: take an odd number"):
-        build_network(HIERARCHY, 9, kernel_size=4)
+        build_word_network(HIERARCHY, WordNetworkSettings(vocabulary_size=9, kernel_size=4))
 
 
 def test_the_convolution_is_torchs():

@@ -39,7 +39,7 @@ def assert_alike(left, right, texts=UNSEEN):
     np.testing.assert_array_equal(sp.csr_array(predicted).toarray(), sp.csr_array(again).toarray())
     for name in ("classes_", "label_embeddings_"):
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name))
-    if left.lexical_ is not None:
+    if left.ngrams_ is not None:
         sequences = texts if left.tokenizer_ is None else left.tokenizer_.transform(texts)
         scores = [classifier.label_names_.scores(sequences) for classifier in (left, right)]
         np.testing.assert_array_equal(*scores)
@@ -81,7 +81,7 @@ class TestRoundTrip:
             assert getattr(loaded, name) == getattr(classifier, name)
         np.testing.assert_array_equal(loaded.threshold, classifier.threshold)
         np.testing.assert_array_equal(loaded.decision_.threshold, classifier.decision_.threshold)
-        assert loaded.calibration_ == classifier.calibration_
+        assert loaded.stacking_weights_ == classifier.stacking_weights_
 
     def test_sparse_targets(self, tmp_path):
         classifier = quick().fit(TEXTS, sp.csr_array(binarize(LABEL_SETS)))
@@ -132,12 +132,12 @@ class TestFiles:
             arrays = dict(stored)
         assert all(array.dtype.kind in "fib" for array in arrays.values())
         weights = fitted.network_.state_dict()
-        assert {f"network.{name}" for name in weights} <= set(arrays)
-        np.testing.assert_array_equal(arrays["network.label_vectors"], weights["label_vectors"].numpy())
+        assert {f"words.{name}" for name in weights} <= set(arrays)
+        np.testing.assert_array_equal(arrays["words.label_vectors"], weights["label_vectors"].numpy())
         with zipfile.ZipFile(folder / "weights.npz") as archive:
             assert all(name.endswith(".npy") for name in archive.namelist())
         description = json.loads((folder / "classifier.json").read_text())
-        assert description["format"] == 6
+        assert description["format"] == 7
         assert description["hierarchy"]["labels"] == LABELS
         assert description["parameters"]["gamma"] == 0.2
 
@@ -244,7 +244,7 @@ class TestDamage:
         with pytest.raises(ValueError, match=r"classifier.json is damaged"):
             HiMatchClassifier.load(folder)
 
-    @pytest.mark.parametrize("key", ["hierarchy", "parameters", "network", "vocabulary", "history", "seed"])
+    @pytest.mark.parametrize("key", ["hierarchy", "parameters", "scorers", "vocabulary", "history", "seed"])
     def test_a_part_is_missing(self, folder, key):
         description = json.loads((folder / "classifier.json").read_text())
         del description[key]
@@ -264,7 +264,9 @@ class TestDamage:
         description = json.loads((folder / "classifier.json").read_text())
         description |= {"format": 99, "version": "7.0"}
         (folder / "classifier.json").write_text(json.dumps(description))
-        with pytest.raises(ValueError, match=r"saved in format 99 by skhimatch 7\.0; .* reads 6: upgrade it"):
+        with pytest.raises(
+            ValueError, match=r"saved in format 99 by skhimatch 7\.0; .* reads format 7: load it"
+        ):
             HiMatchClassifier.load(folder)
 
     def test_a_pickle_among_the_weights_is_not_opened(self, folder):

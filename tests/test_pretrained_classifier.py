@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MultiLabelBinarizer
 from skorch.callbacks import Callback
 
-from skhimatch import HiMatchClassifier, WordTokenizer
-from skhimatch import classifier as classifier_module
+from skhimatch import HiMatchClassifier, PretrainedEncoder, WordTokenizer, parameters
 from skhimatch.evaluation.metrics import micro_macro_f1
 from skhimatch.labels.targets import encode_targets
 from skhimatch.network import encodings
@@ -27,14 +27,17 @@ from skhimatch.text.subwords import SubwordTokenizer
 HIERARCHY = {"science": ["physics", "biology"], "sport": ["tennis"]}
 TEXTS = ["a quark and a gluon", "the cell divides", "a serve and a volley"] * 8
 LABELS = [{"science", "physics"}, {"science", "biology"}, {"sport", "tennis"}] * 8
+ENCODER_SETTINGS = {"freeze", "pooling", "long_text", "stored"}
 NEW = ["the gluon and the quark", "a cell", "the volley of the serve", ""]
 
 
 @pytest.fixture
 def make(tiny_bert):
-    def make(**settings):
-        usual = {"encoder": tiny_bert, "lexical": "ngrams", "max_epochs": 2, "batch_size": 8}
-        return HiMatchClassifier(HIERARCHY, random_state=0, **usual | settings)
+    def make(name=tiny_bert, **settings):
+        of_encoder = {key: settings.pop(key) for key in ENCODER_SETTINGS & set(settings)}
+        encoder = PretrainedEncoder(name, **of_encoder) if of_encoder else name
+        defaults = {"encoder": encoder, "lexical": "ngrams", "max_epochs": 2, "batch_size": 8}
+        return HiMatchClassifier(HIERARCHY, random_state=0, **defaults | settings)
 
     return make
 
@@ -57,10 +60,16 @@ def reads(monkeypatch):
     [(None, "mean"), (None, "attention"), ("all", "mean"), (1, "mean"), (1, "attention")],
 )
 @pytest.mark.parametrize("propagation", [None, "gcn"])
-def test_it_learns(make, freeze, propagation, pooling):
-    settings = {"freeze": freeze, "propagation": propagation, "pooling": pooling, "lexical": None}
-    rates = {"learning_rate": 0.02, "encoder_learning_rate": 1e-3}
-    classifier = make(max_epochs=40, validation_fraction=0, **rates, **settings)
+def test_it_learns(make, tiny_bert, freeze, propagation, pooling):
+    encoder = PretrainedEncoder(tiny_bert, freeze=freeze, pooling=pooling, learning_rate=1e-3)
+    classifier = make(
+        encoder=encoder,
+        max_epochs=40,
+        validation_fraction=0,
+        learning_rate=0.02,
+        propagation=propagation,
+        lexical=None,
+    )
     classifier.fit(TEXTS, LABELS)
     targets = encode_targets(LABELS, classifier.hierarchy_)
     assert (
@@ -73,7 +82,7 @@ def test_it_learns(make, freeze, propagation, pooling):
 
 @pytest.mark.parametrize("freeze", [None, "all", "embeddings"])
 def test_what_is_frozen_stays(make, tiny_bert, freeze):
-    fitted, before = make(freeze=freeze).fit(TEXTS, LABELS), TransformerEncoder(tiny_bert)
+    fitted, before = make(freeze=freeze).fit(TEXTS, LABELS), TransformerEncoder(PretrainedEncoder(tiny_bert))
     after = fitted.network_.text_encoder.state_dict()
     changed = {
         part
@@ -135,7 +144,7 @@ class TestNetworkOfWords:
 
     @pytest.fixture(autouse=True)
     def few_steps(self, monkeypatch):
-        monkeypatch.setattr(classifier_module, "FEWEST_STEPS", 9)
+        monkeypatch.setattr(parameters, "MIN_STEPS", 9)
 
     @pytest.fixture
     def fitted(self, make):
@@ -148,14 +157,14 @@ class TestNetworkOfWords:
     def test_it_is_that_of_words_alone(self, fitted, of_words):
         assert HiMatchClassifier().lexical == "words"
         expected = of_words.fit(TEXTS, LABELS).network_.state_dict()
-        found = fitted.words_network_.state_dict()
+        found = fitted.word_network_.state_dict()
         assert expected.keys() == found.keys()
         for name, weight in expected.items():
             np.testing.assert_array_equal(found[name], weight, err_msg=name)
 
     def test_the_other_one_is_as_without_it(self, fitted, make):
         alone = make(gamma=0.3).fit(TEXTS, LABELS)
-        assert alone.words_network_ is None
+        assert alone.word_network_ is None
         for name, weight in alone.network_.state_dict().items():
             np.testing.assert_array_equal(fitted.network_.state_dict()[name], weight, err_msg=name)
         assert fitted.history_[-1]["train_loss"] == alone.history_[-1]["train_loss"]
@@ -163,23 +172,23 @@ class TestNetworkOfWords:
 
     def test_all_are_added_up(self, fitted):
         words = words_of(fitted.tokenizer_.transform(NEW))
-        scores = [
-            fitted.lexical_.margins(words),
-            fitted.label_names_.scores(words),
-            score_texts(fitted.words_network_, words),
-            score_texts(fitted.network_, fitted.tokenizer_.transform(NEW)),
-        ]
-        expected = sum(
-            weight * score for weight, score in zip(fitted.calibration_.weights, scores, strict=True)
-        )
-        expected += fitted.calibration_.intercept
+        scores = {
+            "ngrams": fitted.ngrams_.scores(words),
+            "names": fitted.label_names_.scores(words),
+            "words": score_texts(fitted.word_network_, words),
+            "pretrained": score_texts(fitted.network_, fitted.tokenizer_.transform(NEW)),
+        }
+        weights = fitted.stacking_weights_.weights
+        assert weights.keys() == scores.keys()
+        expected = sum(weights[name] * score for name, score in scores.items())
+        expected += fitted.stacking_weights_.intercept
         np.testing.assert_allclose(fitted.decision_function(NEW), expected, atol=1e-4)
 
     def test_it_says_which_is_which(self, make, capsys):
         make(lexical="words", verbose=1).fit(TEXTS, LABELS)
         lines = capsys.readouterr().out.splitlines()
-        assert lines[0] == "the network of words, beside the pretrained encoder's:"
-        assert lines[-4] == "the pretrained encoder's:"
+        assert lines[0] == "network 'words':"
+        assert lines[-4] == "network 'pretrained':"
         assert [line.split()[1] for line in lines[-3:-1]] == ["1/2", "2/2"]
 
     def test_it_is_kept(self, fitted, tmp_path):
@@ -197,16 +206,16 @@ class TestNetworkOfWords:
         whole = make(lexical="words").fit(TEXTS, LABELS)
         with pytest.raises(RuntimeError, match="cut off"):
             make(lexical="words", callbacks=[CutOff()]).fit(TEXTS, LABELS, checkpoint=tmp_path)
-        assert {"epochs-0.pt", "epochs-1.pt"} <= {path.name for path in tmp_path.iterdir()}
+        assert {"epochs-words.pt", "epochs-pretrained.pt"} <= {path.name for path in tmp_path.iterdir()}
         again = make(lexical="words").fit(TEXTS, LABELS, checkpoint=tmp_path)
         np.testing.assert_array_equal(again.predict_proba(NEW), whole.predict_proba(NEW))
 
     def test_both_learn_in_parts(self, make):
         classifier = make(lexical="words").partial_fit(TEXTS, LABELS)
-        networks = classifier.words_network_, classifier.network_
+        networks = classifier.word_network_, classifier.network_
         before = [copy.deepcopy(network.head.state_dict()) for network in networks]
         classifier.partial_fit(TEXTS, LABELS)
-        assert networks == (classifier.words_network_, classifier.network_)
+        assert networks == (classifier.word_network_, classifier.network_)
         for network, state in zip(networks, before, strict=True):
             assert any((network.head.state_dict()[name] != weight).any() for name, weight in state.items())
 
@@ -220,18 +229,18 @@ class TestNetworkOfWords:
     def test_it_takes_word_vectors(self, make):
         vectors = {word: np.full(7, number + 1.0) for number, word in enumerate(["quark", "gluon", "cell"])}
         fitted = make(lexical="words", word_vectors=vectors).fit(TEXTS, LABELS)
-        assert fitted.words_network_.embedding_dimension == 7
+        assert fitted.word_network_.embedding_dimension == 7
         assert fitted.network_.label_vectors.shape == (5, 32)
 
     @pytest.mark.parametrize(("pooling", "both"), [("mean", False), ("attention", True)])
-    def test_candidates_are_for_networks_that_attend(self, make, monkeypatch, pooling, both):
+    def test_shortlists_are_for_networks_that_attend(self, make, monkeypatch, pooling, both):
         monkeypatch.setattr(evidence, "MANY_LABELS", 3)
         monkeypatch.setattr(evidence, "choose_shortlist_size", lambda targets: 3)
         fitted = make(lexical="words", pooling=pooling).fit(TEXTS, LABELS)
         assert fitted.shortlist_size_ == 3
-        texts, of = fitted.tokenizer_.transform(NEW), fitted._evidence()
-        margins, names, of_words, of_pieces = of.scores(texts)
-        shortlist = of.shortlist(fitted.words_network_, texts)
+        texts, ensemble = fitted.tokenizer_.transform(NEW), fitted.state_.ensemble
+        scores = ensemble.scores(texts)
+        shortlist = ensemble.shortlist("words", texts)
         assert shortlist.shape == (4, 3)
 
         def above(scores, usual):
@@ -241,16 +250,15 @@ class TestNetworkOfWords:
             return relative
 
         if both:
-            np.testing.assert_array_equal(of.shortlist(fitted.network_, texts), shortlist)
-            last = above(of_pieces, fitted.usual_scores_[1])
+            np.testing.assert_array_equal(ensemble.shortlist("pretrained", texts), shortlist)
+            scores["pretrained"] = above(scores["pretrained"], fitted.score_offsets_["pretrained"])
         else:
-            assert of.shortlist(fitted.network_, texts) is None
-            last = of_pieces
-            np.testing.assert_array_equal(last, score_texts(fitted.network_, texts))
-        columns = (margins, names, above(of_words, fitted.usual_scores_[0]), last)
-        expected = sum(w * s for w, s in zip(fitted.calibration_.weights, columns, strict=True))
+            assert ensemble.shortlist("pretrained", texts) is None
+            np.testing.assert_array_equal(scores["pretrained"], score_texts(fitted.network_, texts))
+        scores["words"] = above(scores["words"], fitted.score_offsets_["words"])
+        expected = sum(weight * scores[name] for name, weight in fitted.stacking_weights_.weights.items())
         np.testing.assert_allclose(
-            fitted.decision_function(NEW), expected + fitted.calibration_.intercept, atol=1e-4
+            fitted.decision_function(NEW), expected + fitted.stacking_weights_.intercept, atol=1e-4
         )
 
 
@@ -280,8 +288,7 @@ class TestKept:
 
     def test_a_frozen_encoder_may_stay_where_it_is(self, make, tiny_bert, tmp_path):
         folder = shutil.copytree(tiny_bert, tmp_path / "bert")
-        settings = {"encoder": folder, "freeze": "all", "store_pretrained": False, "max_epochs": 1}
-        classifier = make(**settings).fit(TEXTS, LABELS)
+        classifier = make(folder, freeze="all", stored=False, max_epochs=1).fit(TEXTS, LABELS)
         expected = classifier.predict_proba(NEW)
         classifier.save(tmp_path / "model")
         assert not (tmp_path / "model" / "encoder").exists()
@@ -296,7 +303,7 @@ class TestKept:
         make(encoder=Path(tiny_bert), max_epochs=1).fit(TEXTS, LABELS).save(tmp_path / "model")
         description = json.loads((tmp_path / "model" / "classifier.json").read_text())
         assert description["parameters"]["encoder"] == tiny_bert
-        assert description["pretrained"]["pooling"] == "attention"
+        assert description["scorers"]["pretrained"]["encoder"]["pooling"] == "attention"
 
 
 class TestRefused:
@@ -317,7 +324,12 @@ class TestRefused:
         assert not hasattr(classifier, "network_")
 
     def test_an_unknown_encoder(self, tiny_bert):
-        with pytest.raises(OSError, match=r"No pretrained encoder 'atention': .* hub and its local cache"):
+        with pytest.raises(OSError, match=r"No pretrained encoder 'no/encoder': .* hub and its local cache"):
+            HiMatchClassifier(HIERARCHY, encoder="no/encoder").fit(TEXTS, LABELS)
+
+    def test_a_misspelt_encoder_is_named_without_asking_a_hub(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "transformers", None)
+        with pytest.raises(ValueError, match=r"encoder='atention' is no encoder: did you mean 'attention'"):
             HiMatchClassifier(HIERARCHY, encoder="atention").fit(TEXTS, LABELS)
 
     def test_words_in_place_of_pieces(self, make):

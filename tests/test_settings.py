@@ -51,13 +51,12 @@ def test_the_widths_are_those_of_the_paper():
 
 def test_bert(tiny_bert):
     settings = paper_settings("bert")
-    assert (settings["encoder"], settings["batch_size"]) == ("bert-base-uncased", 16)
-    assert settings["learning_rate"] == settings["encoder_learning_rate"] == 2e-5
-    network = (
-        HiMatchClassifier(HIERARCHY, **settings | {"encoder": tiny_bert, "max_epochs": 1})
-        .fit(*make_corpus(6))
-        .network_
-    )
+    encoder = settings["encoder"]
+    assert (encoder.name, settings["batch_size"]) == ("bert-base-uncased", 16)
+    assert settings["learning_rate"] == encoder.learning_rate == 2e-5
+    encoder.set_params(name=tiny_bert)
+    assert paper_settings("bert")["encoder"].name == "bert-base-uncased"
+    network = HiMatchClassifier(HIERARCHY, **settings | {"max_epochs": 1}).fit(*make_corpus(6)).network_
     assert network.text_encoder.pooling == "cls"
     assert type(network.propagation) is HierarchyGCN
     assert type(network.head) is FlatHead

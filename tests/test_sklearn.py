@@ -284,7 +284,7 @@ class TestPickling:
         wide = QUICK | {"max_epochs": 1, "net_params": {"module__node_dimension": 100}}
         large = HiMatchClassifier(HIERARCHY, **wide).fit(TEXTS[:20], LABEL_SETS[:20])
         weights = sum(tensor.nbytes for tensor in large.network_.state_dict().values())
-        lexical, weight = large.lexical_, large.lexical_.weight
+        lexical, weight = large.ngrams_, large.ngrams_.weight
         arrays = (weight.data, weight.indices, weight.indptr, lexical.ngrams.codes, lexical.ngrams.idf)
         weights += sum(array.nbytes for array in arrays)
         assert weights < len(pickle.dumps(large)) < 1.05 * weights

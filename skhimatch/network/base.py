@@ -1,33 +1,40 @@
-"""What every network has: how it reads texts, and what it hands to the objective."""
+"""What every network has in common: how it encodes texts, and what it returns to the objective."""
 
+from __future__ import annotations
+
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skhimatch.network.batches import padding_mask
 from skhimatch.network.dropout import Dropout
+from skhimatch.network.encoders import TextEncoder, TextReader
 
-__all__ = ["HiMatchOutput", "TextNetwork", "mean_state"]
+__all__ = ["HiMatchOutput", "InitialWeights", "Network", "mean_state"]
 
 
 @dataclass(frozen=True)
 class HiMatchOutput:
-    """What a network says of B texts and L labels.
+    """What a network returns for B texts and L labels.
 
     Attributes
     ----------
     logits : float tensor of shape (B, L)
         The classification scores before the sigmoid.
     text_embedding : float tensor of shape (B, d_phi) or None
-        Phi_t of eq 3, unit rows; None where the joint space was not asked for.
+        Phi_t of eq 3, unit rows; None if the joint space was not asked for.
     embed_labels : callable or None
-        Labels, an int64 tensor of shape (M,), to their Phi_l of eq 4, unit rows of shape (M, d_phi): the
-        loss looks at those of the batch and their negatives, not at thousands.
+        Maps labels, an int64 tensor of shape (M,), to their Phi_l of eq 4, unit rows of shape (M, d_phi).
+        The loss needs only the labels of the batch and their negatives, not thousands.
     label_weights : float tensor of shape (B, L) or None
-        How many labels each stands for in training, where not all are looked at: none, itself, or, drawn
-        at random, its share of all that are left out.
+        If the network scored a shortlist: for how many labels each label stands in the loss. 0 for labels
+        outside of the shortlist; for randomly drawn labels more than 1.
     """
 
     logits: Tensor
@@ -36,12 +43,116 @@ class HiMatchOutput:
     label_weights: Tensor | None = None
 
 
-class TextNetwork(nn.Module):
-    """How a network reads texts, whatever it knows of labels: a text encoder, dropout, and a limit."""
+@dataclass(frozen=True)
+class InitialWeights:
+    """What is known about words and labels before training.
 
-    text_encoder: Any
+    Attributes
+    ----------
+    edge_priors : float array of shape (E,)
+        P(child | parent), in the order of the hierarchy's edges.
+    output_bias : float array of shape (L,)
+        The best constant logit of each label.
+    shared_output_bias : float
+        The best constant logit if all labels share one bias.
+    make_label_vectors : callable
+        Returns the initial V_l of eq 2, float of shape (L, d_l). Not every network has label vectors.
+    word_table : float array of shape (V, embedding_dimension) or None
+        Initial word vectors; None for a pretrained encoder, which has its own.
+    """
+
+    edge_priors: NDArray[np.floating]
+    output_bias: NDArray[np.floating]
+    shared_output_bias: float
+    make_label_vectors: Callable[[], NDArray[np.floating]]
+    word_table: NDArray[np.floating] | None = None
+
+    @cached_property
+    def label_vectors(self) -> NDArray[np.floating]:
+        """Initial V_l of eq 2, float of shape (L, d_l)."""
+        return self.make_label_vectors()
+
+
+class Network(nn.Module):
+    """A network that scores texts against labels, and embeds both in one space.
+
+    Attributes
+    ----------
+    text_encoder : TextEncoder
+    n_labels : int
+        L.
+    node_dimension : int
+        Width of a label's node.
+    dropout : Dropout
+        Applied to the encoded text.
+    max_length : int or None
+        Tokens that are read from the start of a text.
+    """
+
+    text_encoder: TextEncoder
+    n_labels: int
+    node_dimension: int
     dropout: Dropout
     max_length: int | None
+
+    @abstractmethod
+    def forward(
+        self,
+        ids: Tensor,
+        lengths: Tensor,
+        shortlist: Tensor | None = None,
+        label_weights: Tensor | None = None,
+        joint: bool = True,
+        text_encoder: TextReader | None = None,
+    ) -> HiMatchOutput:
+        """Score texts against labels.
+
+        Parameters
+        ----------
+        ids : int64 tensor of shape (B, n)
+            Or float of shape (B, d_T): the vectors T of texts that are already encoded.
+        lengths : int64 tensor of shape (B,)
+        shortlist : int64 tensor of shape (B, K), optional
+            The labels to score for each text, all by default; only if `scores_labels_separately`. The
+            logits of all other labels are their biases.
+        label_weights : float tensor of shape (B, K), optional
+            For how many labels each label of the shortlist stands in the loss.
+        joint : bool
+            Whether to compute the text's embedding in the joint space, which only training needs.
+        text_encoder : TextReader, optional
+            Encodes the texts in place of the network's own encoder.
+
+        Returns
+        -------
+        HiMatchOutput
+        """
+
+    @abstractmethod
+    def embed_text(self, encoded: Tensor, lengths: Tensor) -> Tensor:
+        """Return Phi_t of eq 3, of shape (B, d_phi), of what `encode` returned."""
+
+    @abstractmethod
+    def embed_labels(self, labels: Tensor | None = None) -> Tensor:
+        """Return Phi_l of eq 2 and 4 of some different labels, or of all: shape (M, d_phi) or (L, d_phi)."""
+
+    @abstractmethod
+    def start_from(self, initial: InitialWeights) -> None:
+        """Take what is known before training as initial weights."""
+
+    @property
+    @abstractmethod
+    def scores_labels_separately(self) -> bool:
+        """Whether a label's logit does not depend on other labels, so that a shortlist can be scored."""
+
+    @property
+    @abstractmethod
+    def text_size(self) -> int:
+        """How many numbers a text takes on its way into the joint space."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
 
     @property
     def embedding_dimension(self) -> int:
@@ -49,30 +160,38 @@ class TextNetwork(nn.Module):
         return self.text_encoder.embedding.embedding_dim
 
     def encode(
-        self,
-        ids: Tensor,
-        lengths: Tensor,
-        text_encoder: Callable[[Tensor, Tensor], Tensor] | None = None,
+        self, ids: Tensor, lengths: Tensor, text_encoder: TextReader | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Return H of shape (B, n, d_t), or T of shape (B, d_T), and how many words were read.
+        """Encode texts, with dropout.
 
-        Texts that come as numbers, of shape (B, d_T), are encoded already.
+        Parameters
+        ----------
+        ids, lengths, text_encoder
+            As `forward` takes them.
+
+        Returns
+        -------
+        encoded : float tensor
+            States H of shape (B, n, d_t), or vectors T of shape (B, d_T).
+        lengths : int64 tensor of shape (B,)
+            The number of states of each text.
         """
         if ids.is_floating_point():
             return self.dropout(ids), lengths
         if self.max_length is not None:
             ids, lengths = ids[:, : self.max_length], lengths.clamp(max=self.max_length)
-        return self.dropout((text_encoder or self.text_encoder)(ids, lengths)), lengths
+        encoded, lengths = (text_encoder or self.text_encoder).read(ids, lengths)
+        return self.dropout(encoded), lengths
 
 
 def mean_state(states: Tensor, lengths: Tensor) -> Tensor:
-    """Average the states of a text's words.
+    """Return the mean of the states of each text.
 
     Parameters
     ----------
     states : float tensor of shape (B, n, d)
     lengths : int64 tensor of shape (B,)
-        Words in each text; without any the mean is 0.
+        The number of states of each text; without any the mean is 0.
 
     Returns
     -------

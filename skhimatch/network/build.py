@@ -1,148 +1,152 @@
-"""Networks built from plain settings."""
+"""Networks built from settings."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from dataclasses import dataclass
 from typing import Any
 
 from skhimatch.labels.hierarchy import LabelHierarchy
-from skhimatch.network.encoders import ConvolutionEncoder, GRUEncoder, RCNNEncoder
+from skhimatch.network.base import Network
+from skhimatch.network.encoders import ConvolutionEncoder, GRUEncoder, RCNNEncoder, TextEncoder
 from skhimatch.network.himatch import HiMatchNetwork
-from skhimatch.network.label_attention import LabelAttention, LabelProjection
+from skhimatch.network.label_attention import LabelAttention, LabelNodes, LabelProjection
 from skhimatch.network.label_text_network import LabelTextNetwork
 from skhimatch.network.transformer import TransformerEncoder
 
-__all__ = ["Network", "build_network", "build_pretrained_network"]
+__all__ = ["NetworkSettings", "WordNetworkSettings", "build_pretrained_network", "build_word_network"]
 
 
-Network = HiMatchNetwork | LabelTextNetwork
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings:
+    """What a network is built from, beside the hierarchy and a pretrained encoder.
+
+    Attributes
+    ----------
+    propagation : {"gcn", "gated"} or None
+        How nodes are propagated over the hierarchy (eq 1).
+    head : {"auto", "labelwise", "flat", "dot"}
+        The classifier; "auto" is "labelwise" if labels have nodes, else "flat". "dot" is a
+        `LabelTextNetwork`.
+    node_dimension : int
+        Width of a node and of the convolution's states. With a GRU, and with attention to a pretrained
+        encoder's states, nodes are as wide as the states instead.
+    joint_dimension : int
+        d_phi, the width of the joint space.
+    dropout : float
+        Probability of dropping a feature: of word vectors, of states, and in the projections into the joint
+        space.
+    """
+
+    propagation: str | None = None
+    head: str = "auto"
+    node_dimension: int = 128
+    joint_dimension: int = 200
+    dropout: float = 0.3
 
 
-def build_network(
-    hierarchy: LabelHierarchy,
-    vocabulary_size: int,
-    *,
-    encoder: str = "attention",
-    propagation: str | None = None,
-    head: str = "labelwise",
-    embedding_dimension: int = 300,
-    node_dimension: int = 128,
-    joint_dimension: int = 200,
-    dropout: float = 0.3,
-    max_length: int | None = 256,
-    label_words: Sequence[Sequence[int]] | None = None,
-    **encoder_settings: Any,
-) -> Network:
-    """Build a network from plain settings (the `module__` entries of `net_params`).
+@dataclass(frozen=True, kw_only=True)
+class WordNetworkSettings(NetworkSettings):
+    """What a network of words is built from, beside the hierarchy.
+
+    Attributes
+    ----------
+    vocabulary_size : int
+        Number of word ids, those of padding and of unknown words included.
+    encoder : {"attention", "gru", "rcnn"}
+        A convolution or a BiGRU, with an attention for each label; or the paper's RCNN, with a projection
+        onto the labels if there is propagation.
+    embedding_dimension : int
+        Width of word vectors and label vectors.
+    max_length : int or None
+        Words that are read from the start of a text.
+    label_words : list of L lists of int, optional
+        The ids of the words of each label's text, for the dot head.
+    kernel_size : int
+        Of the convolution of encoder "attention".
+    hidden_size : int
+        Of each direction of the GRU, for encoders "gru" and "rcnn".
+    kernel_sizes, filters, top_k
+        Of the convolutions of encoder "rcnn".
+    """
+
+    vocabulary_size: int
+    encoder: str = "attention"
+    embedding_dimension: int = 300
+    max_length: int | None = 256
+    label_words: list[list[int]] | None = None
+    kernel_size: int = 3
+    hidden_size: int = 100
+    kernel_sizes: tuple[int, ...] = (2, 3, 4)
+    filters: int = 100
+    top_k: int = 1
+
+
+def build_word_network(hierarchy: LabelHierarchy, settings: WordNetworkSettings) -> Network:
+    """Build a network that reads words.
 
     Parameters
     ----------
     hierarchy : LabelHierarchy
         L labels.
-    vocabulary_size : int
-        Word ids, padding and unknown included.
-    encoder : {"attention", "gru", "rcnn"}
-        A convolution or a BiGRU, and an attention for every label; or the
-        paper's RCNN and a projection onto the labels.
-    propagation, joint_dimension, dropout, max_length
-        As in `HiMatchNetwork`; `dropout` also reaches the encoder.
-    head : {"flat", "labelwise", "auto", "dot"}
-        As in `HiMatchNetwork`; "dot" is a `LabelTextNetwork`, which has no other.
-    node_dimension : int
-        Width of a node and of the convolution; behind a BiGRU nodes are as
-        wide as its states.
-    embedding_dimension : int
-        Width of word and label vectors; with a pretrained encoder, its own.
-    label_words : sequence of L sequences of int, optional
-        The ids of the words of each label's text, for the dot head.
-    **encoder_settings
-        For the encoder: `kernel_size`, or for the GRU `hidden_size`, or for the
-        RCNN `hidden_size`, `kernel_sizes`, `filters`, `top_k`.
+    settings : WordNetworkSettings
+        Everything else.
 
     Returns
     -------
-    HiMatchNetwork or LabelTextNetwork
+    Network
+        A `LabelTextNetwork` for the dot head, otherwise a `HiMatchNetwork`.
 
     Raises
     ------
     ValueError
-        When the dot head is to follow an encoder without a state a word, or propagation.
+        If head, encoder and propagation do not go together.
 
     Examples
     --------
     >>> import torch
     >>> h = LabelHierarchy([("science", "physics"), ("science", "biology")])
-    >>> network = build_network(h, 10, node_dimension=4)
+    >>> network = build_word_network(h, WordNetworkSettings(vocabulary_size=10, node_dimension=4))
     >>> network(torch.tensor([[2, 3]]), torch.tensor([2])).logits.shape
     torch.Size([1, 3])
     """
-    encoder_settings |= {"embedding_dimension": embedding_dimension, "dropout": dropout}
-    shared: dict[str, Any] = {
-        "joint_dimension": joint_dimension,
-        "dropout": dropout,
-        "max_length": max_length,
-    }
-    text_encoder: ConvolutionEncoder | GRUEncoder | RCNNEncoder
-    label_nodes: LabelAttention | LabelProjection | None = None
-    if encoder == "rcnn":
-        text_encoder = RCNNEncoder(vocabulary_size, **encoder_settings)
-        if propagation is not None:
-            label_nodes = LabelProjection(text_encoder.output_size, len(hierarchy), node_dimension)
-    else:
-        if encoder == "gru":
-            text_encoder = GRUEncoder(vocabulary_size, **encoder_settings)
-            node_dimension = text_encoder.output_size
-        else:
-            text_encoder = ConvolutionEncoder(vocabulary_size, node_dimension, **encoder_settings)
-        if head == "dot":
-            if propagation is not None:
-                raise ValueError(
-                    f"head='dot' and propagation={propagation!r}: the dot head scores each label by itself; "
-                    "leave propagation=None."
-                )
-            return LabelTextNetwork(
-                text_encoder,
-                hierarchy,
-                [[]] * len(hierarchy) if label_words is None else label_words,
-                embedding_dimension=embedding_dimension,
-                **shared,
-            )
+    encoder = _word_encoder(settings)
+    if settings.head == "dot":
+        return _label_text_network(encoder, hierarchy, settings)
+    node_dimension = settings.node_dimension
+    label_nodes: LabelNodes | None = None
+    if settings.encoder != "rcnn":
+        node_dimension = encoder.output_size
         label_nodes = LabelAttention(node_dimension, len(hierarchy))
-    if head == "dot":
-        raise ValueError(
-            f"head='dot' and encoder={encoder!r}: it looks at words; take encoder='attention' or 'gru'."
-        )
+    elif settings.propagation is not None:
+        label_nodes = LabelProjection(encoder.output_size, len(hierarchy), node_dimension)
     return HiMatchNetwork(
-        text_encoder,
+        encoder,
         hierarchy,
         label_nodes,
-        propagation=propagation,
-        head=head,
+        head=_resolve_head(settings.head, label_nodes, f"encoder={settings.encoder!r}"),
+        propagation=settings.propagation,
         node_dimension=node_dimension,
-        label_dimension=embedding_dimension,
-        **shared,
+        label_dimension=settings.embedding_dimension,
+        joint_dimension=settings.joint_dimension,
+        dropout=settings.dropout,
+        max_length=settings.max_length,
     )
 
 
 def build_pretrained_network(
-    encoder: TransformerEncoder,
-    hierarchy: LabelHierarchy,
-    *,
-    propagation: str | None = None,
-    head: str = "labelwise",
-    node_dimension: int = 128,
-    joint_dimension: int = 200,
-    dropout: float = 0.3,
+    hierarchy: LabelHierarchy, settings: NetworkSettings, encoder: TransformerEncoder
 ) -> HiMatchNetwork:
-    """Build a network on a pretrained encoder, label vectors as wide as its states.
+    """Build a network on a pretrained encoder; label vectors are as wide as its states.
 
     Parameters
     ----------
-    encoder : TransformerEncoder
-        Gives T, on which the head is, or with propagation a projection onto the labels; or states, to which
-        each label attends.
     hierarchy : LabelHierarchy
         L labels.
-    propagation, head, node_dimension, joint_dimension, dropout
-        As `build_network` takes them.
+    settings : NetworkSettings
+        Everything else.
+    encoder : TransformerEncoder
+        Returns states, to which each label attends; or vectors T, which the head reads, or, with
+        propagation, which are projected onto the labels.
 
     Returns
     -------
@@ -151,29 +155,89 @@ def build_pretrained_network(
     Raises
     ------
     ValueError
-        For the dot head, which needs a state a word.
+        If head, encoder and propagation do not go together.
     """
-    if head == "dot":
+    if settings.head == "dot":
         raise ValueError(
-            f"head='dot' and the pretrained encoder {encoder.name!r}: it looks at words; take "
-            "encoder='attention' or 'gru'."
+            f"head='dot' and the pretrained encoder {encoder.name!r}: the dot head compares word vectors; "
+            "take encoder='attention' or 'gru'."
         )
     width = encoder.output_size
-    label_nodes: LabelAttention | LabelProjection | None = None
-    if encoder.pooling == "attention":
+    node_dimension: int = settings.node_dimension
+    label_nodes: LabelNodes | None = None
+    if encoder.returns_states:
         node_dimension, label_nodes = width, LabelAttention(width, len(hierarchy))
-    elif propagation is not None:
+    elif settings.propagation is not None:
         label_nodes = LabelProjection(width, len(hierarchy), node_dimension)
     return HiMatchNetwork(
         encoder,
         hierarchy,
         label_nodes,
-        propagation=propagation,
-        head=head,
+        head=_resolve_head(
+            settings.head, label_nodes, f"the pretrained encoder's pooling={encoder.pooling!r}"
+        ),
+        propagation=settings.propagation,
         node_dimension=node_dimension,
         label_dimension=width,
-        joint_dimension=joint_dimension,
-        dropout=dropout,
-        # How much is read is up to the encoder.
+        joint_dimension=settings.joint_dimension,
+        dropout=settings.dropout,
+        # The encoder itself limits the length.
         max_length=None,
     )
+
+
+def _word_encoder(settings: WordNetworkSettings) -> TextEncoder:
+    shared: dict[str, Any] = {
+        "embedding_dimension": settings.embedding_dimension,
+        "dropout": settings.dropout,
+    }
+    if settings.encoder == "rcnn":
+        return RCNNEncoder(
+            settings.vocabulary_size,
+            hidden_size=settings.hidden_size,
+            kernel_sizes=settings.kernel_sizes,
+            filters=settings.filters,
+            top_k=settings.top_k,
+            **shared,
+        )
+    if settings.encoder == "gru":
+        return GRUEncoder(settings.vocabulary_size, hidden_size=settings.hidden_size, **shared)
+    return ConvolutionEncoder(
+        settings.vocabulary_size, settings.node_dimension, kernel_size=settings.kernel_size, **shared
+    )
+
+
+def _label_text_network(
+    encoder: TextEncoder, hierarchy: LabelHierarchy, settings: WordNetworkSettings
+) -> LabelTextNetwork:
+    if settings.encoder == "rcnn":
+        raise ValueError(
+            "head='dot' and encoder='rcnn': the dot head needs a state for each word; take "
+            "encoder='attention' or 'gru'."
+        )
+    if settings.propagation is not None:
+        raise ValueError(
+            f"head='dot' and propagation={settings.propagation!r}: the dot head scores each label "
+            "separately; leave propagation=None."
+        )
+    return LabelTextNetwork(
+        encoder,
+        hierarchy,
+        settings.label_words or [[]] * len(hierarchy),
+        embedding_dimension=settings.embedding_dimension,
+        joint_dimension=settings.joint_dimension,
+        dropout=settings.dropout,
+        max_length=settings.max_length,
+    )
+
+
+def _resolve_head(head: str, label_nodes: LabelNodes | None, encoder: str) -> str:
+    """Return "labelwise" or "flat"; raise if there are no nodes for a labelwise head."""
+    if head == "labelwise" and label_nodes is None:
+        raise ValueError(
+            f"head='labelwise' needs a node for each label, and {encoder} gives one vector for each text: "
+            "take head='flat', or propagation='gcn'."
+        )
+    if head == "auto":
+        return "flat" if label_nodes is None else "labelwise"
+    return head

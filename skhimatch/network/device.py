@@ -8,7 +8,7 @@ import torch
 __all__ = ["resolve_device", "resolve_precision", "seeded"]
 
 
-def resolve_device(device: str) -> torch.device:
+def resolve_device(device: str | torch.device) -> torch.device:
     """Choose where to compute.
 
     Parameters

@@ -1,20 +1,89 @@
-"""Text encoders: token ids to one vector a text (T of section 3.1 of the paper) or to one a word."""
+"""Text encoders: from token ids to one state for each token, or to one vector for each text (section 3.1)."""
 
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from skhimatch.network.batches import padding_mask
 from skhimatch.network.dropout import Dropout
+from skhimatch.text.sequences import PADDING_ID, Texts, words_of
 
-__all__ = ["BidirectionalGRU", "ConvolutionEncoder", "GRUEncoder", "RCNNEncoder", "TabulatedConvolution"]
+__all__ = [
+    "BidirectionalGRU",
+    "ConvolutionEncoder",
+    "GRUEncoder",
+    "RCNNEncoder",
+    "TabulatedConvolution",
+    "TextEncoder",
+    "TextReader",
+]
+
+
+class TextReader(Protocol):
+    """Anything that encodes texts: an encoder, or what it precomputed for some texts."""
+
+    def read(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the states or vectors of texts, and the number of states of each; see `TextEncoder.read`."""
+        ...
+
+
+class TextEncoder(nn.Module):
+    """What all text encoders have in common.
+
+    Attributes
+    ----------
+    output_size : int
+        Width of a state or vector.
+    pretrained : bool
+        Whether the weights come from a pretrained model, which reads subwords in place of words.
+    """
+
+    output_size: int
+    pretrained: bool = False
+    embedding: nn.Embedding
+
+    def read(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode a batch of texts.
+
+        Parameters
+        ----------
+        ids : int64 tensor of shape (B, n)
+            Token ids, padded on the right.
+        lengths : int64 tensor of shape (B,)
+            Tokens of each text.
+
+        Returns
+        -------
+        encoded : float tensor of shape (B, n, output_size) or (B, output_size)
+            A state for each token, or a vector T for each text, depending on the encoder.
+        lengths : int64 tensor of shape (B,)
+            The number of states of each text; for vectors as given.
+        """
+        return self(ids, lengths), lengths
+
+    def input_of(self, texts: Texts) -> Texts:
+        """Return the part of tokenised texts that this encoder reads: here, their words."""
+        return words_of(texts)
+
+    def check_input(self, texts: Texts) -> Texts:
+        """Return `input_of` texts; raise a ValueError if they are in the tokens of another encoder."""
+        return words_of(texts)
+
+    def prepared_for(self, texts: Texts) -> TextReader:
+        """Return an equal, possibly faster encoder for these texts only; not for training."""
+        return self
 
 
 class BidirectionalGRU(nn.Module):
-    """One-layer GRU read from both ends, blind to padding.
+    """One-layer GRU in both directions, independent of padding.
 
     Equal to ``torch.nn.GRU(bidirectional=True)`` on packed sequences. Each
-    text is reversed within its own length, so that padding always comes
-    last and never reaches a token; packing would do the same, but its
+    text is reversed within its own length, so that padding is always behind
+    the last token. Packed sequences would give the same states, but their
     backward pass is several times slower on a CPU.
 
     Parameters
@@ -44,13 +113,13 @@ class BidirectionalGRU(nn.Module):
         return torch.cat([ahead, _take(behind, mirrored)], dim=-1) * mask[..., None]
 
 
-class RCNNEncoder(nn.Module):
-    """BiGRU, then convolutions with top-k max-pooling: the key n-grams of a text.
+class RCNNEncoder(TextEncoder):
+    """BiGRU, then convolutions with top-k max-pooling over time (the paper's encoder).
 
     word vectors -> dropout -> BiGRU -> dropout -> Conv1d -> ReLU -> top-k
-    over time -> T. Padding is zeroed before the convolution and contributes
-    zero to the pooling, which ReLU makes neutral; every text sees the same
-    zeros behind its last token, so a row never depends on its batch.
+    over time -> T. Padding is set to zero before the convolution and before
+    the pooling. Since the activations are not negative, zeros do not change the
+    maximum. So a text's vector does not depend on the other texts of its batch.
 
     Parameters
     ----------
@@ -105,7 +174,7 @@ class RCNNEncoder(nn.Module):
         mask = padding_mask(lengths, ids.shape[1])[:, None]
         pooled = []
         for size, convolution in zip(self.kernel_sizes, self.convolutions, strict=True):
-            # One window begins at each token, whatever the padding behind it.
+            # One window begins at each token, regardless of the padding.
             windows = convolution(nn.functional.pad(states, (0, size - 1)))
             activations = torch.relu(windows) * mask
             missing = max(0, self.top_k - activations.shape[-1])
@@ -113,8 +182,8 @@ class RCNNEncoder(nn.Module):
         return torch.cat(pooled, dim=1)
 
 
-class GRUEncoder(nn.Module):
-    """BiGRU: each word in the light of all before and behind it.
+class GRUEncoder(TextEncoder):
+    """BiGRU: a state for each word, which depends on all words before and behind it.
 
     word vectors -> dropout -> BiGRU -> H
 
@@ -157,13 +226,13 @@ class GRUEncoder(nn.Module):
         return self.gru(self.dropout(self.embedding(ids)), lengths)
 
 
-class ConvolutionEncoder(nn.Module):
-    """One convolution: each word in the light of its neighbours.
+class ConvolutionEncoder(TextEncoder):
+    """One convolution: a state for each word, which depends on the words next to it.
 
-    word vectors -> dropout -> convolution -> tanh -> H. A window is a sum of one product a place, and
-    a product depends on the word alone: so each different word of a batch is multiplied once, and its
-    products are picked wherever it stands, several times cheaper than convolving every token. Beyond
-    the ends of a text are zeros, so a row never depends on its batch.
+    word vectors -> dropout -> convolution -> tanh -> H. A state is a sum of one product for each place of
+    the window, and a product depends only on the word at that place. So each different word of a batch is
+    multiplied once, and the products are looked up for every token. This is several times faster than a
+    usual convolution. Outside of a text are zeros, so its states do not depend on the rest of the batch.
 
     Parameters
     ----------
@@ -176,7 +245,7 @@ class ConvolutionEncoder(nn.Module):
     kernel_size : odd int
         Words that the convolution spans.
     dropout : float
-        Probability of dropping a feature of a word, wherever it stands in the batch.
+        Probability of dropping a feature of a word, in all its places in the batch.
     """
 
     def __init__(
@@ -207,9 +276,9 @@ class ConvolutionEncoder(nn.Module):
         Parameters
         ----------
         ids : int64 tensor of shape (B, n)
-            Token ids, 0 is padding, whose states mean nothing.
+            Token ids; 0 is padding, and its states have no meaning.
         lengths : int64 tensor of shape (B,)
-            Tokens in each text; they play no part here.
+            Tokens in each text; not used.
         """
         reach = len(self.weight) // 2
         words, places = torch.unique(nn.functional.pad(ids, (reach, reach)), return_inverse=True)
@@ -222,8 +291,13 @@ class ConvolutionEncoder(nn.Module):
         """Multiply words of shape (U,) with every place of a window: (kernel_size, U, output_size)."""
         return self.dropout(self.embedding(words)) @ self.weight
 
-    def tabulated(self, words: Tensor) -> "TabulatedConvolution":
-        """Return what gives the same states for texts of these words only, faster.
+    def prepared_for(self, texts: Texts) -> TextReader:
+        """Return the products of the words of these texts in a table, which gives equal states faster."""
+        words = np.union1d(words_of(texts).ids, [PADDING_ID]).astype(np.int64)
+        return self.tabulated(torch.from_numpy(words).to(self.weight.device))
+
+    def tabulated(self, words: Tensor) -> TabulatedConvolution:
+        """Return an encoder for texts that consist of these words only.
 
         Parameters
         ----------
@@ -234,7 +308,7 @@ class ConvolutionEncoder(nn.Module):
 
 
 class TabulatedConvolution:
-    """A trained convolution over texts of known words: all products are looked up.
+    """A trained convolution for texts of given words: all products are looked up in a table.
 
     Parameters
     ----------
@@ -252,16 +326,16 @@ class TabulatedConvolution:
         self.products = 2 * products.flatten(0, 1)
         self.bias = 2 * bias
 
-    def __call__(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Return the states H, float of shape (B, n, d), of ids of shape (B, n)."""
+    def read(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the states H, float of shape (B, n, d), of ids of shape (B, n), and the lengths."""
         reach = len(self.first_row) // 2
         rows = self.row[nn.functional.pad(ids, (reach, reach))]
         windows = rows.unfold(1, len(self.first_row), 1) + self.first_row
         summed = nn.functional.embedding_bag(windows.flatten(0, 1), self.products, mode="sum")
         # tanh x = 2 sigmoid(2 x) - 1, which torch computes several times faster.
-        return summed.unflatten(0, ids.shape).add_(self.bias).sigmoid_().mul_(2).sub_(1)
+        return summed.unflatten(0, ids.shape).add_(self.bias).sigmoid_().mul_(2).sub_(1), lengths
 
 
 def _take(values: Tensor, positions: Tensor) -> Tensor:
-    """Pick ``values[b, positions[b, t]]`` for all b and t."""
+    """Return ``values[b, positions[b, t]]`` for all b and t."""
     return values.gather(1, positions[..., None].expand(-1, -1, values.shape[-1]))

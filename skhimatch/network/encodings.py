@@ -1,4 +1,4 @@
-"""What a frozen encoder makes of texts, on disk: each text is read once, whoever asks."""
+"""The vectors of a frozen encoder, stored on disk, so that each text is encoded only once."""
 
 from __future__ import annotations
 
@@ -10,38 +10,42 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from skhimatch.network.batches import TextDataset
-from skhimatch.network.transformer import TransformerEncoder
 from skhimatch.text.sequences import TokenSequences
+
+if TYPE_CHECKING:
+    from skhimatch.network.transformer import TransformerEncoder
 
 __all__ = ["EncodingStore", "encode", "encode_once", "store_folder"]
 
 Make = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
-# 1 GiB: 700,000 texts of 384 numbers.
-MOST_BYTES = 2**30
-# So much is left when room is made, for it not to be made every time.
+# 1 GiB: 700,000 vectors of 384 numbers.
+MAX_BYTES = 2**30
+# When the store is full, vectors are deleted until this share of it is left.
 KEPT_SHARE = 0.8
 FILE = "encodings.sqlite"
-TEXTS_AT_ONCE, BATCH_SIZE = 256, 16
-# Whoever finds another process at work waits for what it is encoding.
-PATIENCE_SECONDS = 3600.0
+# Texts that are looked up and written at a time, and texts in a batch of the encoder.
+CHUNK_SIZE, BATCH_SIZE = 256, 16
+# How long a process waits while another one writes.
+TIMEOUT_SECONDS = 3600.0
 
 
 def store_folder() -> Path:
-    """Return where encodings are kept: SKHIMATCH_CACHE, or ``skhimatch`` in the user's cache folder."""
+    """Return the folder of stored vectors: SKHIMATCH_CACHE, or ``skhimatch`` in the user's cache folder."""
     if "SKHIMATCH_CACHE" in os.environ:
         return Path(os.environ["SKHIMATCH_CACHE"])
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "skhimatch"
 
 
 def encode_once(encoder: TransformerEncoder, texts: TokenSequences) -> NDArray[np.float32]:
-    """Encode texts, or find what was made of them before.
+    """Encode texts, except for those whose vectors are stored already.
 
     Parameters
     ----------
@@ -53,10 +57,10 @@ def encode_once(encoder: TransformerEncoder, texts: TokenSequences) -> NDArray[n
     Returns
     -------
     float32 ndarray of shape (n, d)
-        From the store where it has them, and there from now on. Where nothing can be written, they are
-        computed, with a warning.
+        All of them are in the store afterwards. If nothing can be written, all texts are encoded, with a
+        warning.
     """
-    # Longest first: a batch pads little, and what does not fit into memory fails at once.
+    # Longest first: batches have little padding, and a batch that does not fit into memory fails at once.
     order = np.argsort(-texts.lengths, kind="stable")
     sorted_texts = texts[order]
     encodings = np.empty((len(texts), encoder.output_size), dtype=np.float32)
@@ -67,8 +71,8 @@ def encode_once(encoder: TransformerEncoder, texts: TokenSequences) -> NDArray[n
         )
     except (OSError, sqlite3.Error) as error:
         warnings.warn(
-            f"Encodings cannot be kept in {store_folder()} ({error}), so that the next fit has to encode its "
-            "texts again: name a folder by the environment variable SKHIMATCH_CACHE.",
+            f"Encodings cannot be stored in {store_folder()} ({error}): the next fit has to encode its "
+            "texts again. Name a folder by the environment variable SKHIMATCH_CACHE.",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -78,14 +82,14 @@ def encode_once(encoder: TransformerEncoder, texts: TokenSequences) -> NDArray[n
 
 @torch.inference_mode()
 def encode(encoder: TransformerEncoder, texts: TokenSequences) -> NDArray[np.float32]:
-    """Encode texts here and now.
+    """Encode texts.
 
     Parameters
     ----------
     encoder : TransformerEncoder
-        Left as it is after training, without dropout.
+        It is left in evaluation mode.
     texts : TokenSequences of n texts
-        Over the encoder's subwords; texts of like length are best neighbours.
+        Over the encoder's subwords. Sorted by length they have little padding.
 
     Returns
     -------
@@ -101,36 +105,36 @@ def encode(encoder: TransformerEncoder, texts: TokenSequences) -> NDArray[np.flo
 
 
 def _keys(encoder: TransformerEncoder, texts: TokenSequences) -> list[bytes]:
-    """Hash all that each encoding depends on: the encoder, and what it reads of the text."""
+    """Return a hash of all that each vector depends on: the encoder, and what it reads of the text."""
     digest = encoder.digest()
-    read = encoder.room if encoder.long_text == "truncate" else None
+    read = encoder.capacity if encoder.settings.long_text == "truncate" else None
     return [hashlib.sha256(digest + ids[:read].tobytes()).digest() for ids in texts]
 
 
 class EncodingStore:
-    """Vectors by their keys in one file, of bounded size, safe with several processes.
+    """A file of vectors by key, of bounded size, safe with several processes.
 
     Parameters
     ----------
     folder : Path
-        Where the file is; created where it is not there.
-    most_bytes : int
-        Vectors that were not asked for longest make room beyond it.
+        Where the file is; created if necessary.
+    max_bytes : int
+        Beyond it, the vectors that were used longest ago are deleted.
     """
 
-    def __init__(self, folder: Path, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
         self.folder = folder
-        self.most_bytes = most_bytes
+        self.max_bytes = max_bytes
 
     def get(self, keys: Sequence[bytes], make: Make) -> NDArray[np.float32]:
-        """Return the vectors of some keys, and make those that are missing.
+        """Return the vectors of some keys; compute those that are missing.
 
         Parameters
         ----------
         keys : sequence of n bytes
-            One may come several times.
+            Keys may be repeated.
         make : callable
-            Places among the keys, int64 of shape (m,), to their vectors, float32 of shape (m, d).
+            Maps positions among the keys, int64 of shape (m,), to vectors, float32 of shape (m, d).
 
         Returns
         -------
@@ -148,14 +152,14 @@ class EncodingStore:
         vectors: dict[bytes, NDArray[np.float32]] = {}
         with closing(self._open()) as connection:
             wanted = list(place_of)
-            for start in range(0, len(wanted), TEXTS_AT_ONCE):
-                part = wanted[start : start + TEXTS_AT_ONCE]
+            for start in range(0, len(wanted), CHUNK_SIZE):
+                part = wanted[start : start + CHUNK_SIZE]
                 vectors |= _read(connection, part)
                 missing = [key for key in part if key not in vectors]
                 if not missing:
                     continue
-                # Locked from here on: what another process has just written is not made again.
-                with _written(connection):
+                # The store is locked from here on. Another process may just have written some of them.
+                with _transaction(connection):
                     vectors |= _read(connection, missing)
                     missing = [key for key in missing if key not in vectors]
                     if not missing:
@@ -163,22 +167,22 @@ class EncodingStore:
                     made = make(np.array([place_of[key] for key in missing], dtype=np.int64))
                     vectors |= dict(zip(missing, made, strict=True))
                     _write(connection, missing, made)
-            with _written(connection):
+            with _transaction(connection):
                 _touch(connection, wanted)
-                self._make_room(connection)
+                self._delete_oldest(connection)
         return np.stack([vectors[key] for key in keys])
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.folder / FILE, timeout=PATIENCE_SECONDS, isolation_level=None)
+        connection = sqlite3.connect(self.folder / FILE, timeout=TIMEOUT_SECONDS, isolation_level=None)
         connection.execute(
             "CREATE TABLE IF NOT EXISTS encodings (key BLOB PRIMARY KEY, vector BLOB, used INTEGER)"
         )
         return connection
 
-    def _make_room(self, connection: sqlite3.Connection) -> None:
+    def _delete_oldest(self, connection: sqlite3.Connection) -> None:
         [[number, size]] = connection.execute("SELECT COUNT(*), SUM(LENGTH(vector)) FROM encodings")
-        if number and size > self.most_bytes:
-            beyond = number - int(number * KEPT_SHARE * self.most_bytes / size)
+        if number and size > self.max_bytes:
+            beyond = number - int(number * KEPT_SHARE * self.max_bytes / size)
             connection.execute(
                 "DELETE FROM encodings WHERE key IN (SELECT key FROM encodings ORDER BY used LIMIT ?)",
                 [beyond],
@@ -186,8 +190,8 @@ class EncodingStore:
 
 
 @contextmanager
-def _written(connection: sqlite3.Connection) -> Iterator[None]:
-    """Let one process write, and all of it or nothing be written."""
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Lock the store for this process; write everything, or nothing after an error."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield

@@ -7,7 +7,17 @@ __all__ = ["FlatHead", "LabelwiseHead"]
 
 
 class LabelwiseHead(nn.Module):
-    """One linear classifier a label, on that label's node: logit_l = w_l · S_t[l] + b_l."""
+    """One linear classifier for each label, on that label's node: logit_l = w_l · S_t[l] + b_l.
+
+    Parameters
+    ----------
+    n_labels : int
+        L.
+    dimension : int
+        d_t, the width of a node.
+    """
+
+    labelwise = True
 
     def __init__(self, n_labels: int, dimension: int) -> None:
         super().__init__()
@@ -23,17 +33,34 @@ class LabelwiseHead(nn.Module):
         ----------
         nodes : float tensor of shape (B, L, d_t), or (B, K, d_t)
         labels : int64 tensor of shape (B, K), optional
-            The labels of each text that the nodes belong to. All others get their bias for a logit,
-            which is that of a text of which nothing is known.
+            The labels of the nodes. The logits of all other labels are their biases.
+
+        Returns
+        -------
+        float tensor of shape (B, L)
         """
         if labels is None:
             return torch.einsum("bld,ld->bl", nodes, self.weight) + self.bias
         logits = torch.einsum("bkd,bkd->bk", nodes, self.weight[labels]) + self.bias[labels]
         return self.bias.expand(len(nodes), -1).scatter(1, labels, logits)
 
+    def set_weights(self, weights: Tensor) -> None:
+        """Replace the weights, of shape (L, d_t); without gradients."""
+        self.weight.copy_(weights)
+
 
 class FlatHead(nn.Module):
-    """The paper's head: one linear layer on all nodes at once, L * L * d_t weights."""
+    """One linear layer on all nodes at once, with L * L * d_t weights (the paper's head), or on T.
+
+    Parameters
+    ----------
+    n_labels : int
+        L.
+    input_size : int
+        L * d_t, or the width of T.
+    """
+
+    labelwise = False
 
     def __init__(self, n_labels: int, input_size: int) -> None:
         super().__init__()
@@ -41,9 +68,13 @@ class FlatHead(nn.Module):
 
     @property
     def bias(self) -> Tensor:
-        """The L output biases."""
+        """The output biases, of shape (L,)."""
         return self.linear.bias
 
     def forward(self, nodes: Tensor) -> Tensor:
         """Map S_t of shape (B, L, d_t) or (B, d) to logits of shape (B, L)."""
         return self.linear(nodes.flatten(1))
+
+    def set_weights(self, weights: Tensor) -> None:
+        """Replace the weights, of shape (L, input_size); without gradients."""
+        self.linear.weight.copy_(weights)

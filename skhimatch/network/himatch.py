@@ -1,45 +1,39 @@
 """The HiMatch network: encoders, propagation, heads and the joint space (sections 3.1 to 3.4)."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from skhimatch.labels.hierarchy import LabelHierarchy
-from skhimatch.network.base import HiMatchOutput, TextNetwork, mean_state
+from skhimatch.network.base import HiMatchOutput, InitialWeights, Network, mean_state
 from skhimatch.network.dropout import Dropout
-from skhimatch.network.encoders import ConvolutionEncoder, GRUEncoder, RCNNEncoder
+from skhimatch.network.encoders import TextEncoder, TextReader
 from skhimatch.network.heads import FlatHead, LabelwiseHead
 from skhimatch.network.joint_space import JointProjection
-from skhimatch.network.label_attention import MANY_LABELS, LabelAttention, LabelProjection
+from skhimatch.network.label_attention import MANY_LABELS, LabelNodes
 from skhimatch.network.propagation import PROPAGATIONS, GatedPropagation, HierarchyEdges, HierarchyGCN
-from skhimatch.network.transformer import TransformerEncoder
 
 __all__ = ["HiMatchNetwork"]
 
-ENCODERS = ("attention", "gru", "rcnn")
 
-
-class HiMatchNetwork(TextNetwork):
+class HiMatchNetwork(Network):
     """Text and label encoders that meet in a joint space (figure 2 of the paper).
 
     Parameters
     ----------
-    text_encoder : ConvolutionEncoder, GRUEncoder, RCNNEncoder or TransformerEncoder
-        (ids, lengths) to a state a word, or to one vector T a text.
+    text_encoder : TextEncoder
+        Maps ids and lengths to a state for each token, or to one vector T for each text.
     hierarchy : LabelHierarchy
         L labels.
-    label_nodes : LabelAttention, LabelProjection or None
-        What the encoder returns, and lengths, to V_t of shape (B, L, d_t).
-        None, behind an encoder of T only: no label has a node of its own,
-        and S_t is T.
+    label_nodes : LabelNodes or None
+        Maps the encoded text and its lengths to V_t of shape (B, L, d_t). None, with an encoder that
+        returns T: labels have no nodes, and S_t is T.
     propagation : {"gcn", "gated"} or None
-        How V_t spreads over the hierarchy (eq 1); None leaves it out and
-        S_t is V_t.
-    head : {"flat", "labelwise", "auto"}
-        The classifier on S_t; "auto" is "flat" up to a few hundred labels.
-        Where no label has a node the two are the same linear layer.
+        How V_t is propagated over the hierarchy (eq 1). None: S_t is V_t.
+    head : {"labelwise", "flat"}
+        The classifier on S_t; see `LabelwiseHead` and `FlatHead`.
+    node_dimension : int
+        d_t, the width of a node.
     label_dimension, joint_dimension : int
         d_l and d_phi.
     dropout : float
@@ -51,12 +45,12 @@ class HiMatchNetwork(TextNetwork):
 
     def __init__(
         self,
-        text_encoder: ConvolutionEncoder | GRUEncoder | RCNNEncoder | TransformerEncoder,
+        text_encoder: TextEncoder,
         hierarchy: LabelHierarchy,
-        label_nodes: LabelAttention | LabelProjection | None,
+        label_nodes: LabelNodes | None,
         *,
+        head: str,
         propagation: str | None = None,
-        head: str = "labelwise",
         node_dimension: int = 128,
         label_dimension: int = 300,
         joint_dimension: int = 200,
@@ -65,7 +59,6 @@ class HiMatchNetwork(TextNetwork):
     ) -> None:
         super().__init__()
         self.n_labels = n_labels = len(hierarchy)
-        many = n_labels > MANY_LABELS
         self.text_encoder = text_encoder
         self.label_nodes = label_nodes
         self.node_dimension = node_dimension
@@ -73,42 +66,38 @@ class HiMatchNetwork(TextNetwork):
         self.max_length = max_length
         self.propagation = PROPAGATIONS[propagation](hierarchy, node_dimension) if propagation else None
         self.head: FlatHead | LabelwiseHead
-        self.pooled = many
-        if label_nodes is None:
-            self.head = FlatHead(n_labels, text_encoder.output_size)
-            self.pooled = False
-            semantics_dimension = text_encoder.output_size
+        if head == "labelwise":
+            self.head = LabelwiseHead(n_labels, node_dimension)
         else:
-            if head == "labelwise" or (head == "auto" and many):
-                self.head = LabelwiseHead(n_labels, node_dimension)
-            else:
-                self.head = FlatHead(n_labels, n_labels * node_dimension)
-            semantics_dimension = node_dimension if self.pooled else n_labels * node_dimension
-        if isinstance(label_nodes, LabelAttention):
-            semantics_dimension = node_dimension
-        self.text_projection = JointProjection(semantics_dimension, joint_dimension, dropout)
+            nodes_size = text_encoder.output_size if label_nodes is None else n_labels * node_dimension
+            self.head = FlatHead(n_labels, nodes_size)
+        # Whether labels attend to the states of a text; its embedding then comes from the mean state.
+        self.attends = label_nodes is not None and label_nodes.attends
+        # With many labels the text's embedding comes from the mean node, for the sake of the weights' size.
+        self.pooled = label_nodes is not None and n_labels > MANY_LABELS
+        self.text_projection = JointProjection(self._semantics_size, joint_dimension, dropout)
         self.label_vectors = nn.Parameter(torch.randn(n_labels, label_dimension))
         self.label_encoder = HierarchyGCN(hierarchy, label_dimension)
         self.label_projection = JointProjection(label_dimension, joint_dimension, dropout)
 
     @property
-    def device(self) -> torch.device:
-        """Where the weights lie."""
-        return self.label_vectors.device
+    def _semantics_size(self) -> int:
+        """Width of what the text's embedding is computed from."""
+        if self.label_nodes is None:
+            return self.text_encoder.output_size
+        return self.node_dimension * (1 if self.attends or self.pooled else self.n_labels)
 
     @property
     def text_size(self) -> int:
-        """Numbers that a text comes to on its way into the joint space."""
+        """How many numbers a text takes on its way into the joint space."""
         if self.label_nodes is None:
             return self.text_encoder.output_size
-        attentive = isinstance(self.label_nodes, LabelAttention)
-        return self.node_dimension * (1 if attentive else self.n_labels)
+        return self.node_dimension * (1 if self.attends else self.n_labels)
 
     @property
     def scores_labels_separately(self) -> bool:
-        """Whether each label scores a text by itself, so that some can be left out."""
-        attentive = isinstance(self.label_nodes, LabelAttention) and isinstance(self.head, LabelwiseHead)
-        return attentive and self.propagation is None
+        """Whether a label's logit does not depend on other labels, so that a shortlist can be scored."""
+        return self.attends and self.head.labelwise and self.propagation is None
 
     def forward(
         self,
@@ -117,29 +106,9 @@ class HiMatchNetwork(TextNetwork):
         shortlist: Tensor | None = None,
         label_weights: Tensor | None = None,
         joint: bool = True,
-        text_encoder: Callable[[Tensor, Tensor], Tensor] | None = None,
+        text_encoder: TextReader | None = None,
     ) -> HiMatchOutput:
-        """Score texts against labels.
-
-        Parameters
-        ----------
-        ids : int64 tensor of shape (B, n)
-            Or float of shape (B, d_T): T of texts that are encoded already.
-        lengths : int64 tensor of shape (B,)
-        shortlist : int64 tensor of shape (B, K), optional
-            The labels to look at, all by default; only where `scores_labels_separately`. The logits of the
-            others are their biases.
-        label_weights : float tensor of shape (B, K), optional
-            How many labels each candidate stands for in the loss.
-        joint : bool
-            Whether to visit the joint space, which only training needs.
-        text_encoder : callable, optional
-            What to encode the texts with in place of the network's own encoder.
-
-        Returns
-        -------
-        HiMatchOutput
-        """
+        """Score texts against labels; parameters as in `Network.forward`."""
         encoded, lengths = self.encode(ids, lengths, text_encoder)
         semantics = self.text_semantics(encoded, lengths, shortlist)
         logits = self.head(semantics) if shortlist is None else self.head(semantics, shortlist)
@@ -150,20 +119,8 @@ class HiMatchNetwork(TextNetwork):
         text_embedding = self.embed_text(encoded, lengths, semantics)
         return HiMatchOutput(logits, text_embedding, self.embed_labels, label_weights)
 
-    def encode(
-        self,
-        ids: Tensor,
-        lengths: Tensor,
-        text_encoder: Callable[[Tensor, Tensor], Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Return H of shape (B, n, d_t), or T of shape (B, d_T), and how many states or words there are."""
-        if isinstance(self.text_encoder, TransformerEncoder) and isinstance(self.label_nodes, LabelAttention):
-            states, lengths = self.text_encoder.states(ids, lengths)
-            return self.dropout(states), lengths
-        return super().encode(ids, lengths, text_encoder)
-
     def text_semantics(self, encoded: Tensor, lengths: Tensor, shortlist: Tensor | None = None) -> Tensor:
-        """Return S_t, of shape (B, L, d_t) or (B, K, d_t), or T itself where labels have no nodes."""
+        """Return S_t, of shape (B, L, d_t) or (B, K, d_t), or T itself if labels have no nodes."""
         if self.label_nodes is None:
             return encoded
         chosen = () if shortlist is None else (shortlist,)
@@ -178,10 +135,10 @@ class HiMatchNetwork(TextNetwork):
         encoded, lengths
             As `encode` returns them.
         semantics : float tensor, optional
-            S_t, where it is there already. With attention it plays no part: which labels look at a text
-            must not decide where it lies.
+            S_t, if it is already computed. Not used with attention: the embedding must not depend on the
+            shortlist.
         """
-        if isinstance(self.label_nodes, LabelAttention):
+        if self.attends:
             return self.text_projection(mean_state(encoded, lengths))
         if semantics is None:
             semantics = self.text_semantics(encoded, lengths)
@@ -206,66 +163,50 @@ class HiMatchNetwork(TextNetwork):
         return self.label_projection(self.label_encoder(self.label_vectors)[labels])
 
     @torch.no_grad()
-    def start_from(
-        self,
-        *,
-        label_vectors: np.ndarray,
-        edge_priors: np.ndarray,
-        output_bias: np.ndarray,
-        word_table: np.ndarray | None = None,
-    ) -> None:
-        """Take what is known before training: vectors, priors, and what to predict of any text.
+    def start_from(self, initial: InitialWeights) -> None:
+        """Take what is known before training as initial weights.
 
         Parameters
         ----------
-        label_vectors : float array of shape (L, d_l)
-            Initial V_l of eq 2.
-        edge_priors : float array of shape (E,)
-            P(child | parent), in the order of the hierarchy's edges.
-        output_bias : float array of shape (L,)
-            The logits of a text of which nothing is known yet.
-        word_table : float array of shape (V, embedding_dimension), optional
-            Initial word vectors; a pretrained encoder has its own.
+        initial : InitialWeights
+            Word vectors, label vectors, edge priors and output biases.
         """
-        if word_table is not None:
-            self.text_encoder.embedding.weight.copy_(torch.as_tensor(word_table))
-        self.label_vectors.copy_(torch.as_tensor(label_vectors))
-        priors = torch.as_tensor(edge_priors)
+        if initial.word_table is not None:
+            self.text_encoder.embedding.weight.copy_(torch.as_tensor(initial.word_table))
+        self.label_vectors.copy_(torch.as_tensor(initial.label_vectors))
+        priors = torch.as_tensor(initial.edge_priors)
         for module in self.modules():
-            if isinstance(module, HierarchyEdges):
-                module.prior.copy_(priors)
-            if isinstance(module, GatedPropagation):
-                module.down_weight.copy_(priors)
-        self.head.bias.copy_(torch.as_tensor(output_bias))
+            if isinstance(module, HierarchyEdges | GatedPropagation):
+                module.set_priors(priors)
+        self.head.bias.copy_(torch.as_tensor(initial.output_bias))
 
     @torch.no_grad()
-    def start_head(self, weights: np.ndarray, usual: np.ndarray) -> None:
-        """Let a head on T, or on what labels see of its states, start from weights of the labels.
+    def start_head(self, weights: np.ndarray, shift: np.ndarray) -> None:
+        """Start the head from given weights on T, the mean state of a text.
 
-        Labels that attend to states look at all of them alike, before they learn better: at T.
+        Labels that attend to states start with equal attention to all of them, so that their nodes are T.
 
         Parameters
         ----------
         weights : float array of shape (L, d_T)
-        usual : float array of shape (L,)
-            What these add to the logits of the usual text, which stay as they are.
+        shift : float array of shape (L,)
+            What the weights add to the logits of the mean training text. It is subtracted from the biases.
 
         Raises
         ------
         TypeError
-            Where labels have nodes of another kind.
+            If the head is neither on T nor on nodes that attend to the encoder's states.
         """
-        if isinstance(self.label_nodes, LabelAttention) and isinstance(self.head, LabelwiseHead):
-            self.label_nodes.queries.zero_()
-            self.head.weight.copy_(torch.as_tensor(weights))
-        elif self.label_nodes is None and isinstance(self.head, FlatHead):
-            self.head.linear.weight.copy_(torch.as_tensor(weights))
-        else:
-            raise TypeError("Only a head on T, or on states by an attention, starts from weights on T.")
-        self.head.bias.sub_(torch.as_tensor(usual, device=self.device))
+        if not self.head_reads_encoder:
+            raise TypeError(
+                "Only a head on T, or on nodes that attend to states, can start from weights on T."
+            )
+        if self.label_nodes is not None:
+            self.label_nodes.attend_equally()
+        self.head.set_weights(torch.as_tensor(weights))
+        self.head.bias.sub_(torch.as_tensor(shift, device=self.device))
 
     @property
-    def reads_vectors(self) -> bool:
-        """Whether each label's weights are on vectors of the encoder itself, so that `start_head` applies."""
-        pretrained = isinstance(self.text_encoder, TransformerEncoder)
-        return pretrained and (self.label_nodes is None or self.scores_labels_separately)
+    def head_reads_encoder(self) -> bool:
+        """Whether the head's weights are on vectors of the encoder itself, so that `start_head` applies."""
+        return self.label_nodes is None or self.scores_labels_separately

@@ -1,4 +1,4 @@
-"""What the networks share: reading texts, the joint space (eq 3, 4), and what the objective is handed."""
+"""The projection of texts and labels into the joint space (eq 3, 4)."""
 
 import torch
 from torch import Tensor, nn

@@ -1,20 +1,36 @@
-"""Every label's own view of a text, V_t: where propagation over the hierarchy starts."""
+"""Label nodes V_t: a vector of the text for each label, the input of the propagation."""
 
 import torch
 from torch import Tensor, nn
 
 from skhimatch.network.batches import padding_mask
 
-__all__ = ["MANY_LABELS", "LabelAttention", "LabelProjection", "SemanticAttention"]
+__all__ = ["MANY_LABELS", "LabelAttention", "LabelNodes", "LabelProjection", "SemanticAttention"]
 
-# Above this many labels no weight may grow with L * d * d (let alone L * L * d).
+# With more labels than this, no weight has a size of L * d * d or L * L * d, and networks are trained on
+# shortlists.
 MANY_LABELS = 200
 
 
-class LabelAttention(nn.Module):
-    """Let every label choose the words that it looks at.
+class LabelNodes(nn.Module):
+    """Maps an encoded text to one node for each label.
 
-    V_t[l] = sum_i a_li h_i with a_l = softmax_i(h_i · u_l), over the words i of the text.
+    Attributes
+    ----------
+    attends : bool
+        Whether each node is computed from the text's states by an attention of its label.
+    """
+
+    attends: bool
+
+    def attend_equally(self) -> None:
+        """Let all labels attend to all states equally, if they attend at all."""
+
+
+class LabelAttention(LabelNodes):
+    """An attention over the states of a text for each label, with a trained query.
+
+    V_t[l] = sum_i a_li h_i with a_l = softmax_i(h_i · u_l), over the states i of the text.
 
     Parameters
     ----------
@@ -24,9 +40,16 @@ class LabelAttention(nn.Module):
         L, the number of queries u_l.
     """
 
+    attends = True
+
     def __init__(self, dimension: int, n_labels: int) -> None:
         super().__init__()
         self.queries = nn.Parameter(torch.randn(n_labels, dimension) * 0.05)
+
+    @torch.no_grad()
+    def attend_equally(self) -> None:
+        """Set all queries to zero, so that all states have equal weights."""
+        self.queries.zero_()
 
     def forward(self, states: Tensor, lengths: Tensor, labels: Tensor | None = None) -> Tensor:
         """Map states H of shape (B, n, d_t) to V_t of shape (B, L, d_t).
@@ -35,10 +58,10 @@ class LabelAttention(nn.Module):
         ----------
         states : float tensor of shape (B, n, d_t)
         lengths : int64 tensor of shape (B,)
-            Words in each text, behind which is padding. A text without words
-            is taken for padding throughout, alike for all such texts.
+            The number of states of each text; behind them is padding. A text
+            without states gets the mean over its padding.
         labels : int64 tensor of shape (B, K), optional
-            The labels of each text that are to look, all by default.
+            The labels of each text whose nodes are wanted, all by default.
 
         Returns
         -------
@@ -49,14 +72,14 @@ class LabelAttention(nn.Module):
 
 
 class SemanticAttention(nn.Module):
-    """Let every label choose the words that it looks at, by what its own text says.
+    """An attention over the states of a text for each label, with a query from the label's own text.
 
-    d_l = sum_i a_li h_i with a_l = softmax_i(tanh(W h_i + b) · u_l), over the words i of the text.
+    d_l = sum_i a_li h_i with a_l = softmax_i(tanh(W h_i + b) · u_l), over the states i of the text.
 
     Parameters
     ----------
     dimension : int
-        d_t, the width of a word's state.
+        d_t, the width of a state.
     label_dimension : int
         The width of u_l.
     """
@@ -73,7 +96,7 @@ class SemanticAttention(nn.Module):
         states, lengths
             As `LabelAttention` takes them.
         queries : float tensor of shape (M, label_dimension), or (B, K, label_dimension)
-            u of some labels, or of those of each text.
+            u of M labels, or of K labels of each text.
 
         Returns
         -------
@@ -85,17 +108,17 @@ class SemanticAttention(nn.Module):
 def _attend(queries: Tensor, keys: Tensor, states: Tensor, lengths: Tensor) -> Tensor:
     padding = ~padding_mask(lengths, states.shape[1])[:, None]
     scores = queries @ keys.transpose(1, 2)
-    # Not minus infinity: a text without words would have no weight to give.
+    # Not minus infinity, which would give NaN for a text without states.
     scores = scores.masked_fill(padding, torch.finfo(scores.dtype).min)
     return torch.softmax(scores, dim=-1) @ states
 
 
-class LabelProjection(nn.Module):
-    """Project one vector a text onto all labels: V_t = reshape(W_proj T).
+class LabelProjection(LabelNodes):
+    """A projection of one vector T for each text onto all labels: V_t = reshape(W_proj T).
 
-    Up to a few hundred labels W_proj is as in the paper, L x d_T x d_t
-    numbers. Above, it is factored into a projection that the labels share
-    and a vector a label: V_t[l] = (A T + a) * e_l, d_T d_t + L d_t numbers.
+    With up to 200 labels W_proj has L x d_T x d_t numbers, as in the paper. With more labels it is
+    factored into a projection that the labels share, and one vector for each label:
+    V_t[l] = (A T + a) * e_l, which has d_T d_t + L d_t numbers.
 
     Parameters
     ----------
@@ -107,6 +130,8 @@ class LabelProjection(nn.Module):
         d_t, the width of a node.
     """
 
+    attends = False
+
     def __init__(self, text_dimension: int, n_labels: int, dimension: int) -> None:
         super().__init__()
         self.shape = (n_labels, dimension)
@@ -115,7 +140,7 @@ class LabelProjection(nn.Module):
         self.label_vectors = nn.Parameter(torch.randn(n_labels, dimension)) if factored else None
 
     def forward(self, text: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Map T of shape (B, d_T) to V_t of shape (B, L, d_t); the text's length plays no part."""
+        """Map T of shape (B, d_T) to V_t of shape (B, L, d_t); the lengths are not used."""
         projected = self.projection(text)
         if self.label_vectors is None:
             return projected.unflatten(1, self.shape)

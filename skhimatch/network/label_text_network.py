@@ -1,7 +1,7 @@
-"""The network for labels that are known by their texts: the paper's for EURLEX57K, no weights of a label."""
+"""The network that describes labels only by their texts (the paper's network for EURLEX57K)."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -9,22 +9,24 @@ import torch
 from torch import Tensor, nn
 
 from skhimatch.labels.hierarchy import LabelHierarchy
-from skhimatch.network.base import HiMatchOutput, TextNetwork, mean_state
+from skhimatch.network.base import HiMatchOutput, InitialWeights, Network, mean_state
 from skhimatch.network.dropout import Dropout
-from skhimatch.network.encoders import ConvolutionEncoder, GRUEncoder
+from skhimatch.network.encoders import TextEncoder, TextReader
 from skhimatch.network.joint_space import JointProjection
 from skhimatch.network.label_attention import MANY_LABELS, SemanticAttention
 from skhimatch.network.propagation import HierarchyEdges, HierarchyGCN
 
 __all__ = ["LabelTextNetwork", "LabelWords"]
 
-# Labels are scored so many at once that the numbers between stay within 64 MiB, however many there are.
-NUMBERS_AT_ONCE = 2**24
-START = 0.01
+# Labels are scored in chunks of so many numbers, 64 MiB, whatever the number of labels.
+CHUNK_NUMBERS = 2**24
+# Standard deviation of the initial output weights. With larger weights the loss of the first epoch on
+# EURLEX57K was 103 on average, with this value 12.
+INITIAL_DEVIATION = 0.01
 
 
 class LabelWords(nn.Module):
-    """u_l, the mean vector of the words of a label's text; 0 for a label without any.
+    """The mean vector u_l of the words of each label's text; 0 for a label without known words.
 
     Parameters
     ----------
@@ -39,7 +41,7 @@ class LabelWords(nn.Module):
         super().__init__()
         lengths = np.array([0, *(len(of_label) for of_label in words)])
         flat = [word for of_label in words for word in of_label]
-        # Settings, not weights: they are written down once, with the network's other settings.
+        # These are saved with the network's settings, not with its weights.
         self.register_buffer("ids", torch.tensor(flat, dtype=torch.int64), persistent=False)
         self.register_buffer("offsets", torch.from_numpy(lengths.cumsum()), persistent=False)
 
@@ -54,8 +56,8 @@ class LabelWords(nn.Module):
         )
 
 
-class LabelTextNetwork(TextNetwork):
-    """Texts and labels that share all weights, so that a label no text carries gets a score as well.
+class LabelTextNetwork(Network):
+    """A network without any weights of a single label, so that labels without training texts are scored, too.
 
     With h_i the state of word i of a text, u_l the mean vector of the words of label l's text, and g_l
     its S_l of eq 2:
@@ -64,12 +66,12 @@ class LabelTextNetwork(TextNetwork):
     - logit_l = ReLU(W_o d_l) · [u_l; g_l] + c,
     - Phi_t = FFN_t(mean of h_i) and Phi_l = FFN_l(g_l) in the joint space.
 
-    The words of labels and of texts have the same vectors, which training moves together.
+    The words of labels and the words of texts share their vectors.
 
     Parameters
     ----------
-    text_encoder : ConvolutionEncoder or GRUEncoder
-        (ids, lengths) to a state a word.
+    text_encoder : TextEncoder
+        Maps ids and lengths to a state for each word.
     hierarchy : LabelHierarchy
         L labels.
     label_words : sequence of L sequences of int
@@ -85,11 +87,11 @@ class LabelTextNetwork(TextNetwork):
         Words read from the start of a text.
     """
 
-    kept: Tensor | None
+    cached_semantics: Tensor | None
 
     def __init__(
         self,
-        text_encoder: ConvolutionEncoder | GRUEncoder,
+        text_encoder: TextEncoder,
         hierarchy: LabelHierarchy,
         label_words: Sequence[Sequence[int]],
         *,
@@ -109,37 +111,33 @@ class LabelTextNetwork(TextNetwork):
         self.label_encoder = HierarchyGCN(hierarchy, embedding_dimension)
         self.label_nodes = SemanticAttention(width, embedding_dimension)
         self.output = nn.Linear(width, 2 * embedding_dimension, bias=False)
-        # Parents of hundreds have large g_l; all logits are to start near c.
-        nn.init.normal_(self.output.weight, std=START)
+        # Labels with hundreds of children have large g_l. All logits have to start near c.
+        nn.init.normal_(self.output.weight, std=INITIAL_DEVIATION)
         self.bias = nn.Parameter(torch.zeros(()))
         self.text_projection = JointProjection(width, joint_dimension, dropout)
         self.label_projection = JointProjection(embedding_dimension, joint_dimension, dropout)
-        self.register_buffer("kept", None, persistent=False)
-        self.register_load_state_dict_post_hook(lambda network, _: network.forget())
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights lie."""
-        return self.bias.device
+        self.register_buffer("cached_semantics", None, persistent=False)
+        # A function of the module, not a lambda: the network has to be pickled.
+        self.register_load_state_dict_post_hook(_drop_cache)
 
     @property
     def scores_labels_separately(self) -> bool:
-        """Whether each label scores a text by itself, so that some can be left out."""
+        """True: a label's logit does not depend on other labels."""
         return True
 
     @property
     def text_size(self) -> int:
-        """Numbers that a text comes to in the joint space, whatever the number of labels."""
+        """How many numbers a text takes on its way into the joint space."""
         return self.node_dimension
 
     def train(self, mode: bool = True) -> "LabelTextNetwork":
-        """Turn training on or off; what labels mean is worked out anew after it."""
-        self.forget()
+        """Switch between training and evaluation; the cached label semantics are dropped."""
+        self.drop_cache()
         return super().train(mode)
 
-    def forget(self) -> None:
-        """Drop the label semantics that were kept for prediction."""
-        self.kept = None
+    def drop_cache(self) -> None:
+        """Drop the label semantics that are cached for prediction."""
+        self.cached_semantics = None
 
     def forward(
         self,
@@ -148,21 +146,9 @@ class LabelTextNetwork(TextNetwork):
         shortlist: Tensor | None = None,
         label_weights: Tensor | None = None,
         joint: bool = True,
-        text_encoder: Callable[[Tensor, Tensor], Tensor] | None = None,
+        text_encoder: TextReader | None = None,
     ) -> HiMatchOutput:
-        """Score texts against labels.
-
-        Parameters
-        ----------
-        ids, lengths, shortlist, joint, text_encoder
-            As `HiMatchNetwork` takes them; the logits of labels that are no shortlist are c.
-        label_weights : float tensor of shape (B, K), optional
-            How many labels each candidate stands for in the loss.
-
-        Returns
-        -------
-        HiMatchOutput
-        """
+        """Score texts against labels, as `Network.forward`; labels outside of the shortlist get c."""
         encoded, lengths = self.encode(ids, lengths, text_encoder)
         vectors = self.label_words(self.text_encoder.embedding.weight) if self.training else None
         if shortlist is None:
@@ -186,19 +172,21 @@ class LabelTextNetwork(TextNetwork):
         labels : int64 tensor of shape (M,), optional
             Different labels, all by default.
         vectors : float tensor of shape (L, embedding_dimension), optional
-            u, where it is there already. Without it, and where nothing is to be learned, what was worked out
-            once is kept.
+            u, if it is already computed. Without it, and outside of training, the semantics of all labels
+            are computed once and cached.
 
         Returns
         -------
         float tensor of shape (M, 2 * embedding_dimension), or (L, 2 * embedding_dimension)
         """
         if vectors is None and not self.training and not torch.is_grad_enabled():
-            if self.kept is None:
-                # A normal tensor, for whoever wants gradients of what follows from it later.
+            if self.cached_semantics is None:
+                # No inference tensor: later computations with gradients may use it.
                 with torch.inference_mode(False), torch.no_grad():
-                    self.kept = self.semantics(vectors=self.label_words(self.text_encoder.embedding.weight))
-            return self.kept if labels is None else self.kept[labels]
+                    self.cached_semantics = self.semantics(
+                        vectors=self.label_words(self.text_encoder.embedding.weight)
+                    )
+            return self.cached_semantics if labels is None else self.cached_semantics[labels]
         if vectors is None:
             vectors = self.label_words(self.text_encoder.embedding.weight)
         if labels is None:
@@ -220,22 +208,22 @@ class LabelTextNetwork(TextNetwork):
     def with_labels(
         self, old: LabelHierarchy, new: LabelHierarchy, more_words: Sequence[Sequence[int]]
     ) -> "LabelTextNetwork":
-        """Return a copy that knows more labels, with the same weights.
+        """Return a copy with more labels, and the same weights.
 
         Parameters
         ----------
         old, new : LabelHierarchy
-            This network's labels, and these with others behind them. An edge that was not there before
-            weighs as the lightest of its parent's, or, where the parent had no child, evenly.
+            The labels of this network, and the same labels followed by new ones. The prior of a new edge is
+            the lowest prior among its parent's edges, or, if the parent had no child, equal for all children.
         more_words : sequence of sequences of int
-            The ids of the words of each other label's text.
+            The ids of the words of each new label's text.
 
         Returns
         -------
         LabelTextNetwork
         """
         network = copy.deepcopy(self)
-        network.forget()
+        network.drop_cache()
         network.n_labels = len(new)
         network.label_words = LabelWords([*self.label_words.tolist(), *more_words])
         edges, before = HierarchyEdges(new), self.label_encoder.edges
@@ -255,21 +243,17 @@ class LabelTextNetwork(TextNetwork):
         return network.to(self.device)
 
     @torch.no_grad()
-    def start_from(self, *, word_table: np.ndarray, edge_priors: np.ndarray, output_bias: float) -> None:
-        """Take what is known before training.
+    def start_from(self, initial: InitialWeights) -> None:
+        """Take what is known before training as initial weights.
 
         Parameters
         ----------
-        word_table : float array of shape (V, embedding_dimension)
-            Initial word vectors.
-        edge_priors : float array of shape (E,)
-            P(child | parent), in the order of the hierarchy's edges.
-        output_bias : float
-            The logit of a text and a label of which nothing is known yet.
+        initial : InitialWeights
+            Word vectors, edge priors and the shared output bias; there are no label vectors.
         """
-        self.text_encoder.embedding.weight.copy_(torch.as_tensor(word_table))
-        self.label_encoder.edges.prior.copy_(torch.as_tensor(edge_priors))
-        self.bias.fill_(output_bias)
+        self.text_encoder.embedding.weight.copy_(torch.as_tensor(initial.word_table))
+        self.label_encoder.edges.prior.copy_(torch.as_tensor(initial.edge_priors))
+        self.bias.fill_(initial.shared_output_bias)
 
     def _score(self, encoded: Tensor, lengths: Tensor, semantics: Tensor) -> Tensor:
         """Score B texts against semantics of shape (B, K, 2 d) or (M, 2 d): (B, K) or (B, M)."""
@@ -280,8 +264,13 @@ class LabelTextNetwork(TextNetwork):
     def _score_all(self, encoded: Tensor, lengths: Tensor, vectors: Tensor | None) -> Tensor:
         semantics = self.semantics(vectors=vectors)
         n_texts, n_words = encoded.shape[:2]
-        at_once = max(1, NUMBERS_AT_ONCE // (n_texts * max(n_words, semantics.shape[1])))
+        chunk_size = max(1, CHUNK_NUMBERS // (n_texts * max(n_words, semantics.shape[1])))
         if self.training:
-            # Gradients keep all of them in memory anyway.
-            at_once = self.n_labels
-        return torch.cat([self._score(encoded, lengths, part) for part in semantics.split(at_once)], dim=1)
+            # The gradients need all of them in memory anyway.
+            chunk_size = self.n_labels
+        return torch.cat([self._score(encoded, lengths, part) for part in semantics.split(chunk_size)], dim=1)
+
+
+def _drop_cache(network: LabelTextNetwork, incompatible_keys: object) -> None:
+    """After weights are loaded, drop the label semantics that were computed with the weights before."""
+    network.drop_cache()

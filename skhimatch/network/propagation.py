@@ -1,4 +1,4 @@
-"""Text features spread over the hierarchy (eq 1), and label features (eq 2)."""
+"""Propagation of text features (eq 1) and label features (eq 2) over the hierarchy."""
 
 import numpy as np
 import torch
@@ -13,8 +13,8 @@ class HierarchyEdges(nn.Module):
     """The two adjacencies of eq 1 and 2, as gather and scatter over the edges.
 
     E_down[child, parent] = P(child | parent) and E_up[parent, child] = 1.
-    The self-loops of both, without which a leaf would never see itself, are
-    a plain addition and left to the caller.
+    The self-loops of both are an addition, which the caller does. Without
+    them a leaf would not get its own features.
 
     Parameters
     ----------
@@ -34,14 +34,18 @@ class HierarchyEdges(nn.Module):
         self.register_buffer("child", edges[:, 1].contiguous())
         self.register_buffer("prior", torch.ones(len(edges)))
 
+    def set_priors(self, priors: Tensor) -> None:
+        """Replace P(child | parent), of shape (E,); without gradients."""
+        self.prior.copy_(priors)
+
     def downward(self, nodes: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Return what parents tell their children, of shape (..., L, d)."""
+        """Return E_down V without the self-loops, of shape (..., L, d)."""
         weight = self.prior if weight is None else weight
         messages = nodes.index_select(-2, self.parent) * weight[:, None]
         return messages.new_zeros(nodes.shape).index_add(-2, self.child, messages)
 
     def upward(self, nodes: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Return what children tell their parents, of shape (..., L, d)."""
+        """Return E_up V without the self-loops, of shape (..., L, d)."""
         messages = nodes.index_select(-2, self.child)
         if weight is not None:
             messages = messages * weight[:, None]
@@ -77,7 +81,7 @@ class HierarchyGCN(nn.Module):
         return torch.relu(down + self.edges.downward(down) + up + self.edges.upward(up))
 
     def at(self, nodes: Tensor, labels: Tensor) -> Tensor:
-        """Return the rows of S that some labels have, at the price of these and their neighbours.
+        """Return the rows of S of some labels; only these labels and their neighbours are computed.
 
         Parameters
         ----------
@@ -108,9 +112,9 @@ class GatedPropagation(nn.Module):
     """The gated variant of eq 1: scalar gates in place of weight matrices.
 
     S = ReLU(g_down (E_down V + b_down) + g_up (E_up V + b_up) + g_loop V) with
-    gates g = sigmoid(V w + b), one number a node and a direction. The edge
-    weights are trained, E_down from the priors on, E_up from ones; the loop
-    is a message of its own here, so neither E holds one.
+    gates g = sigmoid(V w + b), one number for each node and direction. The edge
+    weights are trained; E_down starts from the priors, E_up from ones. The loop
+    has its own gate, so there are no self-loops in E_down and E_up.
 
     Parameters
     ----------
@@ -128,6 +132,10 @@ class GatedPropagation(nn.Module):
         self.down_bias = nn.Parameter(torch.zeros(len(hierarchy), dimension))
         self.up_bias = nn.Parameter(torch.zeros(len(hierarchy), dimension))
         self.gates = nn.Linear(dimension, 3)
+
+    def set_priors(self, priors: Tensor) -> None:
+        """Start the downward edge weights from P(child | parent), of shape (E,); without gradients."""
+        self.down_weight.copy_(priors)
 
     def forward(self, nodes: Tensor) -> Tensor:
         """Map V of shape (..., L, d) to S of shape (..., L, d)."""

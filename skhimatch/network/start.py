@@ -1,8 +1,9 @@
-"""The network before its first step: built from settings, started from what is known of words and labels."""
+"""Networks with initial weights: built from settings, then started from what is known of words and labels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,166 +13,176 @@ from numpy.typing import NDArray
 
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.texts import label_words
-from skhimatch.network.build import Network, build_network, build_pretrained_network
+from skhimatch.network.base import InitialWeights, Network
+from skhimatch.network.build import (
+    NetworkSettings,
+    WordNetworkSettings,
+    build_pretrained_network,
+    build_word_network,
+)
 from skhimatch.network.device import seeded
 from skhimatch.network.encodings import encode, encode_once
 from skhimatch.network.himatch import HiMatchNetwork
 from skhimatch.network.initial_vectors import embedding_table, label_vectors, label_word_ids
-from skhimatch.network.label_text_network import LabelTextNetwork
 from skhimatch.network.objective import HiMatchLoss
 from skhimatch.network.transformer import TransformerEncoder
 from skhimatch.text.cooccurrence import cooccurrence_vectors
 from skhimatch.text.sequences import SubwordSequences, TokenSequences
 from skhimatch.text.word_vectors import as_word_vectors
 
-__all__ = ["network_of_words", "network_on"]
+__all__ = ["StartingPoint", "start_pretrained_network", "start_word_network"]
 
-# Of the head's start: enough for one number.
-TEXTS_FOR_THE_SLOPE = 256
+# Texts from which the scale of a pretrained network's initial head is computed. It is one number.
+TEXTS_FOR_SCALE = 256
 
 
-def network_of_words(
-    hierarchy: LabelHierarchy,
-    settings: dict[str, Any],
-    texts: TokenSequences,
-    targets: sp.csr_array,
-    *,
-    label_texts: Mapping[str, str | list[str]],
-    word_vectors: Any,
-    criterion: HiMatchLoss,
-    seed: int,
-    device: torch.device,
-) -> tuple[Network, dict[str, Any]]:
-    """Build a network that starts from word vectors, be they given or learned from the texts.
+@dataclass(frozen=True)
+class StartingPoint:
+    """What every network is started from.
 
-    Parameters
+    Attributes
     ----------
     hierarchy : LabelHierarchy
         L labels.
-    settings : dict
-        As `build_network` takes them, less what follows from the texts.
-    texts : TokenSequences of n texts
-        The training texts.
     targets : csr_array of shape (n, L)
-        Their 0/1 targets.
+        0/1 targets of the training texts.
     label_texts : mapping of str to str or list of str
-        The texts that describe labels, where there are any.
-    word_vectors : path, WordVectors, mapping, KeyedVectors or None
-        As `HiMatchClassifier` takes them.
+        Texts that describe labels, for those that have any.
     criterion : HiMatchLoss
-        Knows the best logits of a text of which nothing is known.
+        Gives the best constant logits.
     seed : int
-        Of all draws.
+        Seeds all draws.
     device : torch.device
-        Whose generator is seeded, too.
-
-    Returns
-    -------
-    network, settings : HiMatchNetwork or LabelTextNetwork, dict
-        The settings are complete: they build a network of the same shape.
+        Where the network is trained.
     """
-    draws, vocabulary, vectors = np.random.RandomState(seed), texts.vocabulary, None
-    settings = {"vocabulary_size": len(vocabulary)} | settings
-    if word_vectors is not None:
-        known = {word for label in hierarchy.labels for word in label_words(label, label_texts.get(label))}
-        vectors = as_word_vectors(word_vectors, {*vocabulary.words, *known})
-        settings["embedding_dimension"] = vectors.dimension
-    if settings["head"] == "dot":
-        settings["label_words"] = label_word_ids(hierarchy.labels, label_texts, vocabulary)
-    with seeded(seed, device):
-        network = build_network(hierarchy, **settings)
-    if vectors is None:
-        vectors = cooccurrence_vectors(texts, network.embedding_dimension, draws)
-    table = embedding_table(vocabulary, vectors, draws)
-    frequencies = _frequencies(targets)
-    if isinstance(network, LabelTextNetwork):
-        network.start_from(
-            word_table=table,
-            edge_priors=hierarchy.edge_priors(targets),
-            output_bias=float(criterion.best_constant(frequencies.mean())),
-        )
-    else:
-        network.start_from(
-            word_table=table,
-            label_vectors=label_vectors(
-                hierarchy.labels, label_texts, table, vocabulary, vectors, texts, targets, draws
-            ),
-            edge_priors=hierarchy.edge_priors(targets),
-            output_bias=criterion.best_constant(frequencies),
-        )
-    return network, settings
+
+    hierarchy: LabelHierarchy
+    targets: sp.csr_array
+    label_texts: Mapping[str, str | list[str]]
+    criterion: HiMatchLoss
+    seed: int
+    device: torch.device
+
+    @property
+    def frequencies(self) -> NDArray[np.float64]:
+        """The share of texts with each label, smoothed so that it is never 0 or 1."""
+        return (self.targets.sum(axis=0) + 0.5) / (self.targets.shape[0] + 1)
 
 
-def network_on(
-    encoder: TransformerEncoder,
-    hierarchy: LabelHierarchy,
-    settings: dict[str, Any],
-    texts: SubwordSequences,
-    targets: sp.csr_array,
-    *,
-    label_texts: Mapping[str, str | list[str]],
-    criterion: HiMatchLoss,
-    seed: int,
-    device: torch.device,
-) -> HiMatchNetwork:
-    """Build a network on a pretrained encoder, which reads the labels' names before the first step.
-
-    In the joint space labels start from the encoder's own vectors of the words in their names. The head
-    starts from what the encoder makes of the names,
-
-    w_l = a (n_l - mean of n),
-
-    with the slope a by which the products of texts and names tell the training targets best, by least
-    squares. Where names tell nothing, a is 0.
+def start_word_network(
+    settings: WordNetworkSettings, texts: TokenSequences, start: StartingPoint, *, word_vectors: Any = None
+) -> tuple[Network, WordNetworkSettings]:
+    """Build a network of words; its word vectors are given, or learned from the texts.
 
     Parameters
     ----------
+    settings : WordNetworkSettings
+        What the network is built from. `label_words` and, with given word vectors, `embedding_dimension`
+        are filled in here.
+    texts : TokenSequences of n texts
+        The training texts.
+    start : StartingPoint
+        Labels, targets and seed.
+    word_vectors : path, WordVectors, mapping, KeyedVectors or None
+        As `HiMatchClassifier` takes them.
+
+    Returns
+    -------
+    network, settings : Network, WordNetworkSettings
+        The completed settings build a network of the same shape.
+    """
+    hierarchy, label_texts = start.hierarchy, start.label_texts
+    rng, vocabulary, vectors = np.random.RandomState(start.seed), texts.vocabulary, None
+    if word_vectors is not None:
+        known = {word for label in hierarchy.labels for word in label_words(label, label_texts.get(label))}
+        vectors = as_word_vectors(word_vectors, {*vocabulary.words, *known})
+        settings = replace(settings, embedding_dimension=vectors.dimension)
+    if settings.head == "dot":
+        settings = replace(settings, label_words=label_word_ids(hierarchy.labels, label_texts, vocabulary))
+    with seeded(start.seed, start.device):
+        network = build_word_network(hierarchy, settings)
+    if vectors is None:
+        vectors = cooccurrence_vectors(texts, settings.embedding_dimension, rng)
+    table = embedding_table(vocabulary, vectors, rng)
+    network.start_from(
+        _initial_weights(
+            start,
+            lambda: label_vectors(
+                hierarchy.labels, label_texts, table, vocabulary, vectors, texts, start.targets, rng
+            ),
+            word_table=table,
+        )
+    )
+    return network.to(start.device), settings
+
+
+def start_pretrained_network(
+    settings: NetworkSettings, encoder: TransformerEncoder, texts: SubwordSequences, start: StartingPoint
+) -> HiMatchNetwork:
+    """Build a network on a pretrained encoder; its head starts from the encoded names of the labels.
+
+    In the joint space labels start from the encoder's input embeddings of the words in their names. The head
+    starts from the encodings n_l of the names,
+
+    w_l = a (n_l - mean of n).
+
+    The scale a is the least-squares fit of the products of texts and names to the training targets. If names
+    do not predict the targets, a is 0.
+
+    Parameters
+    ----------
+    settings : NetworkSettings
+        What the network is built from.
     encoder : TransformerEncoder
-        The text encoder to be.
-    settings : dict
-        As `build_pretrained_network` takes them.
+        The text encoder.
     texts : SubwordSequences of n texts
         The training texts.
-    hierarchy, targets, label_texts, criterion, seed, device
-        As `network_of_words` takes them.
+    start : StartingPoint
+        Labels, targets and seed.
 
     Returns
     -------
     HiMatchNetwork
     """
-    with seeded(seed, device):
-        network = build_pretrained_network(encoder, hierarchy, **settings)
-    names = [" ".join(label_words(label, label_texts.get(label))) for label in hierarchy.labels]
-    network.start_from(
-        label_vectors=encoder.embed_names(names),
-        edge_priors=hierarchy.edge_priors(targets),
-        output_bias=criterion.best_constant(_frequencies(targets)),
-    )
-    if network.reads_vectors:
-        rows = np.random.RandomState(seed).permutation(len(texts))[:TEXTS_FOR_THE_SLOPE]
+    labels = start.hierarchy.labels
+    with seeded(start.seed, start.device):
+        network = build_pretrained_network(start.hierarchy, settings, encoder)
+    names = [" ".join(label_words(label, start.label_texts.get(label))) for label in labels]
+    network.start_from(_initial_weights(start, lambda: encoder.embed_names(names)))
+    network.to(start.device)
+    if network.head_reads_encoder:
+        rows = np.random.RandomState(start.seed).permutation(len(texts))[:TEXTS_FOR_SCALE]
         rows = rows[np.argsort(texts.lengths[rows], kind="stable")]
-        network.to(device)
-        read = encode_once if encoder.frozen else encode
-        of_texts, of_names = read(encoder, texts.subwords[rows]), read(encoder, encoder.tokenize(names))
-        network.start_head(*_head_from_names(of_texts, of_names, targets[rows]))
+        encode_texts = encode_once if encoder.frozen else encode
+        encoded_texts = encode_texts(encoder, texts.subwords[rows])
+        encoded_names = encode_texts(encoder, encoder.tokenize(names))
+        network.start_head(*_head_from_names(encoded_texts, encoded_names, start.targets[rows]))
     return network
+
+
+def _initial_weights(
+    start: StartingPoint, make_label_vectors: Any, word_table: NDArray[np.float32] | None = None
+) -> InitialWeights:
+    frequencies = start.frequencies
+    return InitialWeights(
+        edge_priors=start.hierarchy.edge_priors(start.targets),
+        output_bias=start.criterion.best_constant(frequencies),
+        shared_output_bias=float(start.criterion.best_constant(frequencies.mean())),
+        make_label_vectors=make_label_vectors,
+        word_table=word_table,
+    )
 
 
 def _head_from_names(
     texts: NDArray[np.float32], names: NDArray[np.float32], targets: sp.csr_array
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return weights of shape (L, d), and what they add to the logits of the usual text, of shape (L,)."""
+    """Return weights of shape (L, d), and what they add to the logits of the mean text, of shape (L,)."""
     names = names - names.mean(axis=0)
-    usual = texts.mean(axis=0)
-    products = (texts - usual) @ names.T
-    # Of targets that are 1 and -1, as the squared hinge wants them.
+    mean_text = texts.mean(axis=0)
+    products = (texts - mean_text) @ names.T
+    # The squared hinge loss has targets 1 and -1, twice as far apart as 1 and 0.
     wanted = 2 * targets.toarray()
     covariance, variance = (products * (wanted - wanted.mean(axis=0))).mean(), (products**2).mean()
-    slope = max(0.0, float(covariance / variance)) if variance > 0 else 0.0
-    weights = (slope * names).astype(np.float32)
-    return weights, weights @ usual
-
-
-def _frequencies(targets: sp.csr_array) -> np.ndarray:
-    """Return the share of texts with each label, never 0 or 1."""
-    return (targets.sum(axis=0) + 0.5) / (targets.shape[0] + 1)
+    scale = max(0.0, float(covariance / variance)) if variance > 0 else 0.0
+    weights = (scale * names).astype(np.float32)
+    return weights, weights @ mean_text

@@ -1,137 +1,124 @@
-"""The pretrained text encoder: subwords to one vector a text, in place of T of section 3.1 of the paper."""
+"""The pretrained text encoder, in place of the paper's BiGRU and convolutions (section 4.2)."""
 
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from torch import Tensor, nn
 
 from skhimatch.network.batches import padding_mask
 from skhimatch.network.dropout import Dropout
-from skhimatch.text.pretrained import describe, load_model, load_tokenizer
-from skhimatch.text.sequences import TokenSequences
+from skhimatch.network.encoders import TextEncoder
+from skhimatch.network.encodings import encode_once
+from skhimatch.text.hub import describe, load_model, load_tokenizer
+from skhimatch.text.pretrained import PretrainedEncoder
+from skhimatch.text.sequences import SubwordSequences, Texts, TokenSequences
 from skhimatch.text.subwords import pieces_of, vocabulary_of
 
 __all__ = ["TransformerEncoder"]
 
-# What configurations call the dropout of attention weights. Most of a step's random numbers are drawn for
-# it, and newer models do without.
+# The names of the dropout of attention weights in configurations. It takes most of the random numbers of a
+# training step, and newer models do not have it.
 ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
-# A tokenizer that knows a smaller share of the model's pieces than this is not the model's.
-LEAST_SHARE_OF_PIECES = 0.5
-# Numbers that a layer keeps for the backward pass, a subword and a feature; by the layers of BERT.
+# If the tokenizer has a smaller share of the model's pieces than this, it belongs to another model.
+MIN_SHARE_OF_PIECES = 0.5
+# Numbers that a layer of BERT keeps for the backward pass, for each subword and feature; and the share of the
+# free GPU memory that they may take. Beyond it, they are computed again in the backward pass.
 KEPT_NUMBERS = 20
-MOST_OF_THE_MEMORY = 0.6
-Freeze = int | str | None
+MAX_MEMORY_SHARE = 0.6
 
 
-class TransformerEncoder(nn.Module):
-    """A pretrained transformer over windows of a text, and one vector T of what it says.
+class TransformerEncoder(TextEncoder):
+    """A pretrained transformer that reads texts in windows.
 
-    Each window of subwords is put between the model's own special tokens. T is the state of the first
-    token of a window (h_CLS, as in the paper), or the mean of the states of all its tokens; of several
-    windows it is the mean, weighed by their tokens where states are averaged.
+    Each window of subwords is put between the model's special tokens. One vector T of a text is the state of
+    the first token of a window (h_CLS, as in the paper), or the mean of the states of all tokens. For several
+    windows it is the mean of their vectors, weighted by their tokens if states are averaged.
 
     Parameters
     ----------
-    name : str or path
-        A folder, or a model's name on the Hugging Face hub.
-    pooling : {"auto", "cls", "mean", "attention"}
-        "attention" leaves the states to the labels, each of which looks at its own; T is their mean then.
-        "auto" is that, or, where the model is frozen as a whole, how it says that it was trained, or "cls".
-    freeze : {"all", "embeddings"}, int or None
-        What training leaves as it is: all, the embeddings, these and the first layers, or nothing.
-    long_text : {"truncate", "stride"}
-        What is longer than the model's window is cut off, or read in several windows.
-    max_length : int, optional
-        Subwords of a window, special ones included; the model's own by default.
-    stored : bool
-        Whether pickles hold the weights of a model that is frozen as a whole; otherwise it is loaded by its
-        name again.
+    settings : PretrainedEncoder
+        Name, pooling, and what is frozen. Its `stored` says whether pickles hold the weights of a model that
+        is frozen as a whole.
 
     Attributes
     ----------
+    settings : PretrainedEncoder
+        With resolved `pooling` and `max_length`.
     output_size : int
         d_T, the model's width.
-    room : int
+    capacity : int
         Subwords of a text that fit into one window.
 
     Raises
     ------
     ImportError, OSError
-        When transformers is not installed, or there is no such model; says what was tried.
+        When transformers is not installed, or there is no such model; the message says what was tried.
     ValueError
         When tokenizer and model do not belong together, there is no padding token, or `freeze` or
         `max_length` ask for more than there is.
     """
 
-    def __init__(
-        self,
-        name: str | PathLike[str],
-        *,
-        pooling: str = "auto",
-        freeze: Freeze = None,
-        long_text: str = "truncate",
-        max_length: int | None = None,
-        stored: bool = True,
-    ) -> None:
+    pretrained = True
+
+    def __init__(self, settings: PretrainedEncoder) -> None:
         super().__init__()
-        description = describe(name)
-        self.name = str(name)
-        self.subfolder = description.subfolder
-        self.tokenizer = tokenizer = load_tokenizer(name, description.subfolder)
-        self.vocabulary = vocabulary_of(tokenizer)
-        self.stored = stored
-        self.freeze = freeze
+        description = describe(settings.name)
+        pooling = settings.pooling
         if pooling == "auto":
-            pooling = description.pooling if self.frozen else "attention"
-        self.pooling = pooling
-        self.long_text = long_text
-        if self.frozen and pooling == "attention":
-            raise ValueError(
-                "freeze='all' and pooling='attention': of what is frozen as a whole one vector a text is "
-                "kept, and no states to attend to; take pooling='mean', or freeze fewer layers."
-            )
+            pooling = description.pooling if settings.freeze == "all" else "attention"
+        max_length = min(description.window, settings.max_length or description.window)
+        self.settings = (
+            clone(settings)
+            .set_params(name=str(settings.name), pooling=pooling, max_length=max_length)
+            .check()
+        )
+        self.subfolder = description.subfolder
+        self.tokenizer = tokenizer = load_tokenizer(settings.name, description.subfolder)
+        self.vocabulary = vocabulary_of(tokenizer)
         self._load()
         _check_pieces(self.name, len(tokenizer), self.body.get_input_embeddings().num_embeddings)
         self.padding_id = int(tokenizer.pad_token_id)
-        self.before, self.behind = _special_tokens(tokenizer)
-        self.window = min(description.window, max_length or description.window)
-        self.room = self.window - len(self.before) - len(self.behind)
-        if self.room < 1:
+        self.prefix_tokens, self.suffix_tokens = _special_tokens(tokenizer)
+        self.capacity = max_length - len(self.prefix_tokens) - len(self.suffix_tokens)
+        if self.capacity < 1:
             raise ValueError(f"max_length={max_length} leaves no room for text between special tokens.")
         self.output_size = int(self.body.config.hidden_size)
 
     @property
+    def name(self) -> str:
+        """The folder, or the name on the hub."""
+        return self.settings.name
+
+    @property
+    def pooling(self) -> str:
+        """How states are used: "attention", "cls" or "mean"."""
+        return self.settings.pooling
+
+    @property
+    def returns_states(self) -> bool:
+        """Whether `read` returns states, to which labels attend, and not vectors T."""
+        return self.pooling == "attention"
+
+    @property
     def frozen(self) -> bool:
-        """Whether nothing of it is ever trained, so that a text has to be read only once."""
-        return self.freeze == "all"
+        """Whether nothing is trained, so that each text has to be encoded only once."""
+        return self.settings.freeze == "all"
 
     @property
-    def left_out(self) -> bool:
-        """Whether what is kept of it is its name, because its weights are as they were."""
-        return self.frozen and not self.stored
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """All that it was built with."""
-        return {
-            "name": self.name,
-            "pooling": self.pooling,
-            "freeze": self.freeze,
-            "long_text": self.long_text,
-            "max_length": self.window,
-            "stored": self.stored,
-        }
+    def loaded_by_name(self) -> bool:
+        """Whether pickles hold only its name, because its weights are unchanged and not to be stored."""
+        return self.frozen and not self.settings.stored
 
     def save(self, folder: Path) -> None:
-        """Write model and tokenizer as transformers does, for it or for this class to load."""
+        """Write model and tokenizer into a folder that transformers and this class can load."""
         self.body.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
@@ -148,11 +135,11 @@ class TransformerEncoder(nn.Module):
         Parameters
         ----------
         ids : int64 tensor of shape (B, n)
-            Subwords without special ones; whatever is behind the lengths counts for nothing.
+            Subwords without special ones. What is behind the lengths is ignored.
         lengths : int64 tensor of shape (B,)
             Subwords of each text; 0 is allowed.
         """
-        owner, mask, states = self._read(ids, lengths)
+        owner, mask, states = self._read_windows(ids, lengths)
         if self.pooling == "cls":
             summed, weight = states[:, 0], torch.ones_like(owner)
         else:
@@ -161,8 +148,49 @@ class TransformerEncoder(nn.Module):
         total = torch.zeros_like(lengths).index_add(0, owner, weight)
         return of_text / total[:, None]
 
+    def read(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return states if labels attend to them, else vectors T; parameters as in `TextEncoder.read`."""
+        return self.states(ids, lengths) if self.returns_states else (self(ids, lengths), lengths)
+
+    def input_of(self, texts: Texts) -> Texts:
+        """Return subwords; for a frozen encoder with the stored vectors of the texts."""
+        if not isinstance(texts, SubwordSequences) or not self.frozen or texts.encodings is not None:
+            return texts
+        return SubwordSequences(texts.subwords, texts.words, encode_once(self, texts.subwords))
+
+    def check_input(self, texts: Texts) -> SubwordSequences:
+        """Return texts if they are in this encoder's subwords; warn how many are cut off.
+
+        Parameters
+        ----------
+        texts : TokenSequences or SubwordSequences of n texts
+
+        Returns
+        -------
+        SubwordSequences of shape (n,)
+
+        Raises
+        ------
+        ValueError
+            When they are in other tokens.
+        """
+        if not isinstance(texts, SubwordSequences) or texts.subwords.vocabulary != self.vocabulary:
+            raise ValueError(
+                f"X are not in the subwords of the encoder {self.name!r}: tokenize with "
+                f"SubwordTokenizer({self.name!r}), or pass the texts themselves."
+            )
+        n_cut = int((texts.lengths > self.capacity).sum())
+        if n_cut and self.settings.long_text == "truncate":
+            warnings.warn(
+                f"{n_cut:,} of {len(texts):,} texts are longer than the {self.capacity:,} subwords that "
+                f"{self.name!r} reads at once, and are cut off there; long_text='stride' reads all of them.",
+                UserWarning,
+                stacklevel=5,
+            )
+        return texts
+
     def states(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the states of all tokens of each text, one window behind the other.
+        """Return the states of all tokens of each text, window after window.
 
         Parameters
         ----------
@@ -176,14 +204,14 @@ class TransformerEncoder(nn.Module):
         lengths : int64 tensor of shape (B,)
             Tokens of each text, special ones included.
         """
-        owner, mask, states = self._read(ids, lengths)
+        owner, mask, states = self._read_windows(ids, lengths)
         number = torch.zeros_like(lengths).index_add(0, owner, mask.sum(1))
         of_text = states.new_zeros(len(ids), int(number.max()), self.output_size)
         of_text[padding_mask(number, of_text.shape[1])] = states[mask]
         return of_text, number
 
-    def _read(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return whose each window is, which of its tokens are no padding, and their states."""
+    def _read_windows(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the text of each window, the mask of its tokens, and their states."""
         owner, start, length = self._windows(lengths)
         tokens, mask = self._with_special_tokens(ids, owner, start, length)
         self._recompute(tokens)
@@ -214,16 +242,24 @@ class TransformerEncoder(nn.Module):
         return torch.stack(means).cpu().numpy()
 
     def train(self, mode: bool = True) -> TransformerEncoder:
-        """Turn dropout on or off; what is frozen never drops anything."""
+        """Switch dropout on or off; frozen parts never have dropout."""
         super().train(mode)
         for part in self._frozen_parts():
             part.eval()
         return self
 
     def digest(self) -> bytes:
-        """Return a hash of all that an encoding depends on beside the text: weights, pooling, windows."""
+        """Return a hash of everything but the text on which a vector depends: weights, pooling, windows."""
         hashed = hashlib.sha256(
-            repr((self.pooling, self.long_text, self.window, self.before, self.behind)).encode()
+            repr(
+                (
+                    self.pooling,
+                    self.settings.long_text,
+                    self.settings.max_length,
+                    self.prefix_tokens,
+                    self.suffix_tokens,
+                )
+            ).encode()
         )
         for name, weight in self.body.state_dict().items():
             hashed.update(name.encode())
@@ -231,48 +267,48 @@ class TransformerEncoder(nn.Module):
         return hashed.digest()
 
     def _windows(self, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Cut texts into windows: whose each is, its first subword, and its number of subwords."""
-        if self.long_text == "truncate":
+        """Cut texts into windows: return the text, the first subword and the length of each window."""
+        if self.settings.long_text == "truncate":
             return (
                 torch.arange(len(lengths), device=lengths.device),
                 torch.zeros_like(lengths),
-                lengths.clamp(max=self.room),
+                lengths.clamp(max=self.capacity),
             )
-        number = (lengths.clamp(min=1) + self.room - 1) // self.room
+        number = (lengths.clamp(min=1) + self.capacity - 1) // self.capacity
         owner = torch.arange(len(lengths), device=lengths.device).repeat_interleave(number)
         place = torch.arange(len(owner), device=lengths.device) - (number.cumsum(0) - number)[owner]
-        start = place * self.room
-        return owner, start, (lengths[owner] - start).clamp(max=self.room)
+        start = place * self.capacity
+        return owner, start, (lengths[owner] - start).clamp(max=self.capacity)
 
     def _with_special_tokens(
         self, ids: Tensor, owner: Tensor, start: Tensor, length: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return the windows' tokens, int64 of shape (W, m), and which are no padding."""
-        first, last = len(self.before), len(self.behind)
+        first, last = len(self.prefix_tokens), len(self.suffix_tokens)
         width = int(length.max())
         place = start[:, None] + torch.arange(width, device=ids.device)
         inside = padding_mask(length, width)
         tokens = torch.full((len(owner), first + width + last), self.padding_id, device=ids.device)
         taken = ids[owner[:, None], place.clamp(max=ids.shape[1] - 1)]
         tokens[:, first : first + width] = torch.where(inside, taken, self.padding_id)
-        for offset, token in enumerate(self.before):
+        for offset, token in enumerate(self.prefix_tokens):
             tokens[:, offset] = token
         rows = torch.arange(len(owner), device=ids.device)
-        for offset, token in enumerate(self.behind):
+        for offset, token in enumerate(self.suffix_tokens):
             tokens[rows, first + length + offset] = token
         return tokens, padding_mask(length + first + last, tokens.shape[1])
 
     def _recompute(self, tokens: Tensor) -> None:
-        """Compute states anew in the backward pass where keeping them would fill the GPU."""
+        """On a GPU, compute states again in the backward pass if keeping them would fill its memory."""
         if not (self.training and tokens.is_cuda and self.body.supports_gradient_checkpointing):
             return
         config = self.body.config
         kept = KEPT_NUMBERS * tokens.numel() * config.num_hidden_layers * config.hidden_size
         device = tokens.device
-        # What torch holds without using it is as good as free.
+        # Memory that torch has reserved but does not use is free, too.
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         free = torch.cuda.mem_get_info(device)[0] + unused
-        wanted = kept * (2 if torch.is_autocast_enabled("cuda") else 4) > MOST_OF_THE_MEMORY * free
+        wanted = kept * (2 if torch.is_autocast_enabled("cuda") else 4) > MAX_MEMORY_SHARE * free
         if wanted != self.body.is_gradient_checkpointing:
             switch = (
                 self.body.gradient_checkpointing_enable
@@ -282,27 +318,27 @@ class TransformerEncoder(nn.Module):
             switch()
 
     def _load(self) -> None:
-        """Load the model, ready to be trained as far as it is not frozen."""
+        """Load the model; only what is not frozen can be trained."""
         self.body = body = load_model(
             self.name,
             self.subfolder,
-            # On a CPU the plain products are faster than the fused ones, training most of all.
+            # On a CPU the plain implementation is faster than the fused one, most of all in training.
             attention=None if torch.cuda.is_available() else "eager",
             **dict.fromkeys(ATTENTION_DROPOUT, 0.0),
         )
         _replace_dropouts(body)
         number = len(self.layers)
-        if isinstance(self.freeze, int) and self.freeze > number:
-            raise ValueError(f"freeze={self.freeze}: {self.name!r} has {number} layers.")
+        if isinstance(self.settings.freeze, int) and self.settings.freeze > number:
+            raise ValueError(f"freeze={self.settings.freeze}: {self.name!r} has {number} layers.")
         for part in self._frozen_parts():
             part.requires_grad_(False)
-        # It takes no part in T.
+        # The pooler is not used.
         if getattr(body, "pooler", None) is not None:
             body.pooler.requires_grad_(False)
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        if self.left_out:
+        if self.loaded_by_name:
             state["_modules"] = {name: part for name, part in self._modules.items() if name != "body"}
         return state
 
@@ -313,17 +349,18 @@ class TransformerEncoder(nn.Module):
             self.eval()
 
     def _frozen_parts(self) -> list[nn.Module]:
-        if self.freeze is None:
+        freeze = self.settings.freeze
+        if freeze is None:
             return []
-        if self.freeze == "all":
+        if freeze == "all":
             return [self.body]
-        below = 0 if self.freeze == "embeddings" else int(self.freeze)
+        below = 0 if freeze == "embeddings" else int(freeze)
         embeddings = getattr(self.body, "embeddings", self.body.get_input_embeddings())
         return [embeddings, *self.layers[:below]]
 
 
 def _check_pieces(name: str, of_tokenizer: int, of_model: int) -> None:
-    if of_tokenizer > of_model or of_tokenizer < LEAST_SHARE_OF_PIECES * of_model:
+    if of_tokenizer > of_model or of_tokenizer < MIN_SHARE_OF_PIECES * of_model:
         raise ValueError(
             f"The tokenizer of {name!r} knows {of_tokenizer:,} pieces of words and its model has vectors for "
             f"{of_model:,}: they do not belong together. Put the tokenizer's files beside the model's."
@@ -331,7 +368,7 @@ def _check_pieces(name: str, of_tokenizer: int, of_model: int) -> None:
 
 
 def _special_tokens(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return what a tokenizer puts before and behind a text."""
+    """Return the special tokens that a tokenizer puts before and behind a text."""
     alone = list(tokenizer("a", add_special_tokens=False)["input_ids"])
     around = list(tokenizer("a")["input_ids"])
     first = next(place for place in range(len(around)) if around[place : place + len(alone)] == alone)
@@ -339,7 +376,7 @@ def _special_tokens(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _replace_dropouts(body: nn.Module) -> None:
-    """Let dropout draw a byte a feature: as it comes it takes a sixth of a step on a CPU."""
+    """Replace the dropout of torch by ours: on a CPU it takes a sixth of a training step."""
     for part in body.modules():
         for name, child in part.named_children():
             if isinstance(child, nn.Dropout):

@@ -1,245 +1,144 @@
-"""What speaks for the labels of a text: its n-grams, their names and networks, as one log-odds."""
+"""The ensemble: n-grams, names of labels and networks, stacked into one log-odds for each text and label."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.special import expit
 
-from skhimatch.evaluation.decisions import DecisionRule
-from skhimatch.evaluation.metrics import micro_macro_f1
 from skhimatch.labels.hierarchy import LabelHierarchy
-from skhimatch.network.build import Network
 from skhimatch.network.label_attention import MANY_LABELS
-from skhimatch.network.predict import in_blocks, score_texts
-from skhimatch.network.transformer import TransformerEncoder
+from skhimatch.network.predict import in_chunks
 from skhimatch.scores.names import LabelNames
-from skhimatch.scores.ngrams import LexicalClassifier, enough_epochs
+from skhimatch.scores.networks import NetworkScorer
+from skhimatch.scores.ngrams import NGramClassifier
 from skhimatch.scores.shortlist import (
     SampledShortlist,
     SiblingsOfTargets,
     choose_shortlist_size,
+    likeliest_by_margins,
     likeliest_labels,
-    likely_by_margins,
 )
-from skhimatch.scores.stacking import Calibration
-from skhimatch.text.sequences import Texts, words_of
+from skhimatch.scores.stacking import StackingWeights
+from skhimatch.text.sequences import Texts
 
-__all__ = ["Evidence", "as_probabilities"]
+__all__ = ["Ensemble", "Scores"]
 
-# Of the lexical classifier. The second is for corpora whose words leave little doubt; held-out texts decide.
-LEARNING_RATES = 10.0, 20.0
-# Where nothing was held out to learn it from, by the networks' encoders: what it came to on the corpora at
-# hand, with many texts a label, for networks that are trained for margins and for others.
-USUAL_OF_MARGINS = {
-    ("words",): Calibration((5.0, 0.1, 1.5), 1.0),
-    ("pretrained",): Calibration((3.0, 0.1, 3.0), 1.0),
-    ("words", "pretrained"): Calibration((3.0, 0.1, 1.2, 3.0), 1.0),
+Scores = Mapping[str, NDArray[np.float32]]
+
+# Stacking weights for texts without held-out texts, by the names of the networks; for networks that are
+# trained with the squared hinge loss and with cross-entropy. They are what was learned on WOS and api-docs,
+# with many training texts for each label.
+DEFAULT_FOR_MARGINS = {
+    ("words",): StackingWeights({"ngrams": 5.0, "names": 0.1, "words": 1.5}, 1.0),
+    ("pretrained",): StackingWeights({"ngrams": 3.0, "names": 0.1, "pretrained": 3.0}, 1.0),
+    ("words", "pretrained"): StackingWeights(
+        {"ngrams": 3.0, "names": 0.1, "words": 1.2, "pretrained": 3.0}, 1.0
+    ),
 }
-USUAL_OF_LOG_ODDS = {
-    ("words",): Calibration((4.0, 0.1, 0.3), 1.3),
-    ("pretrained",): Calibration((2.5, 0.1, 0.6), 1.3),
-    ("words", "pretrained"): Calibration((2.5, 0.1, 0.3, 0.6), 1.3),
+DEFAULT_FOR_LOG_ODDS = {
+    ("words",): StackingWeights({"ngrams": 4.0, "names": 0.1, "words": 0.3}, 1.3),
+    ("pretrained",): StackingWeights({"ngrams": 2.5, "names": 0.1, "pretrained": 0.6}, 1.3),
+    ("words", "pretrained"): StackingWeights(
+        {"ngrams": 2.5, "names": 0.1, "words": 0.3, "pretrained": 0.6}, 1.3
+    ),
 }
-# A network of words is worth half of that with so many texts a label. What it has not learned it makes up,
-# and nothing stops it in time; names then have to say so much more.
-TEXTS_THAT_TEACH_HALF = 10
-NAMES_BESIDE_THE_UNTAUGHT = 0.25
-CALIBRATION_OF_NETWORK = {True: Calibration((3.0,), 0.0), False: Calibration((1.0,), 0.0)}
-# What a standard deviation more of a label's name weighs, in margins of the n-grams, where labels are picked
-# for the network to look at.
-MARGIN_OF_NAMES = 0.03
-# A label's usual score is that of all labels, until it was seen in about so many texts.
-TEXTS_OF_DOUBT = 20
+# The word network's default weight is multiplied by m / (m + 10), where m is the median number of training
+# texts of a label: with few texts the network overfits. The weight of names rises instead, by up to 0.25.
+# Measured on WOS with 1, 4 and 16 texts for each leaf.
+TEXTS_FOR_HALF_WEIGHT = 10
+EXTRA_WEIGHT_OF_NAMES = 0.25
+# The weight of a network without any other scorer.
+WEIGHT_FOR_MARGINS, WEIGHT_FOR_LOG_ODDS = 3.0, 1.0
+# The weight of the names beside the margins of the n-grams, when a shortlist is chosen.
+NAMES_IN_SHORTLIST = 0.03
+# A label's score offset is shrunk towards the mean of all labels, as if this many texts had that mean.
+TEXTS_OF_PRIOR = 20
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
-    """The models that score labels, and how their scores add up.
+class Ensemble:
+    """All scorers of a classifier, and how their scores are added.
 
     Attributes
     ----------
-    networks : tuple of one or two HiMatchNetwork or LabelTextNetwork
-        Trained in place. The last one is that of the encoder that was asked for; beside a pretrained encoder
-        the first one may be a network of words.
-    lexical : LexicalClassifier or None
-        The linear classifier on n-grams beside them.
+    ngrams : NGramClassifier or None
+        A linear classifier on words and word pairs.
     names : LabelNames or None
-        How much of the labels' names a text has; None where there is no lexical classifier.
+        How much of each label's name a text contains; None if and only if `ngrams` is.
+    networks : mapping of str to NetworkScorer
+        "words", "pretrained" or both. They are trained in place.
     shortlist_size : int or None
-        How many labels of a text are looked at by a network that can leave some out, the likeliest by its
-        n-grams and their names; None is all.
-    calibration : Calibration
-        Weights for the lexical classifier and for the names, where there are any, and one a network.
-    usual_scores : float32 ndarray of shape (N, L) or None
-        Mean scores of each label over held-out texts where such a network looked at it; those of other
-        networks are not used. What counts is how far a score is above it: a network that is trained on a few
-        labels of each text knows a label the less, the more rarely it was among them. None with few labels,
-        where it is trained on all.
+        How many labels of a text a network scores that can use a shortlist; None if it scores all.
+    stacking : StackingWeights
+        The weights of "ngrams" and "names", if there are any, and of each network.
+    score_offsets : mapping of str to float32 ndarray of shape (L,), or None
+        By network, the mean score of each label over the held-out texts on whose shortlist it was. It is
+        subtracted from the network's scores. With many labels, a network is trained on shortlists, and its
+        scores of a label are lower the more rarely the label was on them. None with few labels.
     """
 
-    networks: tuple[Network, ...]
-    lexical: LexicalClassifier | None
+    ngrams: NGramClassifier | None
     names: LabelNames | None
+    networks: Mapping[str, NetworkScorer]
     shortlist_size: int | None
-    calibration: Calibration
-    usual_scores: NDArray[np.float32] | None = None
+    stacking: StackingWeights
+    score_offsets: Mapping[str, NDArray[np.float32]] | None = None
 
     @classmethod
     def untrained(
         cls,
-        networks: tuple[Network, ...],
-        texts: Texts,
-        targets: sp.csr_array,
+        ngrams: NGramClassifier | None,
         names: LabelNames | None,
+        networks: Mapping[str, NetworkScorer],
+        targets: sp.csr_array,
         *,
         margins: bool,
-    ) -> Evidence:
-        """Start from what is known before training.
+    ) -> Ensemble:
+        """Put untrained scorers together, with default stacking weights.
 
         Parameters
         ----------
-        networks : tuple of HiMatchNetwork or LabelTextNetwork
-            The networks to be; without names it is one.
-        texts : TokenSequences or SubwordSequences of n texts
-            The training texts.
+        ngrams, names, networks
+            As the attributes.
         targets : csr_array of shape (n, L)
-            Their 0/1 targets.
-        names : LabelNames or None
-            The labels' names; None if neither they nor n-grams are to speak, too.
+            0/1 targets of the training texts.
         margins : bool
-            Whether networks are trained for margins, not for log-odds.
+            Whether networks are trained for margins (squared hinge loss), and not for log-odds.
 
         Returns
         -------
-        Evidence
+        Ensemble
         """
-        if names is None:
-            return cls(networks, None, None, None, CALIBRATION_OF_NETWORK[margins])
-        number = choose_shortlist_size(targets)
-        scores_labels_separately = any(network.scores_labels_separately for network in networks)
-        leaves_out = scores_labels_separately and number < targets.shape[1]
-        ngrams = LexicalClassifier.untrained(words_of(texts), targets.shape[1])
-        usual = USUAL_OF_MARGINS if margins else USUAL_OF_LOG_ODDS
-        calibration = _usual_calibration(networks, targets, usual)
-        return cls(networks, ngrams, names, number if leaves_out else None, calibration)
+        if ngrams is None:
+            weight, intercept = (WEIGHT_FOR_MARGINS, 0.0) if margins else (WEIGHT_FOR_LOG_ODDS, 0.0)
+            return cls(
+                None, None, networks, None, StackingWeights(dict.fromkeys(networks, weight), intercept)
+            )
+        size = choose_shortlist_size(targets)
+        shorter = size < targets.shape[1] and any(scorer.uses_shortlist for scorer in networks.values())
+        defaults = DEFAULT_FOR_MARGINS if margins else DEFAULT_FOR_LOG_ODDS
+        stacking = _adapted_to_few_texts(defaults[tuple(networks)], targets)
+        return cls(ngrams, names, networks, size if shorter else None, stacking)
 
     @property
-    def network(self) -> Network:
-        """The network of the encoder that was asked for."""
-        return self.networks[-1]
+    def n_labels(self) -> int:
+        """L."""
+        return next(iter(self.networks.values())).network.n_labels
 
-    def with_lexical(
-        self, texts: Texts, targets: sp.csr_array, *, learning_rate: float, seed: int
-    ) -> Evidence:
-        """Train the lexical classifier, where there is one, from the choice of its n-grams on.
+    def with_ngrams(self, ngrams: NGramClassifier) -> Ensemble:
+        """Return a copy with another n-gram classifier."""
+        return replace(self, ngrams=ngrams)
 
-        Parameters
-        ----------
-        texts, targets
-            As in `untrained`.
-        learning_rate, seed
-            As in `LexicalClassifier.fit`.
+    def without_networks(self) -> Ensemble:
+        """Return a copy with n-grams and names only."""
+        return replace(self, networks={}, stacking=self.stacking.only(("ngrams", "names")))
 
-        Returns
-        -------
-        Evidence
-        """
-        if self.lexical is None:
-            return self
-        lexical = LexicalClassifier.fit(words_of(texts), targets, seed=seed, learning_rate=learning_rate)
-        return replace(self, lexical=lexical)
-
-    def with_lexical_epoch(self, texts: Texts, targets: sp.csr_array, *, seed: int) -> Evidence:
-        """Train the lexical classifier, where there is one, for one epoch more."""
-        if self.lexical is None:
-            return self
-        return replace(self, lexical=self.lexical.trained(words_of(texts), targets, epochs=1, seed=seed))
-
-    def best_learning_rate(
-        self,
-        texts: Texts,
-        targets: sp.csr_array,
-        held_texts: Texts,
-        held_targets: sp.csr_array,
-        decision: DecisionRule,
-        *,
-        seed: int,
-        checkpoints: Any = None,
-    ) -> tuple[float, Evidence]:
-        """Find the learning rate of the lexical classifier that serves held-out texts best.
-
-        Parameters
-        ----------
-        texts, targets
-            As in `untrained`.
-        held_texts, held_targets
-            Texts that are not trained on, with their targets.
-        decision : DecisionRule
-            What turns probabilities into labels; its threshold is tuned for each rate.
-        seed : int
-            As in `LexicalClassifier.fit`.
-        checkpoints : Checkpoints, optional
-            Keeps what is trained at each rate.
-
-        Returns
-        -------
-        float, Evidence
-            The rate, and what was trained at it. What is there must not be trained yet.
-        """
-        if self.lexical is None:
-            return LEARNING_RATES[0], self
-        tried, epochs = [], enough_epochs(len(texts))
-        for rate in LEARNING_RATES:
-            train = partial(
-                self.lexical.trained, words_of(texts), targets, epochs=epochs, seed=seed, learning_rate=rate
-            )
-            lexical = (
-                train() if checkpoints is None else checkpoints.lexical(f"{rate:g}", self.lexical, train)
-            )
-            evidence = replace(self, lexical=lexical)
-            scores = evidence._lexical_scores(held_texts)
-            calibration = Calibration.learn(scores, held_targets, evidence._likeliest(scores))
-            if calibration is None:
-                calibration = Calibration(self.calibration.weights[: len(scores)], self.calibration.intercept)
-            probabilities = as_probabilities(calibration(scores))
-            decided = decision.tuned(probabilities, held_targets)(probabilities)
-            tried.append((sum(micro_macro_f1(held_targets, decided)), rate, evidence))
-        _, rate, evidence = max(tried, key=lambda each: each[0])
-        return rate, evidence
-
-    def calibrated(self, scores: list[NDArray[np.float32]], targets: sp.csr_array) -> Evidence:
-        """Learn how much to believe of each score.
-
-        Parameters
-        ----------
-        scores : list of float arrays of shape (n, L)
-            Of texts that were not trained on, as `scores` returns them.
-        targets : csr_array of shape (n, L)
-            Their 0/1 targets.
-
-        Returns
-        -------
-        Evidence
-            Calibrated as before, where these texts tell nothing.
-        """
-        shortlist = self._likeliest(scores)
-        usual = None
-        if shortlist is not None and targets.shape[1] > MANY_LABELS:
-            of_networks = scores[-len(self.networks) :]
-            usual = np.stack([_mean_by_label(score, shortlist) for score in of_networks])
-        evidence = replace(self, usual_scores=usual)
-        calibration = Calibration.learn(evidence._relative(scores), targets, shortlist)
-        return self if calibration is None else replace(evidence, calibration=calibration)
-
-    def scores(self, texts: Texts) -> list[NDArray[np.float32]]:
-        """Return what the lexical classifier and the names, where there are any, and the networks say.
+    def word_scores(self, texts: Texts) -> dict[str, NDArray[np.float32]]:
+        """Return the scores that need no network: those of n-grams and names, if there are any.
 
         Parameters
         ----------
@@ -247,124 +146,164 @@ class Evidence:
 
         Returns
         -------
-        list of float32 ndarrays of shape (n, L)
-            In the order of the calibration's weights; together they are what `combined` makes of them.
+        dict of str to float32 ndarray of shape (n, L)
         """
-        scores = self._lexical_scores(texts)
-        shortlist = self._likeliest(scores)
-        return scores + [
-            score_texts(network, texts, shortlist if network.scores_labels_separately else None)
-            for network in self.networks
-        ]
+        if self.ngrams is None or self.names is None:
+            return {}
+        return {"ngrams": self.ngrams.scores(texts), "names": self.names.scores(texts)}
+
+    def scores(self, texts: Texts) -> dict[str, NDArray[np.float32]]:
+        """Return the scores of all scorers, by name.
+
+        Parameters
+        ----------
+        texts : TokenSequences or SubwordSequences of n texts
+
+        Returns
+        -------
+        dict of str to float32 ndarray of shape (n, L)
+        """
+        scores = self.word_scores(texts)
+        shortlist = self.shortlist_by(scores)
+        return scores | {name: scorer.scores(texts, shortlist) for name, scorer in self.networks.items()}
+
+    def combine(self, scores: Scores) -> NDArray[np.float32]:
+        """Return the weighted sum of what `scores` returned: log-odds, float32 of shape (n, L)."""
+        return self.stacking(self._without_offsets(scores))
 
     def log_odds(self, texts: Texts, *, progress: bool = False) -> Iterator[NDArray[np.float32]]:
-        """Yield the calibrated sum of the scores, float32 of shape (rows, L), a block of texts at a time."""
-        n_labels = self.network.n_labels
-        for block in in_blocks(texts, n_labels, progress=progress):
-            yield self.combined(self.scores(block))
+        """Yield the log-odds of a chunk of texts at a time, float32 of shape (rows, L).
 
-    def combined(self, scores: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Add up what `scores` returns, each as much as it is worth: log-odds, float32 of shape (n, L)."""
-        return self.calibration(self._relative(scores))
+        Parameters
+        ----------
+        texts : TokenSequences or SubwordSequences of n texts
+        progress : bool
+            Show a progress bar if there are thousands of texts.
 
-    def shortlist(self, network: Network, texts: Texts) -> NDArray[np.int64] | None:
-        """Return the labels that a network looks at, int64 of shape (n, K); None where it is all."""
-        if not network.scores_labels_separately or self.shortlist_size is None:
-            return None
-        blocks = in_blocks(texts, network.n_labels)
-        return np.concatenate([self._likeliest(self._lexical_scores(block)) for block in blocks])
+        Yields
+        ------
+        float32 ndarray of shape (rows, L)
+        """
+        for chunk in in_chunks(texts, self.n_labels, progress=progress):
+            yield self.combine(self.scores(chunk))
 
-    def training_shortlist(
-        self, network: Network, texts: Texts, targets: sp.csr_array, hierarchy: LabelHierarchy, *, seed: int
-    ) -> SampledShortlist | None:
-        """Return the labels to train a network on; None where all of them are few enough."""
-        if not network.scores_labels_separately or targets.shape[1] <= MANY_LABELS:
-            return None
-        number = max(self.shortlist_size or 0, choose_shortlist_size(targets))
-        likely: NDArray[np.int32] | SiblingsOfTargets
-        if self.lexical is None:
-            likely = SiblingsOfTargets(targets, hierarchy)
-        else:
-            n_texts, n_labels = targets.shape
-            likely = likely_by_margins(
-                n_texts, n_labels, lambda rows: _likelihood(self._lexical_scores(texts[rows]))
-            )
-        return SampledShortlist(targets, number, likely, seed)
+    def stack(self, scores: Scores, targets: sp.csr_array) -> Ensemble:
+        """Return a copy with stacking weights and score offsets learned from held-out texts.
 
-    def _lexical_scores(self, texts: Texts) -> list[NDArray[np.float32]]:
-        """Return what words alone say: margins of the n-grams, and scores of the names."""
-        if self.lexical is None or self.names is None:
-            return []
-        words = words_of(texts)
-        return [self.lexical.margins(words), self.names.scores(words)]
+        Parameters
+        ----------
+        scores : mapping of str to float arrays of shape (n, L)
+            As `scores` returned them, of texts on which no scorer was trained.
+        targets : csr_array of shape (n, L)
+            Their 0/1 targets.
 
-    def _relative(self, scores: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        """Take usual scores from those of networks that leave out labels; as usual is what they leave out."""
-        shortlist = None if self.usual_scores is None else self._likeliest(scores)
-        if self.usual_scores is None or shortlist is None:
-            return scores
-        relative = list(scores)
-        for place, (network, usual) in enumerate(
-            zip(self.networks, self.usual_scores, strict=True), start=-len(self.networks)
-        ):
-            if network.scores_labels_separately:
-                above = np.take_along_axis(scores[place], shortlist, axis=1) - usual[shortlist]
-                relative[place] = np.zeros_like(scores[place])
-                np.put_along_axis(relative[place], shortlist, above, axis=1)
-        return relative
+        Returns
+        -------
+        Ensemble
+            Itself, if these texts do not help.
+        """
+        shortlist = self.shortlist_by(scores)
+        offsets = None
+        if shortlist is not None and targets.shape[1] > MANY_LABELS:
+            offsets = {name: _mean_by_label(scores[name], shortlist) for name in self.networks}
+        candidate = replace(self, score_offsets=offsets)
+        stacking = StackingWeights.learn(candidate._without_offsets(scores), targets, shortlist)
+        return self if stacking is None else replace(candidate, stacking=stacking)
 
-    def _likeliest(self, scores: list[NDArray[np.float32]]) -> NDArray[np.int64] | None:
+    def shortlist_by(self, scores: Scores) -> NDArray[np.int64] | None:
+        """Return the likeliest labels by n-grams and names, int64 of shape (n, K); None for all labels."""
         return (
             None
             if self.shortlist_size is None
             else likeliest_labels(_likelihood(scores), self.shortlist_size)
         )
 
+    def shortlist(self, network: str, texts: Texts) -> NDArray[np.int64] | None:
+        """Return the labels of each text that a network scores.
 
-def _usual_calibration(
-    networks: tuple[Network, ...],
-    targets: sp.csr_array,
-    of_many_texts: Mapping[tuple[str, ...], Calibration],
-) -> Calibration:
-    """Believe the names more and a network of words less, the fewer texts the labels have."""
-    kinds = tuple(
-        "pretrained" if isinstance(network.text_encoder, TransformerEncoder) else "words"
-        for network in networks
-    )
+        Parameters
+        ----------
+        network : str
+            The network's name.
+        texts : TokenSequences or SubwordSequences of n texts
+
+        Returns
+        -------
+        int64 ndarray of shape (n, K), or None if it scores all
+        """
+        if not self.networks[network].uses_shortlist or self.shortlist_size is None:
+            return None
+        chunks = in_chunks(texts, self.n_labels)
+        return np.concatenate([self.shortlist_by(self.word_scores(chunk)) for chunk in chunks])
+
+    def training_shortlist(
+        self, network: str, texts: Texts, targets: sp.csr_array, hierarchy: LabelHierarchy, *, seed: int
+    ) -> SampledShortlist | None:
+        """Return the labels of each text on which a network is trained.
+
+        Parameters
+        ----------
+        network : str
+            The network's name.
+        texts : TokenSequences or SubwordSequences of n texts
+            The training texts.
+        targets : csr_array of shape (n, L)
+            Their 0/1 targets.
+        hierarchy : LabelHierarchy
+            L labels.
+        seed : int
+            Seeds the draws.
+
+        Returns
+        -------
+        SampledShortlist, or None if it is trained on all labels
+        """
+        n_texts, n_labels = targets.shape
+        if not self.networks[network].uses_shortlist or n_labels <= MANY_LABELS:
+            return None
+        size = max(self.shortlist_size or 0, choose_shortlist_size(targets))
+        if self.ngrams is None:
+            return SampledShortlist(targets, size, SiblingsOfTargets(targets, hierarchy), seed)
+        likeliest = likeliest_by_margins(
+            n_texts, n_labels, lambda rows: _likelihood(self.word_scores(texts[rows]))
+        )
+        return SampledShortlist(targets, size, likeliest, seed)
+
+    def _without_offsets(self, scores: Scores) -> Scores:
+        """Subtract the score offsets on the shortlist; labels outside of it get the score 0."""
+        shortlist = None if self.score_offsets is None else self.shortlist_by(scores)
+        if self.score_offsets is None or shortlist is None:
+            return scores
+        centred = dict(scores)
+        for name, offsets in self.score_offsets.items():
+            if self.networks[name].uses_shortlist:
+                above = np.take_along_axis(scores[name], shortlist, axis=1) - offsets[shortlist]
+                centred[name] = np.zeros_like(scores[name])
+                np.put_along_axis(centred[name], shortlist, above, axis=1)
+        return centred
+
+
+def _adapted_to_few_texts(stacking: StackingWeights, targets: sp.csr_array) -> StackingWeights:
+    """Raise the weight of names, and lower that of a word network, if labels have few training texts."""
     n_texts = targets.sum(axis=0)
-    of_a_label = float(np.median(n_texts[n_texts > 0])) if targets.nnz else 0.0
-    taught = of_a_label / (of_a_label + TEXTS_THAT_TEACH_HALF)
-    usual = of_many_texts[kinds]
-    ngrams, names, *of_networks = usual.weights
-    believed = (
-        taught * weight if kind == "words" else weight
-        for kind, weight in zip(kinds, of_networks, strict=True)
-    )
-    return replace(usual, weights=(ngrams, names + NAMES_BESIDE_THE_UNTAUGHT * (1 - taught), *believed))
+    median = float(np.median(n_texts[n_texts > 0])) if targets.nnz else 0.0
+    share = median / (median + TEXTS_FOR_HALF_WEIGHT)
+    weights = dict(stacking.weights)
+    weights["names"] += EXTRA_WEIGHT_OF_NAMES * (1 - share)
+    if "words" in weights:
+        weights["words"] *= share
+    return StackingWeights(weights, stacking.intercept)
 
 
-def _likelihood(scores: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Put the labels of each text in one order, by its n-grams and by their names."""
-    margins, names, *_ = scores
-    return margins + np.float32(MARGIN_OF_NAMES) * names
+def _likelihood(scores: Scores) -> NDArray[np.float32]:
+    """Return one number for each label of a text by n-grams and names, to order the labels."""
+    return scores["ngrams"] + np.float32(NAMES_IN_SHORTLIST) * scores["names"]
 
 
 def _mean_by_label(scores: NDArray[np.float32], shortlist: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Average each label's scores over the texts where it is a candidate, drawn to the mean of all."""
+    """Return each label's mean score over the texts on whose shortlist it is, shrunk to the mean of all."""
     n_labels = scores.shape[1]
-    looked_at = np.take_along_axis(scores, shortlist, axis=1).ravel()
+    scored = np.take_along_axis(scores, shortlist, axis=1).ravel()
     number = np.bincount(shortlist.ravel(), minlength=n_labels)
-    total = np.bincount(shortlist.ravel(), looked_at, minlength=n_labels)
-    return ((total + TEXTS_OF_DOUBT * looked_at.mean()) / (number + TEXTS_OF_DOUBT)).astype(np.float32)
-
-
-def as_probabilities(log_odds: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return 1 / (1 + exp(-log_odds)), which rounding may not push to 0 or 1.
-
-    Examples
-    --------
-    >>> as_probabilities(np.float32([0, 200])) < 1
-    array([ True,  True])
-    """
-    limits = np.finfo(np.float32)
-    return np.clip(expit(log_odds), limits.tiny, 1 - limits.epsneg)
+    total = np.bincount(shortlist.ravel(), scored, minlength=n_labels)
+    return ((total + TEXTS_OF_PRIOR * scored.mean()) / (number + TEXTS_OF_PRIOR)).astype(np.float32)

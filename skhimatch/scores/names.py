@@ -1,10 +1,11 @@
-"""Evidence that needs no training text of a label: how much of its name a text has."""
+"""How much of a label's name a text contains: a score that needs no training text of the label."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,117 +13,119 @@ from numpy.typing import NDArray
 
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.texts import label_words
-from skhimatch.text.sequences import UNKNOWN_ID, TokenSequences, Vocabulary
+from skhimatch.scores.state import ScorerState, sparse_from_arrays, sparse_to_arrays
+from skhimatch.text.sequences import UNKNOWN_ID, Texts, TokenSequences, Vocabulary, words_of
 
-__all__ = ["LabelNames", "StemStatistics"]
+__all__ = ["LabelNames", "PrefixStatistics"]
 
-# Words that begin alike are mostly forms of one word, in many languages.
-LETTERS = 6
-# A word that a text has so often counts half of what it could at most.
+# Words with the same first letters are mostly forms of one word, in many languages.
+PREFIX_LENGTH = 6
+# A prefix that a text has three times has half of the highest strength.
 HALF_COUNT = 3
-# Keeps names of words that hardly any training text has from counting without bounds.
-LEAST_VARIANCE = 0.002
-NUMBERS_AT_ONCE = 2**22
-TEXTS_AT_ONCE = 10_000
+# Added to each variance, so that names of very rare words do not get scores without bounds.
+MIN_VARIANCE = 0.002
+# Numbers in a chunk of shares, and texts in a chunk of counts, to bound the memory.
+CHUNK_NUMBERS = 2**22
+CHUNK_SIZE = 10_000
 
 
 @dataclass(frozen=True, eq=False)
-class StemStatistics:
-    """How often training texts have words that begin alike; a stem is a word's first six letters.
+class PrefixStatistics:
+    """How often training texts have words with the same prefix, the first six letters.
 
-    A text that has a stem c times has the strength c / (c + 3) of it.
+    If a text has a prefix c times, the strength of the prefix in the text is c / (c + 3).
 
     Attributes
     ----------
-    of_word : int32 ndarray of shape (V,)
-        The stem of each word of the vocabulary; stem 0 is that of padding and of unknown words.
+    prefix_of_word : int32 ndarray of shape (V,)
+        The id of each word's prefix. Padding and unknown words have the prefix id 0.
     idf : float32 ndarray of shape (S,)
-        log((n + 1) / (texts with the stem + 1)); that of stem 0 as of a word in no text.
+        log((n + 1) / (number of texts with the prefix + 1)). For prefix 0 as if no text had it.
     mean, variance : float32 ndarrays of shape (S,)
-        Of the strengths, over the n training texts; 0 for stem 0.
+        Mean and variance of the strengths over the n training texts; 0 for prefix 0.
 
     Examples
     --------
     >>> vocabulary = Vocabulary(["fishing", "vessel", "vessels"])
     >>> texts = TokenSequences.from_lists([[2, 3, 3, 4], [4]], vocabulary)
-    >>> stems = StemStatistics.learn(texts)
-    >>> stems.of_word
+    >>> prefixes = PrefixStatistics.learn(texts)
+    >>> prefixes.prefix_of_word
     array([0, 0, 1, 2, 2], dtype=int32)
-    >>> stems.mean  # vessel, vessels: 3 / (3 + 3) and 1 / (1 + 3)
+    >>> prefixes.mean  # vessel, vessels: 3 / (3 + 3) and 1 / (1 + 3)
     array([0.   , 0.125, 0.375], dtype=float32)
     """
 
-    of_word: NDArray[np.int32]
+    prefix_of_word: NDArray[np.int32]
     idf: NDArray[np.float32]
     mean: NDArray[np.float32]
     variance: NDArray[np.float32]
 
     @classmethod
-    def learn(cls, texts: TokenSequences) -> StemStatistics:
-        """Count stems in n training texts."""
+    def learn(cls, texts: TokenSequences) -> PrefixStatistics:
+        """Count prefixes in n training texts."""
         numbers: dict[str, int] = {}
-        of_word = np.zeros(len(texts.vocabulary), dtype=np.int32)
+        prefix_of_word = np.zeros(len(texts.vocabulary), dtype=np.int32)
         for word_id, word in enumerate(texts.vocabulary.words, start=UNKNOWN_ID + 1):
-            of_word[word_id] = 1 + numbers.setdefault(_stem(word), len(numbers))
-        n_stems = 1 + len(numbers)
-        zeros = np.zeros(n_stems, dtype=np.float32)
-        stems = cls(of_word, zeros, zeros, zeros)
-        texts_with, total, squares = np.zeros(n_stems), np.zeros(n_stems), np.zeros(n_stems)
-        for start in range(0, len(texts), TEXTS_AT_ONCE):
-            strengths = stems.strengths(texts[start : start + TEXTS_AT_ONCE])
-            texts_with += np.bincount(strengths.indices, minlength=n_stems)
-            total += np.bincount(strengths.indices, strengths.data, minlength=n_stems)
-            squares += np.bincount(strengths.indices, strengths.data**2, minlength=n_stems)
+            prefix_of_word[word_id] = 1 + numbers.setdefault(_prefix(word), len(numbers))
+        n_prefixes = 1 + len(numbers)
+        zeros = np.zeros(n_prefixes, dtype=np.float32)
+        prefixes = cls(prefix_of_word, zeros, zeros, zeros)
+        texts_with, total, squares = np.zeros(n_prefixes), np.zeros(n_prefixes), np.zeros(n_prefixes)
+        for start in range(0, len(texts), CHUNK_SIZE):
+            strengths = prefixes.strengths(texts[start : start + CHUNK_SIZE])
+            texts_with += np.bincount(strengths.indices, minlength=n_prefixes)
+            total += np.bincount(strengths.indices, strengths.data, minlength=n_prefixes)
+            squares += np.bincount(strengths.indices, strengths.data**2, minlength=n_prefixes)
         mean = total / max(1, len(texts))
         return cls(
-            of_word,
+            prefix_of_word,
             np.log((len(texts) + 1) / (texts_with + 1)).astype(np.float32),
             mean.astype(np.float32),
             (squares / max(1, len(texts)) - mean**2).astype(np.float32),
         )
 
     def strengths(self, texts: TokenSequences) -> sp.csr_array:
-        """Return how strongly n texts have each stem, csr_array of shape (n, S), float32."""
-        stems = self.of_word[texts.ids]
-        known = stems > 0
+        """Return the strength of each prefix in n texts, csr_array of shape (n, S), float32."""
+        prefixes = self.prefix_of_word[texts.ids]
+        known = prefixes > 0
         rows = np.repeat(np.arange(len(texts)), texts.lengths)[known]
         counts = sp.csr_array(
-            (np.ones(len(rows), dtype=np.float32), (rows, stems[known])), shape=(len(texts), len(self.idf))
+            (np.ones(len(rows), dtype=np.float32), (rows, prefixes[known])), shape=(len(texts), len(self.idf))
         )
         counts.data /= counts.data + HALF_COUNT
         return counts
 
-    def by_name(self, vocabulary: Vocabulary) -> dict[str, int]:
-        """Return the number of each stem that a word of the vocabulary has."""
+    def ids_by_prefix(self, vocabulary: Vocabulary) -> dict[str, int]:
+        """Return the id of each prefix that a word of the vocabulary has."""
         return {
-            _stem(word): int(self.of_word[word_id])
+            _prefix(word): int(self.prefix_of_word[word_id])
             for word_id, word in enumerate(vocabulary.words, start=UNKNOWN_ID + 1)
         }
 
 
 @dataclass(frozen=True, eq=False)
 class LabelNames:
-    """What the names of labels have in common with a text.
+    """Scores labels by how much of their names a text contains.
 
-    The share of a name that a text has is share = sum_s w_s strength_s over the name's stems s, with
-    w_s = idf_s / sum of the name's idf. A label scores by its best name: how many standard deviations
-    the share is above its mean over the training texts,
+    The share of a name in a text is share = sum_s w_s strength_s over the prefixes s of the name, with
+    w_s = idf_s / sum of the name's idf. The score of a label is that of its best name: the number of
+    standard deviations of the share above its mean over the training texts,
 
-    score = max over names of (share - mean) / sqrt(variance + 0.002),
+    score = max over names of (share - mean) / sqrt(variance + 0.002).
 
-    the variance as if stems came independently. A label whose names have no known word takes the mean score
-    of those of its parents and children that have one, or 0.
+    The variance is computed as if prefixes were independent. If no word of a label's names is known, its
+    score is the mean score of its parents and children with a known name, or 0 if there are none.
 
     Attributes
     ----------
-    stems : StemStatistics
-        Of the training texts.
+    prefixes : PrefixStatistics
+        Counted in the training texts.
     names : csr_array of shape (N, S), float32
-        Each name's weights w_s; names of one label lie together.
+        The weights w_s of each name. The names of a label are in consecutive rows.
     label : int64 ndarray of shape (N,)
-        Whose names they are, ascending.
+        The label of each name, ascending.
     neighbours : csr_array of shape (L, L), float32
-        For labels without a name, the weights of the labels beside them.
+        For labels without a known name, the weights of their parents and children.
 
     Examples
     --------
@@ -138,7 +141,7 @@ class LabelNames:
            [ 0.9, -0.9,  0. ]], dtype=float32)
     """
 
-    stems: StemStatistics
+    prefixes: PrefixStatistics
     names: sp.csr_array
     label: NDArray[np.int64]
     neighbours: sp.csr_array
@@ -150,7 +153,7 @@ class LabelNames:
         hierarchy: LabelHierarchy,
         label_texts: Mapping[str, str | Iterable[str]] | None = None,
     ) -> LabelNames:
-        """Count words in training texts, and look up names.
+        """Count words in training texts, and look up the words of the names.
 
         Parameters
         ----------
@@ -159,30 +162,30 @@ class LabelNames:
         hierarchy : LabelHierarchy
             L labels.
         label_texts : mapping of str to str or iterable of str, optional
-            Other names than the labels themselves.
+            Names to use in place of the labels themselves.
 
         Returns
         -------
         LabelNames
         """
-        return cls.of(StemStatistics.learn(texts), texts.vocabulary, hierarchy, label_texts)
+        return cls.from_statistics(PrefixStatistics.learn(texts), texts.vocabulary, hierarchy, label_texts)
 
     @classmethod
-    def of(
+    def from_statistics(
         cls,
-        stems: StemStatistics,
+        prefixes: PrefixStatistics,
         vocabulary: Vocabulary,
         hierarchy: LabelHierarchy,
         label_texts: Mapping[str, str | Iterable[str]] | None = None,
     ) -> LabelNames:
-        """Look up the names of labels in what was counted before.
+        """Look up the words of the names, with given counts.
 
         Parameters
         ----------
-        stems : StemStatistics
+        prefixes : PrefixStatistics
             Of the training texts.
         vocabulary : Vocabulary
-            Theirs.
+            The words of these texts.
         hierarchy, label_texts
             As in `learn`.
 
@@ -190,8 +193,8 @@ class LabelNames:
         -------
         LabelNames
         """
-        return cls._beside(
-            stems, hierarchy, *_look_up(stems, vocabulary, enumerate(hierarchy.labels), label_texts)
+        return cls._with_neighbours(
+            prefixes, hierarchy, *_look_up(prefixes, vocabulary, enumerate(hierarchy.labels), label_texts)
         )
 
     def with_labels(
@@ -200,66 +203,72 @@ class LabelNames:
         vocabulary: Vocabulary,
         label_texts: Mapping[str, str | Iterable[str]] | None = None,
     ) -> LabelNames:
-        """Return a copy that knows more labels.
+        """Return a copy with more labels.
 
         Parameters
         ----------
         hierarchy : LabelHierarchy
-            L labels, of which the first are those of this one.
+            L labels; the first are those of this object.
         vocabulary : Vocabulary
             Of the training texts.
         label_texts : mapping of str to str or iterable of str, optional
-            Other names of the other labels than these themselves.
+            Names to use for the new labels in place of the labels themselves.
 
         Returns
         -------
         LabelNames
         """
         others = list(enumerate(hierarchy.labels))[self.neighbours.shape[0] :]
-        names, label = _look_up(self.stems, vocabulary, others, label_texts)
-        return self._beside(
-            self.stems,
+        names, label = _look_up(self.prefixes, vocabulary, others, label_texts)
+        return self._with_neighbours(
+            self.prefixes,
             hierarchy,
             sp.vstack([self.names, names], format="csr"),
             np.concatenate([self.label, label]),
         )
 
     @classmethod
-    def _beside(
-        cls, stems: StemStatistics, hierarchy: LabelHierarchy, names: sp.csr_array, label: NDArray[np.int64]
+    def _with_neighbours(
+        cls,
+        prefixes: PrefixStatistics,
+        hierarchy: LabelHierarchy,
+        names: sp.csr_array,
+        label: NDArray[np.int64],
     ) -> LabelNames:
-        """Share each nameless label among its parents and children with a name."""
+        """Give each label without a known name the weights of its parents and children."""
         named = np.zeros(len(hierarchy), dtype=bool)
         named[label] = True
-        beside = (hierarchy.parents + hierarchy.children).astype(np.float32).tocoo()
-        wanted = ~named[beside.row] & named[beside.col]
-        rows, columns = beside.row[wanted], beside.col[wanted]
+        related = (hierarchy.parents + hierarchy.children).astype(np.float32).tocoo()
+        wanted = ~named[related.row] & named[related.col]
+        rows, columns = related.row[wanted], related.col[wanted]
         number = np.bincount(rows, minlength=len(hierarchy)).astype(np.float32)
-        return cls(stems, names, label, sp.csr_array((1 / number[rows], (rows, columns)), shape=beside.shape))
+        return cls(
+            prefixes, names, label, sp.csr_array((1 / number[rows], (rows, columns)), shape=related.shape)
+        )
 
     @property
     def known(self) -> bool:
-        """Whether any label has a name of which a word is known."""
+        """Whether any label has a name with a known word."""
         return len(self.label) > 0
 
     @cached_property
-    def _by_stem(self) -> sp.csr_array:
+    def _by_prefix(self) -> sp.csr_array:
         return self.names.T.tocsr()
 
     @cached_property
-    def _usual_shares(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _share_statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and standard deviation of each name's share, of shape (N,)."""
         squared = self.names.copy()
         squared.data **= 2
-        variance = squared @ self.stems.variance + np.float32(LEAST_VARIANCE)
-        return self.names @ self.stems.mean, np.sqrt(variance)
+        variance = squared @ self.prefixes.variance + np.float32(MIN_VARIANCE)
+        return self.names @ self.prefixes.mean, np.sqrt(variance)
 
-    def scores(self, texts: TokenSequences) -> NDArray[np.float32]:
-        """Return how much each text has of each label's name, against the usual text.
+    def scores(self, texts: Texts) -> NDArray[np.float32]:
+        """Return how much of each label's name each text contains, relative to the training texts.
 
         Parameters
         ----------
-        texts : TokenSequences of n texts
+        texts : TokenSequences or SubwordSequences of n texts
 
         Returns
         -------
@@ -268,22 +277,61 @@ class LabelNames:
         scores = np.zeros((len(texts), self.neighbours.shape[0]), dtype=np.float32)
         if not self.known:
             return scores
-        mean, deviation = self._usual_shares
+        mean, deviation = self._share_statistics
         labels, first = np.unique(self.label, return_index=True)
-        strengths = self.stems.strengths(texts)
-        at_once = max(1, NUMBERS_AT_ONCE // len(self.label))
-        for start in range(0, len(texts), at_once):
-            shares = (strengths[start : start + at_once] @ self._by_stem).toarray()
+        strengths = self.prefixes.strengths(words_of(texts))
+        chunk_size = max(1, CHUNK_NUMBERS // len(self.label))
+        for start in range(0, len(texts), chunk_size):
+            shares = (strengths[start : start + chunk_size] @ self._by_prefix).toarray()
             shares -= mean
             shares /= deviation
-            scores[start : start + at_once, labels] = np.maximum.reduceat(shares, first, axis=1)
+            scores[start : start + chunk_size, labels] = np.maximum.reduceat(shares, first, axis=1)
         nameless = np.flatnonzero(np.diff(self.neighbours.indptr))
         scores[:, nameless] = scores @ self.neighbours[nameless].T
         return scores
 
+    def state(self) -> ScorerState:
+        """Return what `from_state` rebuilds the scorer from."""
+        prefixes = self.prefixes
+        arrays: dict[str, NDArray[Any]] = {
+            "prefixes.prefix_of_word": prefixes.prefix_of_word,
+            "prefixes.idf": prefixes.idf,
+            "prefixes.mean": prefixes.mean,
+            "prefixes.variance": prefixes.variance,
+            "label": self.label,
+        }
+        arrays |= sparse_to_arrays("names", self.names) | sparse_to_arrays("neighbours", self.neighbours)
+        return ScorerState({}, arrays)
 
-def _stem(word: str) -> str:
-    return word.lower()[:LETTERS]
+    @classmethod
+    def from_state(cls, state: ScorerState, hierarchy: LabelHierarchy) -> LabelNames:
+        """Rebuild a scorer from its `state`.
+
+        Parameters
+        ----------
+        state : ScorerState
+            As `state` returned it.
+        hierarchy : LabelHierarchy
+            L labels.
+
+        Returns
+        -------
+        LabelNames
+        """
+        arrays, n_labels = state.arrays, len(hierarchy)
+        prefixes = PrefixStatistics(
+            arrays["prefixes.prefix_of_word"],
+            arrays["prefixes.idf"],
+            arrays["prefixes.mean"],
+            arrays["prefixes.variance"],
+        )
+        names = sparse_from_arrays("names", arrays, (len(arrays["label"]), len(prefixes.idf)))
+        neighbours = sparse_from_arrays("neighbours", arrays, (n_labels, n_labels))
+        return cls(prefixes, names, arrays["label"], neighbours)
+
+
+def _prefix(word: str) -> str:
+    return word.lower()[:PREFIX_LENGTH]
 
 
 def _names_of(label: str, label_texts: Mapping[str, str | Iterable[str]] | None) -> Iterator[str]:
@@ -292,21 +340,21 @@ def _names_of(label: str, label_texts: Mapping[str, str | Iterable[str]] | None)
 
 
 def _look_up(
-    stems: StemStatistics,
+    prefixes: PrefixStatistics,
     vocabulary: Vocabulary,
     labels: Iterable[tuple[int, str]],
     label_texts: Mapping[str, str | Iterable[str]] | None,
 ) -> tuple[sp.csr_array, NDArray[np.int64]]:
-    """Weigh the stems of the names of numbered labels, and say whose names they are."""
-    number = stems.by_name(vocabulary)
+    """Return the weights of the names of some labels, and the label of each name."""
+    number = prefixes.ids_by_prefix(vocabulary)
     weights, columns, offsets, owners = [], [], [0], []
     for position, label in labels:
         for name in _names_of(label, label_texts):
             found = np.array(
-                sorted({number.get(_stem(word), 0) for word in label_words(name)}), dtype=np.int64
+                sorted({number.get(_prefix(word), 0) for word in label_words(name)}), dtype=np.int64
             )
-            # An unknown word takes its part of the name with it.
-            idf, kept = stems.idf[found], found > 0
+            # The part of an unknown word is lost: the weights then sum to less than 1.
+            idf, kept = prefixes.idf[found], found > 0
             if idf[kept].sum() > 0:
                 weights.append(idf[kept] / idf.sum())
                 columns.append(found[kept])
@@ -314,5 +362,5 @@ def _look_up(
                 owners.append(position)
     nothing = [np.zeros(0)]
     parts = (np.concatenate(nothing + weights), np.concatenate(nothing + columns), np.array(offsets))
-    names = sp.csr_array(parts, shape=(len(owners), len(stems.idf)), dtype=np.float32)
+    names = sp.csr_array(parts, shape=(len(owners), len(prefixes.idf)), dtype=np.float32)
     return names, np.array(owners, dtype=np.int64)

@@ -1,10 +1,11 @@
-"""Lexical evidence: which words and word pairs a text has, weighed by a linear classifier."""
+"""Words and word pairs of a text, and a linear classifier on them."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,28 +13,34 @@ import torch
 from numpy.typing import NDArray
 from sklearn.preprocessing import normalize
 
-from skhimatch.text.sequences import UNKNOWN_ID, TokenSequences
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.scores.state import ScorerState, sparse_from_arrays, sparse_to_arrays
+from skhimatch.text.sequences import UNKNOWN_ID, Texts, TokenSequences, words_of
 
-__all__ = ["LexicalClassifier", "NGramWeights", "enough_epochs"]
+__all__ = ["NGramClassifier", "NGramFeatures", "choose_epochs"]
 
-FEWEST_TEXTS = 2
-TEXTS_AT_ONCE = NGRAMS_AT_ONCE = 20_000
-# 32 MB of codes and frequencies; beyond them are n-grams of a handful of texts in millions.
-MOST_NGRAMS = 2_000_000
+# An n-gram needs so many texts, and so does a pair of an n-gram and a label.
+MIN_TEXTS = 2
+# Texts, and n-grams, that are handled at a time, to bound the memory.
+CHUNK_SIZE = 20_000
+# 32 MB of codes and frequencies. Of millions of texts, the n-grams beyond are in a handful of texts each.
+MAX_NGRAMS = 2_000_000
 LEARNING_RATE = 10.0
 BIAS_LEARNING_RATE = 0.1
-# Ten passes over up to 10,000 texts, and the fewer the more there are: 5 over 45,000.
-MOST_EPOCHS, FEWEST_EPOCHS, TEXTS_FOR_MOST = 10, 3, 10_000
+# Ten epochs for up to 10,000 texts, fewer for more texts: five for 45,000 (measured on EURLEX57K).
+MAX_EPOCHS, MIN_EPOCHS, TEXTS_FOR_MAX_EPOCHS = 10, 3, 10_000
 BATCH_SIZE = 32
+# Share of the steps in which the learning rate rises.
 WARM_UP = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class NGramWeights:
+class NGramFeatures:
     """TF-IDF of the words and word pairs that several training texts share.
 
-    A text is a row of unit length, its entries in proportion to (1 + log count) * idf, where
-    idf = 1 + log((1 + n) / (1 + texts with it)). Unknown words, and pairs with one, have no entry.
+    A text is a row of length 1. Its entries are proportional to (1 + log count) * idf, where
+    idf = 1 + log((1 + n) / (1 + number of texts with the n-gram)). Unknown words, and pairs with an
+    unknown word, have no entry.
 
     Attributes
     ----------
@@ -48,7 +55,7 @@ class NGramWeights:
     >>> from skhimatch.text.sequences import Vocabulary
     >>> vocabulary = Vocabulary(["wave", "field"])
     >>> texts = TokenSequences.from_lists([[2, 3], [2, 3, 3], [2]], vocabulary)
-    >>> ngrams = NGramWeights.learn(texts)
+    >>> ngrams = NGramFeatures.learn(texts)
     >>> ngrams.codes  # wave, field, wave field; only one text has field field
     array([ 2,  3, 11])
     >>> ngrams(texts).toarray().round(2)
@@ -61,32 +68,32 @@ class NGramWeights:
     idf: NDArray[np.float32]
 
     @classmethod
-    def learn(cls, texts: TokenSequences, most: int | None = None) -> NGramWeights:
+    def learn(cls, texts: TokenSequences, max_ngrams: int | None = None) -> NGramFeatures:
         """Choose the n-grams of training texts.
 
         Parameters
         ----------
         texts : TokenSequences of n texts
             The training texts.
-        most : int, optional
-            Keep at most so many, those of most texts.
+        max_ngrams : int, optional
+            Keep at most this many n-grams, those that are in most texts.
 
         Returns
         -------
-        NGramWeights
-            Of the n-grams that at least two texts share.
+        NGramFeatures
+            With the n-grams that at least two texts share.
         """
-        found, counts = zip(*(_document_frequencies(part) for part in _parts(texts)), strict=True)
+        found, counts = zip(*(_document_frequencies(chunk) for chunk in _chunks(texts)), strict=True)
         kept, column = np.unique(np.concatenate(found), return_inverse=True)
         frequencies = np.bincount(column, weights=np.concatenate(counts), minlength=len(kept))
-        chosen = np.flatnonzero(frequencies >= FEWEST_TEXTS)
-        if most is not None and len(chosen) > most:
-            chosen = np.sort(chosen[np.argsort(-frequencies[chosen], kind="stable")[:most]])
+        chosen = np.flatnonzero(frequencies >= MIN_TEXTS)
+        if max_ngrams is not None and len(chosen) > max_ngrams:
+            chosen = np.sort(chosen[np.argsort(-frequencies[chosen], kind="stable")[:max_ngrams]])
         idf = np.log((1 + len(texts)) / (1 + frequencies[chosen])) + 1
         return cls(kept[chosen], idf.astype(np.float32))
 
     def __call__(self, texts: TokenSequences) -> sp.csr_array:
-        """Weigh the n-grams of texts.
+        """Return the TF-IDF of texts.
 
         Parameters
         ----------
@@ -97,9 +104,9 @@ class NGramWeights:
         -------
         csr_array of shape (n, F), float32
         """
-        return sp.vstack([self._weigh(part) for part in _parts(texts)], format="csr")
+        return sp.vstack([self._tfidf(chunk) for chunk in _chunks(texts)], format="csr")
 
-    def _weigh(self, texts: TokenSequences) -> sp.csr_array:
+    def _tfidf(self, texts: TokenSequences) -> sp.csr_array:
         rows, codes = _ngrams(texts)
         column = self._columns(codes, len(texts.vocabulary))
         known = column >= 0
@@ -113,7 +120,7 @@ class NGramWeights:
     def _columns(self, codes: NDArray[np.int64], n_words: int) -> NDArray[np.int32]:
         """Find the columns of n-grams, -1 for those without one."""
         column = np.full(len(codes), -1, dtype=np.int32)
-        # Looked up in a table, words take a tenth of the time of a search.
+        # A table finds words ten times faster than a binary search.
         words = self.codes[self.codes < n_words]
         table = np.full(n_words, -1, dtype=np.int32)
         table[words] = np.arange(len(words))
@@ -129,20 +136,20 @@ class NGramWeights:
 
 
 @dataclass(frozen=True, eq=False)
-class LexicalClassifier:
+class NGramClassifier:
     """A linear classifier a label on the n-grams of a text, trained by the squared hinge loss.
 
     margin_l = w_l · x + b_l, by stochastic gradient descent on the mean over texts of
-    sum_l max(0, 1 - y_l margin_l)², y_l = ±1. An n-gram has a weight for a label only where the two meet
-    in several training texts, and in more than chance would have it. That, and the small number of
-    steps, keep it from overfitting.
+    sum_l max(0, 1 - y_l margin_l)², y_l = ±1. An n-gram has a weight for a label only if the two occur
+    together in several training texts, and more often than chance predicts. This, and the small number
+    of steps, prevent overfitting.
 
     Attributes
     ----------
-    ngrams : NGramWeights
+    ngrams : NGramFeatures
         The features x.
     weight : csr_array of shape (F, L), float32
-        A row an n-gram, a column a label.
+        One row for each n-gram, one column for each label.
     bias : float32 ndarray of shape (L,)
 
     Examples
@@ -151,22 +158,22 @@ class LexicalClassifier:
     >>> vocabulary = Vocabulary(["quark", "cell", "the"])
     >>> texts = TokenSequences.from_lists([[4, 2], [4, 3], [2], [3, 4]] * 8, vocabulary)
     >>> targets = sp.csr_array([[1, 0], [0, 1], [1, 0], [0, 1]] * 8)
-    >>> lexical = LexicalClassifier.fit(texts, targets, seed=0)
-    >>> (lexical.margins(texts[:4]) > 0).astype(int)
+    >>> classifier = NGramClassifier.fit(texts, targets, seed=0)
+    >>> (classifier.scores(texts[:4]) > 0).astype(int)
     array([[1, 0],
            [0, 1],
            [1, 0],
            [0, 1]])
     """
 
-    ngrams: NGramWeights
+    ngrams: NGramFeatures
     weight: sp.csr_array
     bias: NDArray[np.float32]
 
     @classmethod
     def fit(
         cls, texts: TokenSequences, targets: sp.csr_array, *, seed: int, learning_rate: float = LEARNING_RATE
-    ) -> LexicalClassifier:
+    ) -> NGramClassifier:
         """Train on texts and their labels.
 
         Parameters
@@ -178,19 +185,19 @@ class LexicalClassifier:
         seed : int
             Shuffles the texts.
         learning_rate : float
-            Of the weights, at its highest. The longer the steps, the closer the fit.
+            The highest learning rate of the weights.
 
         Returns
         -------
-        LexicalClassifier
+        NGramClassifier
         """
         blank = cls.untrained(texts, targets.shape[1])
-        epochs = enough_epochs(len(texts))
+        epochs = choose_epochs(len(texts))
         return blank.trained(texts, targets, epochs=epochs, seed=seed, learning_rate=learning_rate)
 
     @classmethod
-    def untrained(cls, texts: TokenSequences, n_labels: int) -> LexicalClassifier:
-        """Choose the n-grams, and know nothing of labels.
+    def untrained(cls, texts: TokenSequences, n_labels: int) -> NGramClassifier:
+        """Choose the n-grams; all weights are zero.
 
         Parameters
         ----------
@@ -201,10 +208,10 @@ class LexicalClassifier:
 
         Returns
         -------
-        LexicalClassifier
-            Its margins are all -1, which is right for labels without any text.
+        NGramClassifier
+            All of its margins are -1, which is right for labels without any text.
         """
-        ngrams = NGramWeights.learn(texts, most=MOST_NGRAMS)
+        ngrams = NGramFeatures.learn(texts, max_ngrams=MAX_NGRAMS)
         weight = sp.csr_array((len(ngrams.codes), n_labels), dtype=np.float32)
         return cls(ngrams, weight, np.full(n_labels, -1, dtype=np.float32))
 
@@ -216,27 +223,27 @@ class LexicalClassifier:
         epochs: int,
         seed: int,
         learning_rate: float = LEARNING_RATE,
-    ) -> LexicalClassifier:
-        """Return a copy, trained for some epochs more.
+    ) -> NGramClassifier:
+        """Return a copy that is trained for some more epochs.
 
         Parameters
         ----------
         texts, targets, seed, learning_rate
             As in `fit`.
         epochs : int
-            Passes over the texts, the learning rate rising to its highest and decaying to zero.
+            Passes over the texts. The learning rate rises to its highest value, then decays to zero.
 
         Returns
         -------
-        LexicalClassifier
-            With weights also where n-grams and labels of these texts belong together.
+        NGramClassifier
+            It also has weights for n-grams and labels that occur together in these texts.
         """
         features = self.ngrams(texts)
-        weight, bias = _with_room_for(_associations(features, targets), self.weight), self.bias.copy()
+        weight, bias = _with_entries_at(_associations(features, targets), self.weight), self.bias.copy()
         steps, done = epochs * -(-len(texts) // BATCH_SIZE), 0
-        draws = np.random.RandomState(seed)
+        rng = np.random.RandomState(seed)
         for _ in range(epochs):
-            order = draws.permutation(len(texts))
+            order = rng.permutation(len(texts))
             for start in range(0, len(order), BATCH_SIZE):
                 rows = order[start : start + BATCH_SIZE]
                 used, values = _used_columns(features[rows])
@@ -244,63 +251,91 @@ class LexicalClassifier:
                 signs = 2 * targets[rows].toarray().astype(np.float32) - 1
                 margins = (part.T @ values).T + bias
                 slopes = -2 * signs * np.maximum(0, 1 - signs * margins) / len(rows)
-                # A pair that few texts have needs a step as long as a word of many: no adaptive rates here.
+                # No adaptive learning rates: a rare pair needs steps as long as those of a frequent word.
                 rate = np.float32(_warm_up_and_decay(done, steps))
                 weight.data[entries] -= learning_rate * rate * _product_at(part, values, slopes)
                 bias -= BIAS_LEARNING_RATE * rate * slopes.sum(axis=0)
                 done += 1
-        return LexicalClassifier(self.ngrams, weight, bias)
+        return NGramClassifier(self.ngrams, weight, bias)
 
-    def with_labels(self, n_labels: int) -> LexicalClassifier:
-        """Return a copy that has more labels, and knows nothing of them.
+    def with_labels(self, n_labels: int) -> NGramClassifier:
+        """Return a copy that has more labels, with zero weights.
 
         Parameters
         ----------
         n_labels : int
-            L, of which the first are those of this one.
+            L; the first labels are those of this classifier.
 
         Returns
         -------
-        LexicalClassifier
+        NGramClassifier
         """
         parts = (self.weight.data, self.weight.indices, self.weight.indptr)
         bias = np.full(n_labels, -1, dtype=np.float32)
         bias[: len(self.bias)] = self.bias
         weight = sp.csr_array(parts, shape=(self.weight.shape[0], n_labels))
-        return LexicalClassifier(self.ngrams, weight, bias)
+        return NGramClassifier(self.ngrams, weight, bias)
 
-    def margins(self, texts: TokenSequences) -> NDArray[np.float32]:
+    def scores(self, texts: Texts) -> NDArray[np.float32]:
         """Return the margins of all labels.
 
         Parameters
         ----------
-        texts : TokenSequences of n texts
+        texts : TokenSequences or SubwordSequences of n texts
 
         Returns
         -------
         float32 ndarray of shape (n, L)
         """
-        return (self.ngrams(texts) @ self.weight).toarray() + self.bias
+        return (self.ngrams(words_of(texts)) @ self.weight).toarray() + self.bias
+
+    def state(self) -> ScorerState:
+        """Return what `from_state` rebuilds the classifier from."""
+        arrays: dict[str, NDArray[Any]] = {
+            "codes": self.ngrams.codes,
+            "idf": self.ngrams.idf,
+            "bias": self.bias,
+        }
+        return ScorerState({}, arrays | sparse_to_arrays("weight", self.weight))
+
+    @classmethod
+    def from_state(cls, state: ScorerState, hierarchy: LabelHierarchy) -> NGramClassifier:
+        """Rebuild a classifier from its `state`.
+
+        Parameters
+        ----------
+        state : ScorerState
+            As `state` returned it.
+        hierarchy : LabelHierarchy
+            L labels.
+
+        Returns
+        -------
+        NGramClassifier
+        """
+        ngrams = NGramFeatures(state.arrays["codes"], state.arrays["idf"])
+        shape = (len(ngrams.codes), len(hierarchy))
+        return cls(ngrams, sparse_from_arrays("weight", state.arrays, shape), state.arrays["bias"])
 
 
-def enough_epochs(n_texts: int) -> int:
-    """Choose how often to go through n training texts: more of them teach as much in fewer passes.
+def choose_epochs(n_texts: int) -> int:
+    """Choose the number of epochs for n training texts: many texts need fewer epochs.
 
     Examples
     --------
-    >>> enough_epochs(1_000), enough_epochs(45_000), enough_epochs(500_000)
+    >>> choose_epochs(1_000), choose_epochs(45_000), choose_epochs(500_000)
     (10, 5, 3)
     """
-    return max(FEWEST_EPOCHS, round(MOST_EPOCHS * min(1.0, (TEXTS_FOR_MOST / max(1, n_texts)) ** 0.5)))
+    return max(MIN_EPOCHS, round(MAX_EPOCHS * min(1.0, (TEXTS_FOR_MAX_EPOCHS / max(1, n_texts)) ** 0.5)))
 
 
-def _parts(texts: TokenSequences) -> Iterator[TokenSequences]:
-    """Cut many texts into as many as fit into memory with all their pairs."""
-    return (texts[start : start + TEXTS_AT_ONCE] for start in range(0, len(texts), TEXTS_AT_ONCE))
+def _chunks(texts: TokenSequences) -> Iterator[TokenSequences]:
+    """Cut texts into chunks whose word pairs fit into memory."""
+    return (texts[start : start + CHUNK_SIZE] for start in range(0, len(texts), CHUNK_SIZE))
 
 
 def _document_frequencies(texts: TokenSequences) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """List every n-gram, and how many of the texts have it."""
+    """Return the n-grams of texts, and how many texts have each."""
     rows, codes = _ngrams(texts)
     kept, column = np.unique(codes, return_inverse=True)
     counts = sp.csr_array((np.ones(len(rows)), (rows, column)), shape=(len(texts), len(kept)))
@@ -308,7 +343,7 @@ def _document_frequencies(texts: TokenSequences) -> tuple[NDArray[np.int64], NDA
 
 
 def _ngrams(texts: TokenSequences) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """List every known word and every pair of known words: the text's row, and the code."""
+    """Return the row and the code of every known word and of every pair of known words."""
     ids = texts.ids.astype(np.int64)
     rows = np.repeat(np.arange(len(texts), dtype=np.int32), texts.lengths)
     known = ids > UNKNOWN_ID
@@ -318,29 +353,29 @@ def _ngrams(texts: TokenSequences) -> tuple[NDArray[np.int32], NDArray[np.int64]
 
 
 def _associations(features: sp.csr_array, targets: sp.csr_array) -> sp.csr_array:
-    """Find the n-grams and labels that meet in several texts and in more than chance would have it.
+    """Find the pairs of an n-gram and a label that are together in several texts, more often than by chance.
 
-    Returns a csr_array of shape (F, L) with ones where they do.
+    Returns a csr_array of shape (F, L), with ones at these pairs.
     """
     n_texts = features.shape[0]
     present = sp.csr_array((np.ones_like(features.data), features.indices, features.indptr), features.shape)
     present, labels = sp.csr_array(present.T), sp.csr_array(targets, dtype=np.float32)
     of_ngram, of_label = np.diff(present.indptr), labels.sum(axis=0)
     parts = [sp.csr_array((0, targets.shape[1]), dtype=np.float32)]
-    for start in range(0, features.shape[1], NGRAMS_AT_ONCE):
-        together = present[start : start + NGRAMS_AT_ONCE] @ labels
+    for start in range(0, features.shape[1], CHUNK_SIZE):
+        together = present[start : start + CHUNK_SIZE] @ labels
         row = start + np.repeat(np.arange(together.shape[0]), np.diff(together.indptr))
-        # In double precision: counts times texts pass what single precision tells apart.
+        # In double precision: the products are too large for exact single precision.
         by_chance = of_ngram[row] * of_label[together.indices].astype(np.float64) / n_texts
-        kept = (together.data >= FEWEST_TEXTS) & (together.data >= by_chance)
+        kept = (together.data >= MIN_TEXTS) & (together.data >= by_chance)
         together.data = kept.astype(np.float32)
         together.eliminate_zeros()
         parts.append(together)
     return sp.vstack(parts, format="csr")
 
 
-def _with_room_for(pattern: sp.csr_array, weight: sp.csr_array) -> sp.csr_array:
-    """Return a copy of weights of shape (F, L), with zeros where only the pattern has entries."""
+def _with_entries_at(pattern: sp.csr_array, weight: sp.csr_array) -> sp.csr_array:
+    """Return a copy of weights of shape (F, L), with stored zeros where only the pattern has entries."""
     room, weight = pattern.tocoo(), weight.tocoo()
     data = np.concatenate([weight.data, np.zeros_like(room.data)])
     row, column = (np.concatenate(pair) for pair in zip(weight.coords, room.coords, strict=True))
@@ -348,7 +383,7 @@ def _with_room_for(pattern: sp.csr_array, weight: sp.csr_array) -> sp.csr_array:
 
 
 def _used_columns(features: sp.csr_array) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return the columns of B rows that hold anything, and these columns, dense, of shape (used, B)."""
+    """Return the columns that are not all zero in B rows, and their values, dense, of shape (used, B)."""
     used, column = np.unique(features.indices, return_inverse=True)
     values = np.zeros((len(used), features.shape[0]), dtype=np.float32)
     values[column, np.repeat(np.arange(features.shape[0]), np.diff(features.indptr))] = features.data
@@ -356,7 +391,7 @@ def _used_columns(features: sp.csr_array) -> tuple[NDArray[np.int64], NDArray[np
 
 
 def _rows(weight: sp.csr_array, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], sp.csr_array]:
-    """Return some rows of a matrix, and where in its data they lie."""
+    """Return some rows of a matrix, and the positions of their entries in its data."""
     start, length = weight.indptr[rows], np.diff(weight.indptr)[rows]
     pointers = np.concatenate([[0], np.cumsum(length)])
     entries = np.arange(pointers[-1]) + np.repeat(start - pointers[:-1], length)
@@ -367,7 +402,7 @@ def _rows(weight: sp.csr_array, rows: NDArray[np.int64]) -> tuple[NDArray[np.int
 def _product_at(
     pattern: sp.csr_array, left: NDArray[np.float32], right: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Return the entries of left @ right that the pattern has, in its order."""
+    """Return the entries of left @ right at the entries of a pattern, in its order."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
         entries = torch.sparse_csr_tensor(

@@ -1,4 +1,4 @@
-"""Which labels of a text the network looks at: the likely ones by its n-grams, where labels are many."""
+"""Shortlists: the labels of a text that a network scores, where there are too many labels to score all."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,22 +13,24 @@ __all__ = [
     "SampledShortlist",
     "SiblingsOfTargets",
     "choose_shortlist_size",
+    "likeliest_by_margins",
     "likeliest_labels",
-    "likely_by_margins",
 ]
 
-# So many times the labels of a common text, or so many more than any text has.
-USUAL_TIMES, BESIDE_THE_MOST = 8, 16
-LEAST = 8
-# Of the wrong labels that a text is trained on: how many of the likeliest they are drawn from, and the
-# share of them drawn from all.
-HARD_POOL = 100
+# The size of a shortlist: 8 + 8 times the mean number of targets of a text, at least 16 more than the highest
+# number of targets. This is 24 of the 141 labels on WOS, where two labels are targets of each text.
+LABELS_PER_TARGET, MIN_OTHERS = 8, 16
+MIN_SIZE = 8
+# The likeliest labels of a text from which wrong labels are drawn in training, and the share of the wrong
+# labels that are drawn from all labels instead.
+POOL_SIZE = 100
 RANDOM_SHARE = 0.25
-NUMBERS_AT_ONCE = 2**24
+# Numbers in a chunk of margins, to bound the memory.
+CHUNK_NUMBERS = 2**24
 
 
 def choose_shortlist_size(targets: sp.csr_array) -> int:
-    """Choose how many labels of a text to look at.
+    """Choose how many labels of a text a network scores.
 
     Parameters
     ----------
@@ -38,25 +40,25 @@ def choose_shortlist_size(targets: sp.csr_array) -> int:
     Returns
     -------
     int
-        Room for all labels of any text, and for wrong ones in proportion to those of a common text.
+        Enough for all targets of any text, and for wrong labels in proportion to the mean number of targets.
 
     Examples
     --------
     >>> choose_shortlist_size(sp.csr_array(np.eye(100, dtype=int)))
     17
     """
-    of_text = np.diff(targets.indptr)
-    usual, most = (of_text.mean(), of_text.max()) if len(of_text) else (0, 0)
-    return min(targets.shape[1], max(LEAST + round(USUAL_TIMES * usual), BESIDE_THE_MOST + int(most)))
+    n_targets = np.diff(targets.indptr)
+    mean, maximum = (n_targets.mean(), n_targets.max()) if len(n_targets) else (0, 0)
+    return min(targets.shape[1], max(MIN_SIZE + round(LABELS_PER_TARGET * mean), MIN_OTHERS + int(maximum)))
 
 
-def likeliest_labels(margins: NDArray[np.float32], number: int) -> NDArray[np.int64]:
-    """Pick the labels of the largest margins.
+def likeliest_labels(margins: NDArray[np.float32], size: int) -> NDArray[np.int64]:
+    """Return the labels with the largest margins.
 
     Parameters
     ----------
     margins : float array of shape (n, L)
-    number : int
+    size : int
         K, at most L.
 
     Returns
@@ -69,38 +71,38 @@ def likeliest_labels(margins: NDArray[np.float32], number: int) -> NDArray[np.in
     >>> likeliest_labels(np.array([[0.1, -1.0, 0.7]]), 2)
     array([[0, 2]])
     """
-    picked = np.argpartition(-margins, number - 1, axis=1)[:, :number]
-    return np.sort(picked, axis=1)
+    columns = np.argpartition(-margins, size - 1, axis=1)[:, :size]
+    return np.sort(columns, axis=1)
 
 
-def likely_by_margins(
+def likeliest_by_margins(
     n_texts: int, n_labels: int, margins: Callable[[slice], NDArray[np.floating[Any]]]
 ) -> NDArray[np.int32]:
-    """List for each text the hundred labels of the largest margins.
+    """Return the hundred labels with the largest margins for each text, a chunk of texts at a time.
 
     Parameters
     ----------
     n_texts, n_labels : int
         n and L.
     margins : callable
-        A slice of texts to their margins, float of shape (rows, L).
+        Maps a slice of texts to their margins, float of shape (rows, L).
 
     Returns
     -------
     int32 ndarray of shape (n, min(100, L))
         Columns, ascending in each row.
     """
-    pool = min(HARD_POOL, n_labels)
-    likely = np.empty((n_texts, pool), dtype=np.int32)
-    at_once = max(1, NUMBERS_AT_ONCE // n_labels)
-    for start in range(0, n_texts, at_once):
-        rows = slice(start, start + at_once)
-        likely[rows] = likeliest_labels(margins(rows), pool)
-    return likely
+    pool_size = min(POOL_SIZE, n_labels)
+    likeliest = np.empty((n_texts, pool_size), dtype=np.int32)
+    chunk_size = max(1, CHUNK_NUMBERS // n_labels)
+    for start in range(0, n_texts, chunk_size):
+        rows = slice(start, start + chunk_size)
+        likeliest[rows] = likeliest_labels(margins(rows), pool_size)
+    return likeliest
 
 
 class SiblingsOfTargets:
-    """What is likely of a text where nothing else tells: the siblings of its labels.
+    """The siblings of a text's targets, as its likeliest wrong labels where no margins are known.
 
     Parameters
     ----------
@@ -115,7 +117,7 @@ class SiblingsOfTargets:
         self.families = hierarchy.families
 
     def __getitem__(self, row: int) -> NDArray[np.int64]:
-        """Return the labels that share a family with a label of this text, int64."""
+        """Return the labels that have the same parents as a target of this text, int64."""
         own = self.targets.indices[self.targets.indptr[row] : self.targets.indptr[row + 1]]
         of, offsets, members = self.families
         families = np.unique(of[own])
@@ -125,34 +127,34 @@ class SiblingsOfTargets:
 
 
 class SampledShortlist:
-    """Labels to train on: a text's own, likely wrong ones, and random ones.
+    """Labels to train on: the targets of a text, likely wrong labels, and random labels.
 
     Parameters
     ----------
     targets : csr_array of shape (n, L)
         0/1 targets.
-    number : int
-        K, at least as many as any text has labels.
-    likely : int array of shape (n, pool), or SiblingsOfTargets
-        Columns of the labels that a text could easily be taken for.
+    size : int
+        K, at least the number of targets of any text.
+    likeliest : int array of shape (n, pool), or SiblingsOfTargets
+        Columns of the labels from which wrong ones are drawn.
     seed : int
-        Of the draws, which differ each time that a text comes up.
+        Seeds the draws, which differ each time that a text comes up.
     """
 
     def __init__(
         self,
         targets: sp.csr_array,
-        number: int,
-        likely: NDArray[np.int32] | SiblingsOfTargets,
+        size: int,
+        likeliest: NDArray[np.int32] | SiblingsOfTargets,
         seed: int,
     ) -> None:
         self.targets = targets
-        self.number = number
-        self.likely = likely
+        self.size = size
+        self.likeliest = likeliest
         self.rng = np.random.RandomState(seed)
 
     def select(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Draw the shortlist of some texts.
+        """Draw the shortlists of some texts.
 
         Parameters
         ----------
@@ -161,29 +163,30 @@ class SampledShortlist:
         Returns
         -------
         labels : int64 ndarray of shape (B, K)
-            Different ones in each row.
+            Without repetition in a row.
         label_weights : float32 ndarray of shape (B, K)
-            How many labels each stands for: itself, and the random ones also for all that are left out, in
-            equal parts. So a sum over shortlist, with these weights, tells what the one over all labels is.
+            The number of labels for which each stands: itself, and for a random label also an equal share
+            of all labels that are left out. The weighted sum over a shortlist then estimates the sum over
+            all labels.
         """
         n_labels = self.targets.shape[1]
-        labels = np.empty((len(rows), self.number), dtype=np.int64)
-        label_weights = np.ones((len(rows), self.number), dtype=np.float32)
+        labels = np.empty((len(rows), self.size), dtype=np.int64)
+        label_weights = np.ones((len(rows), self.size), dtype=np.float32)
         for place, row in enumerate(rows):
             own = self.targets.indices[self.targets.indptr[row] : self.targets.indptr[row + 1]]
-            n_random = round(RANDOM_SHARE * (self.number - len(own)))
+            n_random = round(RANDOM_SHARE * (self.size - len(own)))
             anywhere = self.rng.randint(n_labels, size=n_random)
-            wanted = np.concatenate([own, anywhere, self.rng.permutation(self.likely[row])])
+            wanted = np.concatenate([own, anywhere, self.rng.permutation(self.likeliest[row])])
             _, first = np.unique(wanted, return_index=True)
-            first = np.sort(first)[: self.number]
+            first = np.sort(first)[: self.size]
             different = wanted[first]
-            if len(different) < self.number:
+            if len(different) < self.size:
                 others = np.setdiff1d(np.arange(n_labels), different)
-                more = self.rng.permutation(others)[: self.number - len(different)]
+                more = self.rng.permutation(others)[: self.size - len(different)]
                 different = np.concatenate([different, more])
                 first = np.concatenate([first, np.full(len(more), len(own))])
             labels[place] = different
             random = (first >= len(own)) & (first < len(own) + n_random)
             if random.any():
-                label_weights[place, random] += (n_labels - self.number) / random.sum()
+                label_weights[place, random] += (n_labels - self.size) / random.sum()
         return labels, label_weights

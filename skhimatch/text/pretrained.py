@@ -1,202 +1,176 @@
-"""Pretrained encoders by name: from a folder, or from the Hugging Face hub and its local cache."""
+"""The settings of a pretrained text encoder."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from difflib import get_close_matches
+from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Description", "describe", "load_model", "load_tokenizer"]
+from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import Interval, StrOptions
 
-# Of the lengths that a tokenizer names, those that mean "as long as you like".
-NO_LIMIT = 100_000
-# Positions that RoBERTa and its kin set aside before the first token.
-POSITIONS_SET_ASIDE = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer")
+__all__ = ["WORD_ENCODERS", "PretrainedEncoder", "as_encoder"]
 
-
-@dataclass(frozen=True)
-class Description:
-    """What a pretrained encoder says of itself, beside its weights.
-
-    Attributes
-    ----------
-    subfolder : str
-        Where its weights and tokenizer lie; sentence-transformers may keep them one folder down.
-    window : int
-        The most subwords it reads at once, special ones included.
-    pooling : {"cls", "mean"}
-        How it was trained to make one vector of a text; "cls" where it does not say.
-    """
-
-    subfolder: str
-    window: int
-    pooling: str
+# The encoders that are trained from nothing, on words.
+WORD_ENCODERS = ("attention", "gru", "rcnn")
 
 
-def describe(name: str | PathLike[str]) -> Description:
-    """Read an encoder's configuration.
+class PretrainedEncoder(BaseEstimator):
+    """A pretrained transformer as the text encoder of `HiMatchClassifier`.
+
+    Its parameters can be searched, for instance as ``encoder__freeze``. It needs the extra
+    ``skhimatch[transformers]``.
 
     Parameters
     ----------
     name : str or path
-        A folder, or a model's name on the hub.
+        A folder that ``save_pretrained`` or sentence-transformers wrote, or a model's name on the Hugging
+        Face hub, such as "bert-base-uncased".
+    pooling : {"auto", "attention", "cls", "mean"}, default="auto"
+        How the states of the encoder are used. "attention": each label attends to them separately. "cls" and
+        "mean": they become one vector for each text, the state of the first token (the paper) or the mean.
+        "auto" is "attention"; with ``freeze="all"`` it is the pooling that the encoder was trained with, or
+        "cls".
+    freeze : {"all", "embeddings"}, int or None, default=None
+        What is not trained: everything, the embeddings, the embeddings and this number of layers, or nothing.
+        With "all" each text is encoded only once, for all fits and searches: the vectors are stored in the
+        folder named by the environment variable SKHIMATCH_CACHE, by default ``~/.cache/skhimatch``, up to
+        1 GiB.
+    long_text : {"truncate", "stride"}, default="truncate"
+        Texts that are longer than the encoder's window are cut off, with a warning, or are read in several
+        windows.
+    max_length : int, optional
+        Subwords of a window, special ones included; by default as many as the encoder allows.
+    learning_rate : float, default=5e-5
+        The highest learning rate of the encoder's last layer.
+    layer_decay : float in (0, 1], default=1.0
+        The learning rate of each layer is this number times that of the layer above.
+    stored : bool, default=True
+        Whether pickles and saved models hold the weights of an encoder that is frozen as a whole. Without
+        them they are smaller, and load the encoder by its name. Trained weights are always stored.
 
-    Returns
-    -------
-    Description
+    See Also
+    --------
+    HiMatchClassifier : Takes it as ``encoder``.
 
-    Raises
-    ------
-    ImportError
-        Without transformers; names the extra.
-    OSError
-        When there is no such model; says where it was looked for.
+    Examples
+    --------
+    >>> from skhimatch import HiMatchClassifier
+    >>> clf = HiMatchClassifier(encoder=PretrainedEncoder("bert-base-uncased", freeze="all"))
+    >>> clf.set_params(encoder__freeze=6).encoder
+    PretrainedEncoder(freeze=6, name='bert-base-uncased')
     """
-    transformers = _transformers()
-    modules = _json(name, "modules.json") or []
-    subfolder = modules[0]["path"] if modules else ""
-    with _looking_for(name):
-        config = transformers.AutoConfig.from_pretrained(str(name), subfolder=subfolder)
-    limits = [getattr(config, "max_position_embeddings", None)]
-    if limits[0] is not None and config.model_type in POSITIONS_SET_ASIDE:
-        limits[0] -= (getattr(config, "pad_token_id", 1) or 0) + 1
-    # Sentence encoders were trained on less than their positions would allow.
-    limits.append((_json(name, "sentence_bert_config.json", subfolder) or {}).get("max_seq_length"))
-    window = min((limit for limit in limits if limit is not None and limit > 0), default=NO_LIMIT)
-    pooling = "cls"
-    for module in modules:
-        if module["type"].endswith("Pooling"):
-            settings = _json(name, "config.json", module["path"]) or {}
-            mean = settings.get("pooling_mode_mean_tokens") or settings.get("pooling_mode") == "mean"
-            pooling = "mean" if mean else "cls"
-    return Description(subfolder, window, pooling)
+
+    _parameter_constraints: dict = {  # noqa: RUF012 (scikit-learn's convention)
+        "name": [str, PathLike],
+        "pooling": [StrOptions({"auto", "cls", "mean", "attention"})],
+        "freeze": [StrOptions({"all", "embeddings"}), Interval(Integral, 0, None, closed="left"), None],
+        "long_text": [StrOptions({"truncate", "stride"})],
+        "max_length": [Interval(Integral, 1, None, closed="left"), None],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "layer_decay": [Interval(Real, 0, 1, closed="right")],
+        "stored": ["boolean"],
+    }
+
+    def __init__(
+        self,
+        name: str | PathLike[str],
+        *,
+        pooling: str = "auto",
+        freeze: int | str | None = None,
+        long_text: str = "truncate",
+        max_length: int | None = None,
+        learning_rate: float = 5e-5,
+        layer_decay: float = 1.0,
+        stored: bool = True,
+    ) -> None:
+        self.name = name
+        self.pooling = pooling
+        self.freeze = freeze
+        self.long_text = long_text
+        self.max_length = max_length
+        self.learning_rate = learning_rate
+        self.layer_decay = layer_decay
+        self.stored = stored
+
+    def check(self) -> PretrainedEncoder:
+        """Return itself; raise if a parameter is out of its range.
+
+        Returns
+        -------
+        PretrainedEncoder
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            When a parameter is out of its range, or two do not go together.
+        """
+        self._validate_params()
+        if self.freeze == "all" and self.pooling == "attention":
+            raise ValueError(
+                "freeze='all' and pooling='attention': of a frozen encoder one vector a text is stored, and "
+                "no states to attend to. Take pooling='mean', or freeze fewer layers."
+            )
+        return self
 
 
-def load_tokenizer(name: str | PathLike[str], subfolder: str = "") -> Any:
-    """Load an encoder's tokenizer.
+def as_encoder(encoder: Any) -> str | PretrainedEncoder:
+    """Return the name of a word encoder, or the settings of a pretrained one.
 
     Parameters
     ----------
-    name : str or path
-        A folder, or a model's name on the hub.
-    subfolder : str
-        Where in it.
+    encoder : {"attention", "gru", "rcnn"}, PretrainedEncoder, str or path
+        A path, or another string that is a folder or looks like a model's name on the hub, is the short form
+        of ``PretrainedEncoder(encoder)``.
 
     Returns
     -------
-    transformers.PreTrainedTokenizerBase
+    str or PretrainedEncoder
 
     Raises
     ------
-    ImportError, OSError
-        As `describe`.
     ValueError
-        When it has no padding token.
+        When a string is neither; names what it could be. The hub is not asked.
+    TypeError
+        When it is of another type.
+
+    Examples
+    --------
+    >>> as_encoder("gru")
+    'gru'
+    >>> as_encoder("sentence-transformers/all-MiniLM-L6-v2")
+    PretrainedEncoder(name='sentence-transformers/all-MiniLM-L6-v2')
+    >>> as_encoder("atention")
+    Traceback (most recent call last):
+        ...
+    ValueError: encoder='atention' is no encoder: did you mean 'attention'?
     """
-    transformers = _transformers()
-    with _looking_for(name):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(str(name), subfolder=subfolder)
-    if tokenizer.pad_token_id is None:
-        raise ValueError(
-            f"The tokenizer of {str(name)!r} has no padding token, which texts of unlike length need to "
-            "share a batch: set its `pad_token`, write it with `save_pretrained`, and pass that folder."
+    if isinstance(encoder, PretrainedEncoder):
+        return encoder.check()
+    if isinstance(encoder, PathLike):
+        return PretrainedEncoder(encoder)
+    if not isinstance(encoder, str):
+        raise TypeError(
+            f"encoder is a {type(encoder).__name__}: pass {_WORD_ENCODERS}, a PretrainedEncoder, or the name "
+            "of a pretrained encoder."
         )
-    return tokenizer
+    if encoder in WORD_ENCODERS:
+        return encoder
+    if Path(encoder).is_dir() or "/" in encoder or "\\" in encoder:
+        return PretrainedEncoder(encoder)
+    near = get_close_matches(encoder.lower(), WORD_ENCODERS, n=1)
+    if near:
+        raise ValueError(f"encoder={encoder!r} is no encoder: did you mean {near[0]!r}?")
+    # Names on the hub without an organisation, such as "bert-base-uncased" and "gpt2".
+    if "-" in encoder or any(character.isdigit() for character in encoder):
+        return PretrainedEncoder(encoder)
+    raise ValueError(
+        f"encoder={encoder!r} is neither {_WORD_ENCODERS}, nor a folder here, nor like a model's name on the "
+        f"Hugging Face hub. If it is one, pass PretrainedEncoder({encoder!r})."
+    )
 
 
-def load_model(
-    name: str | PathLike[str], subfolder: str = "", *, attention: str | None = None, **changes: Any
-) -> Any:
-    """Load an encoder's weights.
-
-    Parameters
-    ----------
-    name : str or path
-        A folder, or a model's name on the hub.
-    subfolder : str
-        Where in it.
-    attention : str, optional
-        An implementation of attention that transformers knows; its own choice by default.
-    **changes
-        Entries of its configuration to take in place of its own, where it has them.
-
-    Returns
-    -------
-    transformers.PreTrainedModel
-        In float32, on the CPU.
-
-    Raises
-    ------
-    ImportError, OSError
-        As `describe`; also when a folder has no weights.
-    """
-    transformers = _transformers()
-    with _looking_for(name), _in_silence(transformers):
-        config = transformers.AutoConfig.from_pretrained(str(name), subfolder=subfolder)
-        for entry, value in changes.items():
-            if hasattr(config, entry):
-                setattr(config, entry, value)
-        return transformers.AutoModel.from_pretrained(
-            str(name),
-            config=config,
-            subfolder=subfolder,
-            dtype="float32",
-            attn_implementation=attention,
-        )
-
-
-def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError:
-        raise ImportError(
-            "Pretrained encoders need transformers: python -m pip install 'skhimatch[transformers]'"
-        ) from None
-    return transformers
-
-
-def _json(name: str | PathLike[str], file: str, subfolder: str = "") -> Any:
-    """Read a file of the model, or return None where it has no such file."""
-    _transformers()
-    from transformers.utils import cached_file
-
-    with _looking_for(name):
-        path = cached_file(str(name), file, subfolder=subfolder, _raise_exceptions_for_missing_entries=False)
-    return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
-
-
-@contextmanager
-def _looking_for(name: str | PathLike[str]) -> Iterator[None]:
-    """Say what was tried, where transformers finds no model."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        folder, reason = Path(name), " ".join(str(error).split())
-        if folder.is_dir():
-            raise OSError(
-                f"The folder {folder} holds no pretrained encoder that transformers can load: {reason}"
-            ) from error
-        raise OSError(
-            f"No pretrained encoder {str(name)!r}: there is no folder of this name in {Path.cwd()}, and the "
-            f"Hugging Face hub and its local cache did not give it either ({reason}) Pass a folder that "
-            "`save_pretrained` wrote, or download the model where there is a network."
-        ) from error
-
-
-@contextmanager
-def _in_silence(transformers: Any) -> Iterator[None]:
-    """Keep bars and reports of unused heads to itself."""
-    logging = transformers.utils.logging
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()
+_WORD_ENCODERS = "'attention', 'gru' or 'rcnn'"

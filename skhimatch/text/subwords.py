@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from skhimatch.text.pretrained import describe, load_tokenizer
+from skhimatch.text.hub import describe, load_tokenizer
 from skhimatch.text.sequences import SubwordSequences, SubwordVocabulary, TokenSequences
 from skhimatch.text.words import WordTokenizer, check_texts
 

@@ -16,7 +16,7 @@ from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from skorch.history import History
 
 from skhimatch.network.batches import TextDataset
-from skhimatch.scores.ngrams import LexicalClassifier
+from skhimatch.scores.ngrams import NGramClassifier
 
 __all__ = ["Checkpoints", "EpochCheckpoint"]
 
@@ -50,30 +50,30 @@ class Checkpoints:
             )
         mark.write_text(digest)
 
-    def lexical(
-        self, name: str, blank: LexicalClassifier, train: Callable[[], LexicalClassifier]
-    ) -> LexicalClassifier:
+    def ngrams(
+        self, name: str, blank: NGramClassifier, train: Callable[[], NGramClassifier]
+    ) -> NGramClassifier:
         """Read a trained lexical classifier, or train it and write it down.
 
         Parameters
         ----------
         name : str
             What tells it from others of this fit.
-        blank : LexicalClassifier
+        blank : NGramClassifier
             With its n-grams, which are not written.
         train : callable
             Trains it.
 
         Returns
         -------
-        LexicalClassifier
+        NGramClassifier
         """
-        path = self.folder / f"lexical-{name}.npz"
+        path = self.folder / f"ngrams-{name}.npz"
         if path.exists():
             with np.load(path, allow_pickle=False) as saved:
                 parts = (saved["data"], saved["indices"], saved["indptr"])
                 weight = sp.csr_array(parts, shape=blank.weight.shape)
-                return LexicalClassifier(blank.ngrams, weight, saved["bias"])
+                return NGramClassifier(blank.ngrams, weight, saved["bias"])
         trained = train()
         weight = trained.weight
         _write(
@@ -84,15 +84,15 @@ class Checkpoints:
         )
         return trained
 
-    def epochs(self, number: int) -> EpochCheckpoint:
+    def epochs(self, network: str) -> EpochCheckpoint:
         """Return the callback that keeps each epoch of a network, and goes on from the last one.
 
         Parameters
         ----------
-        number : int
-            Which network, of those that the fit trains one after the other.
+        network : str
+            The network's name.
         """
-        return EpochCheckpoint(self.folder / EPOCHS.format(number))
+        return EpochCheckpoint(self.folder / EPOCHS.format(network))
 
 
 class EpochCheckpoint(Callback):

@@ -14,8 +14,8 @@ from skorch.callbacks import (
 )
 from skorch.helper import predefined_split
 
+from skhimatch.network.base import Network
 from skhimatch.network.batches import InOrder, LengthBuckets, TextDataset
-from skhimatch.network.build import Network
 from skhimatch.network.objective import HiMatchLoss
 from skhimatch.training.callbacks import Decide, EpochLine, ValidationF1
 from skhimatch.training.checkpoints import EpochCheckpoint

@@ -13,8 +13,7 @@ from skorch.callbacks import (
 )
 from torch import Tensor
 
-from skhimatch.network.base import HiMatchOutput
-from skhimatch.network.build import Network
+from skhimatch.network.base import HiMatchOutput, Network
 from skhimatch.network.transformer import TransformerEncoder
 
 __all__ = ["NonFiniteLossError", "TrainingNet"]

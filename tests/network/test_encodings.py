@@ -7,6 +7,7 @@ import pytest
 from skhimatch.network import encodings
 from skhimatch.network.encodings import EncodingStore, encode, encode_once, store_folder
 from skhimatch.network.transformer import TransformerEncoder
+from skhimatch.text.pretrained import PretrainedEncoder
 
 KEYS = [bytes([number]) * 32 for number in range(10)]
 
@@ -37,13 +38,13 @@ def test_each_is_made_once(tmp_path, make):
 
 
 def test_many_come_in_parts(tmp_path, make, monkeypatch):
-    monkeypatch.setattr(encodings, "TEXTS_AT_ONCE", 3)
+    monkeypatch.setattr(encodings, "CHUNK_SIZE", 3)
     np.testing.assert_array_equal(EncodingStore(tmp_path).get(KEYS, make)[:, 0], np.arange(10))
     assert make.made == list(range(10))
 
 
 def test_two_at_a_time_make_nothing_twice(tmp_path, make, monkeypatch):
-    monkeypatch.setattr(encodings, "TEXTS_AT_ONCE", 2)
+    monkeypatch.setattr(encodings, "CHUNK_SIZE", 2)
     found = {}
     workers = [
         threading.Thread(
@@ -61,7 +62,7 @@ def test_two_at_a_time_make_nothing_twice(tmp_path, make, monkeypatch):
 
 
 def test_what_was_not_asked_for_longest_makes_room(tmp_path, make):
-    store = EncodingStore(tmp_path, most_bytes=10 * 12)
+    store = EncodingStore(tmp_path, max_bytes=10 * 12)
     store.get(KEYS[:5], make)
     store.get(KEYS[5:], make)
     store.get(KEYS[:1], make)
@@ -96,7 +97,7 @@ def test_the_folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def encoder(tiny_bert):
-    return TransformerEncoder(tiny_bert, freeze="all")
+    return TransformerEncoder(PretrainedEncoder(tiny_bert, freeze="all"))
 
 
 def test_texts_come_back_in_order(encoder):
@@ -123,6 +124,6 @@ def test_a_store_that_cannot_be_written_is_done_without(encoder, damage):
     else:
         folder.write_text("")
     texts = encoder.tokenize(["a", "the quark"])
-    with pytest.warns(RuntimeWarning, match=r"cannot be kept in .* SKHIMATCH_CACHE"):
+    with pytest.warns(RuntimeWarning, match=r"cannot be stored in .* SKHIMATCH_CACHE"):
         found = encode_once(encoder, texts)
     np.testing.assert_allclose(found, encode(encoder, texts), atol=1e-6)

@@ -8,7 +8,7 @@ import torch
 
 from skhimatch import LabelHierarchy
 from skhimatch.network import label_text_network
-from skhimatch.network.build import build_network
+from skhimatch.network.build import WordNetworkSettings, build_word_network
 from skhimatch.network.encoders import GRUEncoder
 from skhimatch.network.label_text_network import LabelTextNetwork, LabelWords
 
@@ -29,7 +29,10 @@ def network(encoder="attention", hierarchy=HIERARCHY, words=WORDS, **settings):
     settings = {"embedding_dimension": 6, "joint_dimension": 3, "node_dimension": 4} | settings
     if encoder == "gru":
         settings["hidden_size"] = 2
-    built = build_network(hierarchy, 9, encoder=encoder, head="dot", label_words=words, **settings)
+    built = build_word_network(
+        hierarchy,
+        WordNetworkSettings(vocabulary_size=9, encoder=encoder, head="dot", label_words=words, **settings),
+    )
     with torch.no_grad():
         built.label_encoder.edges.prior.copy_(torch.tensor([0.5, 0.3, 0.2]))
         built.bias.fill_(0.7)
@@ -104,7 +107,7 @@ def test_candidates_get_their_own_logits_and_the_others_the_bias(monkeypatch, ma
 def test_labels_a_few_at_a_time_in_prediction(monkeypatch):
     net = network().eval()
     expected, seen = net(IDS, LENGTHS).logits, []
-    monkeypatch.setattr(label_text_network, "NUMBERS_AT_ONCE", 2 * 3 * 12)
+    monkeypatch.setattr(label_text_network, "CHUNK_NUMBERS", 2 * 3 * 12)
     monkeypatch.setattr(
         net.label_nodes,
         "forward",
@@ -152,7 +155,7 @@ def test_semantics_are_kept_in_prediction_and_never_stale(monkeypatch):
         net.text_encoder.embedding.weight.mul_(2)
     net.eval()
     fresh = copy.deepcopy(net)
-    fresh.forget()
+    fresh.drop_cache()
     with torch.no_grad():
         torch.testing.assert_close(net(IDS, LENGTHS).logits, fresh(IDS, LENGTHS).logits)
 
@@ -222,11 +225,15 @@ def test_label_words():
 )
 def test_what_the_dot_head_cannot_do(settings, message):
     with pytest.raises(ValueError, match=message):
-        build_network(HIERARCHY, 9, head="dot", label_words=WORDS, **settings)
+        build_word_network(
+            HIERARCHY, WordNetworkSettings(vocabulary_size=9, head="dot", label_words=WORDS, **settings)
+        )
 
 
 def test_the_gru_behind_other_heads():
-    net = build_network(HIERARCHY, 9, encoder="gru", embedding_dimension=6, hidden_size=2).eval()
+    net = build_word_network(
+        HIERARCHY, WordNetworkSettings(vocabulary_size=9, encoder="gru", embedding_dimension=6, hidden_size=2)
+    ).eval()
     assert isinstance(net.text_encoder, GRUEncoder)
     assert net.node_dimension == 4
     together = net(IDS, LENGTHS).logits

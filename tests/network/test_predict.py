@@ -4,8 +4,8 @@ import torch
 
 from skhimatch import LabelHierarchy, WordTokenizer
 from skhimatch.network import predict as prediction
-from skhimatch.network.build import build_network
-from skhimatch.network.predict import embed_labels, embed_texts, in_blocks, score_texts
+from skhimatch.network.build import WordNetworkSettings, build_word_network
+from skhimatch.network.predict import embed_labels, embed_texts, in_chunks, score_texts
 
 HIERARCHY = LabelHierarchy([("a", "b"), ("a", "c"), ("d", "e")])
 TEXTS = ["one", "one two three four", "", "two two", "three one two", "four"] * 3
@@ -20,7 +20,12 @@ def sequences():
 def network():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return build_network(HIERARCHY, 6, embedding_dimension=6, node_dimension=4, joint_dimension=3)
+        return build_word_network(
+            HIERARCHY,
+            WordNetworkSettings(
+                vocabulary_size=6, embedding_dimension=6, node_dimension=4, joint_dimension=3
+            ),
+        )
 
 
 def test_rows_come_back_in_order(network, sequences):
@@ -73,10 +78,13 @@ def test_candidates_alone_are_scored(network, sequences):
 
 @pytest.mark.parametrize("encoder", ["attention", "rcnn"])
 def test_many_texts_are_prepared_part_by_part(sequences, monkeypatch, encoder):
-    network = build_network(HIERARCHY, 6, encoder=encoder, embedding_dimension=6, node_dimension=4)
+    network = build_word_network(
+        HIERARCHY,
+        WordNetworkSettings(vocabulary_size=6, encoder=encoder, embedding_dimension=6, node_dimension=4),
+    )
     expected = score_texts(network, sequences)
-    monkeypatch.setattr(prediction, "TEXTS_AT_ONCE", 2)
-    monkeypatch.setattr(prediction, "TEXTS_OF_A_TABLE", 4)
+    monkeypatch.setattr(prediction, "MAX_BATCH_SIZE", 2)
+    monkeypatch.setattr(prediction, "TEXTS_PER_TABLE", 4)
     np.testing.assert_allclose(score_texts(network, sequences), expected, atol=1e-6)
 
 
@@ -85,7 +93,7 @@ def test_batches_fit_into_memory(network, sequences, monkeypatch, numbers, sizes
     expected = score_texts(network, sequences)
     found = []
     forward = network.forward
-    monkeypatch.setattr(prediction, "NODE_NUMBERS", numbers)
+    monkeypatch.setattr(prediction, "BATCH_NUMBERS", numbers)
     monkeypatch.setattr(
         network,
         "forward",
@@ -100,7 +108,7 @@ def test_batches_fit_into_memory(network, sequences, monkeypatch, numbers, sizes
 )
 def test_progress_bar(network, sequences, monkeypatch, capsys, wanted, least, shown):
     monkeypatch.setattr(prediction, "PROGRESS_BAR_FROM", least)
-    blocks = list(in_blocks(sequences, 7, progress=wanted))
+    blocks = list(in_chunks(sequences, 7, progress=wanted))
     assert sum(map(len, blocks)) == 18
     captured = capsys.readouterr()
     assert ("predict" in captured.err and "18/18" in captured.err) == shown

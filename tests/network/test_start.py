@@ -5,11 +5,13 @@ import torch
 
 from skhimatch import LabelHierarchy
 from skhimatch.network.batches import TextDataset
+from skhimatch.network.build import NetworkSettings
 from skhimatch.network.encodings import encode
 from skhimatch.network.label_attention import LabelAttention
 from skhimatch.network.objective import HiMatchLoss
-from skhimatch.network.start import _head_from_names, network_on
+from skhimatch.network.start import StartingPoint, _head_from_names, start_pretrained_network
 from skhimatch.network.transformer import TransformerEncoder
+from skhimatch.text.pretrained import PretrainedEncoder
 from skhimatch.text.subwords import SubwordTokenizer
 
 HIERARCHY = LabelHierarchy([("science", "physics"), ("science", "biology"), ("sport", "tennis")])
@@ -57,16 +59,13 @@ def texts(tiny_bert):
 
 def network_before_training(encoder, texts, targets, settings=None):
     label_texts = dict(zip(LEAVES, TEXTS, strict=False))
-    losses = {"label_texts": label_texts, "criterion": CRITERION}
-    device = torch.device("cpu")
-    return network_on(
-        encoder, HIERARCHY, settings or {}, texts, targets, seed=0, device=device, **losses
-    ).eval()
+    start = StartingPoint(HIERARCHY, targets, label_texts, CRITERION, seed=0, device=torch.device("cpu"))
+    return start_pretrained_network(NetworkSettings(**settings or {}), encoder, texts, start).eval()
 
 
 @pytest.mark.parametrize("freeze", [None, "all"])
 def test_the_usual_text_keeps_the_logits_that_are_best_of_it(tiny_bert, texts, targets, freeze):
-    encoder = TransformerEncoder(tiny_bert, freeze=freeze, pooling="mean")
+    encoder = TransformerEncoder(PretrainedEncoder(tiny_bert, freeze=freeze, pooling="mean"))
     network = network_before_training(encoder, texts, targets)
     assert network.head.linear.weight.abs().max() > 0.01
     usual = torch.from_numpy(encode(encoder, texts.subwords).mean(0))
@@ -78,7 +77,9 @@ def test_the_usual_text_keeps_the_logits_that_are_best_of_it(tiny_bert, texts, t
 
 def test_labels_that_attend_start_from_the_mean(tiny_bert, texts, targets):
     of_mean, of_attention = (
-        network_before_training(TransformerEncoder(tiny_bert, pooling=pooling), texts, targets)
+        network_before_training(
+            TransformerEncoder(PretrainedEncoder(tiny_bert, pooling=pooling)), texts, targets
+        )
         for pooling in ("mean", "attention")
     )
     assert isinstance(of_attention.label_nodes, LabelAttention)
@@ -90,10 +91,13 @@ def test_labels_that_attend_start_from_the_mean(tiny_bert, texts, targets):
 
 
 def test_where_labels_mix_the_start_is_a_random_one(tiny_bert, texts, targets):
-    encoder = TransformerEncoder(tiny_bert, pooling="attention")
+    encoder = TransformerEncoder(PretrainedEncoder(tiny_bert, pooling="attention"))
     network = network_before_training(encoder, texts, targets, {"propagation": "gcn"})
     assert network.label_nodes.queries.abs().max() > 0
     with pytest.raises(TypeError, match="Only a head on T"):
         network_before_training(
-            TransformerEncoder(tiny_bert, pooling="mean"), texts, targets, {"propagation": "gcn"}
+            TransformerEncoder(PretrainedEncoder(tiny_bert, pooling="mean")),
+            texts,
+            targets,
+            {"propagation": "gcn"},
         ).start_head(np.zeros((5, 32)), np.zeros(5))

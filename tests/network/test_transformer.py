@@ -11,7 +11,8 @@ from skhimatch.network.base import mean_state
 from skhimatch.network.batches import TextDataset
 from skhimatch.network.encodings import encode
 from skhimatch.network.transformer import TransformerEncoder
-from skhimatch.text.pretrained import load_model, load_tokenizer
+from skhimatch.text.hub import load_model, load_tokenizer
+from skhimatch.text.pretrained import PretrainedEncoder
 from skhimatch.text.subwords import SubwordTokenizer
 
 TEXTS = [
@@ -41,8 +42,13 @@ def model(tiny_bert):
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 @pytest.mark.parametrize("long_text", ["truncate", "stride"])
 def test_a_text_is_what_the_model_says_of_its_windows(tiny_bert, model, pieces, pooling, long_text):
-    encoder = TransformerEncoder(tiny_bert, pooling=pooling, long_text=long_text)
-    assert (encoder.before, encoder.behind, encoder.room, encoder.output_size) == ((2,), (3,), 14, 32)
+    encoder = TransformerEncoder(PretrainedEncoder(tiny_bert, pooling=pooling, long_text=long_text))
+    assert (encoder.prefix_tokens, encoder.suffix_tokens, encoder.capacity, encoder.output_size) == (
+        (2,),
+        (3,),
+        14,
+        32,
+    )
     found = encode(encoder, pieces)
     for row, ids in enumerate(pieces):
         cut = [ids[start : start + 14] for start in range(0, max(1, len(ids)), 14)]
@@ -59,7 +65,9 @@ def test_a_text_is_what_the_model_says_of_its_windows(tiny_bert, model, pieces, 
 
 @pytest.mark.parametrize("long_text", ["truncate", "stride"])
 def test_states_are_those_of_the_windows_one_behind_the_other(tiny_bert, model, pieces, long_text):
-    encoder = TransformerEncoder(tiny_bert, pooling="attention", long_text=long_text).eval()
+    encoder = TransformerEncoder(
+        PretrainedEncoder(tiny_bert, pooling="attention", long_text=long_text)
+    ).eval()
     ids, lengths = TextDataset(pieces).batch(np.arange(4))[0].values()
     with torch.no_grad():
         states, numbers = encoder.states(ids, lengths)
@@ -76,21 +84,21 @@ def test_states_are_those_of_the_windows_one_behind_the_other(tiny_bert, model, 
 
 
 def test_a_row_never_depends_on_its_batch(tiny_bert, pieces):
-    encoder = TransformerEncoder(tiny_bert, long_text="stride")
+    encoder = TransformerEncoder(PretrainedEncoder(tiny_bert, long_text="stride"))
     together = encode(encoder, pieces)
     for row in range(len(pieces)):
         np.testing.assert_allclose(encode(encoder, pieces[[row]])[0], together[row], atol=1e-6)
 
 
 def test_a_smaller_window(tiny_bert, model, pieces):
-    found = encode(TransformerEncoder(tiny_bert, pooling="cls", max_length=4), pieces)
+    found = encode(TransformerEncoder(PretrainedEncoder(tiny_bert, pooling="cls", max_length=4)), pieces)
     np.testing.assert_allclose(found[0], states_of(model, [2, *pieces[0][:2].tolist(), 3])[0], atol=1e-5)
     with pytest.raises(ValueError, match="max_length=2 leaves no room"):
-        TransformerEncoder(tiny_bert, max_length=2)
+        TransformerEncoder(PretrainedEncoder(tiny_bert, max_length=2))
 
 
 def test_names_are_the_mean_of_the_models_own_vectors(tiny_bert, model):
-    encoder = TransformerEncoder(tiny_bert)
+    encoder = TransformerEncoder(PretrainedEncoder(tiny_bert))
     table = model.get_input_embeddings().weight.detach().numpy()
     tokenizer = load_tokenizer(tiny_bert)
     ids = tokenizer("cell membrane", add_special_tokens=False)["input_ids"]
@@ -102,7 +110,7 @@ def test_names_are_the_mean_of_the_models_own_vectors(tiny_bert, model):
 class TestFreezing:
     def test_what_is_kept_as_one_vector_has_no_states(self, tiny_bert):
         with pytest.raises(ValueError, match=r"freeze='all' and pooling='attention': .* fewer layers"):
-            TransformerEncoder(tiny_bert, freeze="all", pooling="attention")
+            TransformerEncoder(PretrainedEncoder(tiny_bert, freeze="all", pooling="attention"))
 
     @pytest.mark.parametrize(
         ("freeze", "trained"),
@@ -116,7 +124,7 @@ class TestFreezing:
         ],
     )
     def test_what_learns(self, tiny_bert, pieces, freeze, trained):
-        encoder = TransformerEncoder(tiny_bert, freeze=freeze).train()
+        encoder = TransformerEncoder(PretrainedEncoder(tiny_bert, freeze=freeze)).train()
         parts = {"embeddings", "layer.0", "layer.1"}
         of_weight = {
             name: next(part for part in parts if part in name)
@@ -133,13 +141,13 @@ class TestFreezing:
 
     def test_more_layers_than_there_are(self, tiny_bert):
         with pytest.raises(ValueError, match=r"freeze=3: .* has 2 layers"):
-            TransformerEncoder(tiny_bert, freeze=3)
+            TransformerEncoder(PretrainedEncoder(tiny_bert, freeze=3))
 
 
 def test_a_frozen_encoder_may_be_left_out_of_a_pickle(tiny_bert, pieces):
-    kept = TransformerEncoder(tiny_bert, freeze="all")
-    left_out = TransformerEncoder(tiny_bert, freeze="all", stored=False)
-    trained = TransformerEncoder(tiny_bert, stored=False)
+    kept = TransformerEncoder(PretrainedEncoder(tiny_bert, freeze="all"))
+    left_out = TransformerEncoder(PretrainedEncoder(tiny_bert, freeze="all", stored=False))
+    trained = TransformerEncoder(PretrainedEncoder(tiny_bert, stored=False))
     with torch.no_grad():
         next(trained.parameters()).add_(1)
     sizes = {}
@@ -157,21 +165,21 @@ def test_a_frozen_encoder_may_be_left_out_of_a_pickle(tiny_bert, pieces):
 
 def test_a_digest_tells_encoders_apart(tiny_bert):
     digests = [
-        TransformerEncoder(tiny_bert, **settings).digest()
+        TransformerEncoder(PretrainedEncoder(tiny_bert, **settings)).digest()
         for settings in ({}, {"pooling": "cls"}, {"long_text": "stride"}, {"max_length": 8})
     ]
-    changed = TransformerEncoder(tiny_bert)
+    changed = TransformerEncoder(PretrainedEncoder(tiny_bert))
     with torch.no_grad():
         next(changed.parameters())[0, 0] += 1e-3
     assert len({*digests, changed.digest()}) == 5
-    assert TransformerEncoder(tiny_bert).digest() == digests[0]
+    assert TransformerEncoder(PretrainedEncoder(tiny_bert)).digest() == digests[0]
 
 
 class TestMismatch:
     def test_more_pieces_than_vectors(self, tmp_path, tiny_bert):
         folder = write_tiny_bert(tmp_path / "few", n_pieces=20)
         with pytest.raises(ValueError, match=r"knows 2\d pieces of words and its model has vectors for 20"):
-            TransformerEncoder(folder)
+            TransformerEncoder(PretrainedEncoder(folder))
 
     def test_a_tokenizer_whose_files_are_missing(self, tmp_path, tiny_bert):
         folder = Path(shutil.copytree(tiny_bert, tmp_path / "bare"))
@@ -181,14 +189,14 @@ class TestMismatch:
         with pytest.raises(
             (ValueError, OSError), match=r"do not belong together|holds no pretrained encoder"
         ):
-            TransformerEncoder(folder)
+            TransformerEncoder(PretrainedEncoder(folder))
 
 
 def test_a_sentence_encoder_reads_as_sentence_transformers_does(minilm):
     sentence_transformers = pytest.importorskip("sentence_transformers")
     texts = ["A quark in the membrane of a cell.", "wave " * 400, "Tennis"]
-    encoder = TransformerEncoder(minilm, freeze="all")
-    assert (encoder.pooling, encoder.window) == ("mean", 256)
+    encoder = TransformerEncoder(PretrainedEncoder(minilm, freeze="all"))
+    assert (encoder.pooling, encoder.settings.max_length) == ("mean", 256)
     found = encode(encoder, encoder.tokenize(texts))
     expected = sentence_transformers.SentenceTransformer(minilm, device="cpu").encode(texts)
     np.testing.assert_allclose(found / np.linalg.norm(found, axis=1, keepdims=True), expected, atol=1e-5)

@@ -5,7 +5,7 @@ import pytest
 
 from skhimatch import LabelHierarchy, WordTokenizer
 from skhimatch.scores import names as label_names
-from skhimatch.scores.names import LabelNames, StemStatistics
+from skhimatch.scores.names import LabelNames, PrefixStatistics
 
 TEXTS = [
     "the fishing vessel and the vessels of Norway",
@@ -87,13 +87,15 @@ def test_usual_texts_score_zero(names, sequences):
 
 def test_blocks_make_no_difference(names, sequences, monkeypatch):
     at_once = names.scores(sequences)
-    monkeypatch.setattr(label_names, "NUMBERS_AT_ONCE", 5)
+    monkeypatch.setattr(label_names, "CHUNK_NUMBERS", 5)
     np.testing.assert_array_equal(names.scores(sequences), at_once)
 
 
 def test_statistics_serve_labels_that_come_later(names, sequences):
     longer = LabelHierarchy([("food", "c1"), ("food", "c5")], ["c1", "c5", "food"])
-    later = LabelNames.of(names.stems, sequences.vocabulary, longer, {**TEXTS_OF, "c5": "quota"})
+    later = LabelNames.from_statistics(
+        names.prefixes, sequences.vocabulary, longer, {**TEXTS_OF, "c5": "quota"}
+    )
     anew = LabelNames.learn(sequences, longer, {**TEXTS_OF, "c5": "quota"})
     np.testing.assert_array_equal(later.scores(sequences), anew.scores(sequences))
 
@@ -112,9 +114,9 @@ def test_texts_without_words(names):
 
 
 def test_statistics_of_many_texts_are_those_of_few(sequences, monkeypatch):
-    at_once = StemStatistics.learn(sequences)
-    monkeypatch.setattr(label_names, "TEXTS_AT_ONCE", 4)
+    at_once = PrefixStatistics.learn(sequences)
+    monkeypatch.setattr(label_names, "CHUNK_SIZE", 4)
     for expected, found in zip(
-        vars(at_once).values(), vars(StemStatistics.learn(sequences)).values(), strict=True
+        vars(at_once).values(), vars(PrefixStatistics.learn(sequences)).values(), strict=True
     ):
         np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -8,7 +8,7 @@ from toy_corpus import binarize, make_corpus
 
 from skhimatch import WordTokenizer
 from skhimatch.scores import ngrams as lexical
-from skhimatch.scores.ngrams import LexicalClassifier, NGramWeights
+from skhimatch.scores.ngrams import NGramClassifier, NGramFeatures
 from skhimatch.text.sequences import TokenSequences, Vocabulary
 
 TEXTS, LABEL_SETS = make_corpus(80)
@@ -51,7 +51,7 @@ class TestNGramWeights:
         vectorizer = TfidfVectorizer(
             ngram_range=(1, 2), sublinear_tf=True, min_df=2, token_pattern=r"(?u)\b\w+\b"
         ).fit(TEXTS)
-        ngrams = NGramWeights.learn(SEQUENCES)
+        ngrams = NGramFeatures.learn(SEQUENCES)
         columns = [vectorizer.vocabulary_[name] for name in names(ngrams, TOKENIZER.vocabulary_)]
         assert sorted(columns) == list(range(len(vectorizer.vocabulary_)))
         # Words of unseen texts that no training text has part their neighbours in scikit-learn's eyes, too.
@@ -64,19 +64,19 @@ class TestNGramWeights:
     def test_pairs_do_not_cross_texts_or_unknown_words(self):
         vocabulary = Vocabulary(["a", "b"])
         texts = TokenSequences.from_lists([[2], [3], [2, 1, 3], [2], [3], [2, 1, 3]], vocabulary)
-        assert names(NGramWeights.learn(texts), vocabulary) == ["a", "b"]
+        assert names(NGramFeatures.learn(texts), vocabulary) == ["a", "b"]
 
     def test_the_commonest_are_kept(self):
         vocabulary = Vocabulary(["a", "b", "c"])
         texts = TokenSequences.from_lists([[2, 3]] * 3 + [[3, 4]] * 2 + [[3]], vocabulary)
-        assert names(NGramWeights.learn(texts, most=3), vocabulary) == ["a", "b", "a b"]
-        assert len(NGramWeights.learn(texts, most=5).codes) == 5
+        assert names(NGramFeatures.learn(texts, max_ngrams=3), vocabulary) == ["a", "b", "a b"]
+        assert len(NGramFeatures.learn(texts, max_ngrams=5).codes) == 5
 
     @pytest.mark.parametrize("at_once", [1, 7, 80])
     def test_many_texts_are_taken_in_parts(self, at_once, monkeypatch):
-        whole = NGramWeights.learn(SEQUENCES)
-        monkeypatch.setattr(lexical, "TEXTS_AT_ONCE", at_once)
-        parts = NGramWeights.learn(SEQUENCES)
+        whole = NGramFeatures.learn(SEQUENCES)
+        monkeypatch.setattr(lexical, "CHUNK_SIZE", at_once)
+        parts = NGramFeatures.learn(SEQUENCES)
         np.testing.assert_array_equal(parts.codes, whole.codes)
         np.testing.assert_array_equal(parts.idf, whole.idf)
         np.testing.assert_array_equal(parts(SEQUENCES).toarray(), whole(SEQUENCES).toarray())
@@ -84,14 +84,14 @@ class TestNGramWeights:
     def test_no_shared_n_gram(self):
         vocabulary = Vocabulary(["a", "b"])
         texts = TokenSequences.from_lists([[2], [3], []], vocabulary)
-        ngrams = NGramWeights.learn(texts)
+        ngrams = NGramFeatures.learn(texts)
         assert ngrams(texts).shape == (3, 0)
 
 
 class TestLexicalClassifier:
     def test_as_good_as_a_support_vector_machine(self):
-        classifier = LexicalClassifier.fit(SEQUENCES, TARGETS, seed=0)
-        found = classifier.margins(TOKENIZER.transform(UNSEEN)) > 0
+        classifier = NGramClassifier.fit(SEQUENCES, TARGETS, seed=0)
+        found = classifier.scores(TOKENIZER.transform(UNSEEN)) > 0
         ngrams = classifier.ngrams
         features, unseen = ngrams(SEQUENCES), ngrams(TOKENIZER.transform(UNSEEN))
         expected = np.column_stack(
@@ -108,7 +108,7 @@ class TestLexicalClassifier:
     def test_the_gradient_is_that_of_the_squared_hinge(self, monkeypatch):
         # One batch of all texts, one step at a known rate, from zero.
         monkeypatch.setattr(lexical, "BATCH_SIZE", 80)
-        start = LexicalClassifier.untrained(SEQUENCES, 10)
+        start = NGramClassifier.untrained(SEQUENCES, 10)
         trained = start.trained(SEQUENCES, TARGETS, epochs=1, seed=0, learning_rate=5.0)
         features = start.ngrams(SEQUENCES).toarray()
         signs = 2 * TARGETS.toarray() - 1
@@ -120,15 +120,15 @@ class TestLexicalClassifier:
         np.testing.assert_allclose(trained.bias, bias, atol=1e-5)
 
     def test_weights_are_where_n_grams_and_labels_belong_together(self, monkeypatch):
-        expected = associated(LexicalClassifier.untrained(SEQUENCES, 10).ngrams(SEQUENCES).toarray())
+        expected = associated(NGramClassifier.untrained(SEQUENCES, 10).ngrams(SEQUENCES).toarray())
         assert 0.05 < expected.mean() < 0.5
         for at_once in (20_000, 7):
-            monkeypatch.setattr(lexical, "NGRAMS_AT_ONCE", at_once)
-            classifier = LexicalClassifier.fit(SEQUENCES, TARGETS, seed=0)
+            monkeypatch.setattr(lexical, "CHUNK_SIZE", at_once)
+            classifier = NGramClassifier.fit(SEQUENCES, TARGETS, seed=0)
             np.testing.assert_array_equal(entries(classifier.weight), expected)
 
     def test_other_texts_bring_other_weights(self):
-        half = LexicalClassifier.untrained(SEQUENCES, 10).trained(
+        half = NGramClassifier.untrained(SEQUENCES, 10).trained(
             SEQUENCES[:40], TARGETS[:40], epochs=2, seed=0
         )
         more = half.trained(SEQUENCES[40:], TARGETS[40:], epochs=1, seed=1)
@@ -140,7 +140,7 @@ class TestLexicalClassifier:
         assert (more.weight.toarray()[parts[1] & ~parts[0]] != 0).any()
 
     def test_seeds(self):
-        first, again, other = (LexicalClassifier.fit(SEQUENCES, TARGETS, seed=seed) for seed in (0, 0, 1))
+        first, again, other = (NGramClassifier.fit(SEQUENCES, TARGETS, seed=seed) for seed in (0, 0, 1))
         np.testing.assert_array_equal(first.weight.data, again.weight.data)
         assert (first.weight.data != other.weight.data).any()
 
@@ -148,12 +148,12 @@ class TestLexicalClassifier:
         signs = 2 * TARGETS.toarray() - 1
         losses = []
         for learning_rate in (1.0, 5.0, 20.0):
-            classifier = LexicalClassifier.fit(SEQUENCES, TARGETS, seed=0, learning_rate=learning_rate)
-            losses.append(np.square(np.maximum(0, 1 - signs * classifier.margins(SEQUENCES))).sum())
+            classifier = NGramClassifier.fit(SEQUENCES, TARGETS, seed=0, learning_rate=learning_rate)
+            losses.append(np.square(np.maximum(0, 1 - signs * classifier.scores(SEQUENCES))).sum())
         assert losses == sorted(losses, reverse=True)
 
     def test_training_more_leaves_the_first_as_it_was(self):
-        first = LexicalClassifier.fit(SEQUENCES, TARGETS, seed=0)
+        first = NGramClassifier.fit(SEQUENCES, TARGETS, seed=0)
         before = first.weight.data.copy(), first.bias.copy()
         more = first.trained(SEQUENCES, TARGETS, epochs=1, seed=1)
         np.testing.assert_array_equal(first.weight.data, before[0])
@@ -162,15 +162,15 @@ class TestLexicalClassifier:
 
     def test_a_label_without_texts_stays_at_minus_one(self):
         empty = sp.hstack([TARGETS, sp.csr_array((80, 1))], format="csr")
-        margins = LexicalClassifier.fit(SEQUENCES, empty, seed=0).margins(SEQUENCES)
+        margins = NGramClassifier.fit(SEQUENCES, empty, seed=0).scores(SEQUENCES)
         np.testing.assert_allclose(margins[:, -1], -1, atol=1e-5)
 
     def test_no_feature_at_all(self):
         texts = TokenSequences.from_lists([[2], [3]], Vocabulary(["a", "b"]))
-        classifier = LexicalClassifier.fit(texts, sp.csr_array(np.eye(2)), seed=0)
+        classifier = NGramClassifier.fit(texts, sp.csr_array(np.eye(2)), seed=0)
         assert classifier.weight.shape == (0, 2)
-        assert np.isfinite(classifier.margins(texts)).all()
+        assert np.isfinite(classifier.scores(texts)).all()
 
     def test_n_grams_are_bounded(self, monkeypatch):
-        monkeypatch.setattr(lexical, "MOST_NGRAMS", 50)
-        assert LexicalClassifier.untrained(SEQUENCES, 10).weight.shape == (50, 10)
+        monkeypatch.setattr(lexical, "MAX_NGRAMS", 50)
+        assert NGramClassifier.untrained(SEQUENCES, 10).weight.shape == (50, 10)

@@ -8,8 +8,8 @@ from skhimatch.scores.shortlist import (
     SampledShortlist,
     SiblingsOfTargets,
     choose_shortlist_size,
+    likeliest_by_margins,
     likeliest_labels,
-    likely_by_margins,
 )
 
 DRAWS = np.random.default_rng(0)
@@ -56,7 +56,7 @@ class TestTrainingCandidates:
         return [drawn.select(np.arange(50))[0] for _ in range(times)]
 
     def shortlist(self, seed=0, number=40):
-        likely = likely_by_margins(50, 300, lambda rows: self.MARGINS[rows])
+        likely = likeliest_by_margins(50, 300, lambda rows: self.MARGINS[rows])
         return SampledShortlist(self.TARGETS, number, likely, seed)
 
     def test_the_random_ones_stand_for_all_that_are_left_out(self):
@@ -132,5 +132,5 @@ class TestTrainingCandidates:
 
     def test_margins_are_asked_for_part_by_part(self, monkeypatch):
         expected = self.draw()
-        monkeypatch.setattr(shortlist, "NUMBERS_AT_ONCE", 300 * 7)
+        monkeypatch.setattr(shortlist, "CHUNK_NUMBERS", 300 * 7)
         np.testing.assert_array_equal(self.draw(), expected)

@@ -9,7 +9,7 @@ from toy_corpus import HIERARCHY, QUICK, make_corpus
 from skhimatch import HiMatchClassifier
 from skhimatch.scores import ensemble as evidence
 from skhimatch.scores import shortlist
-from skhimatch.scores.ngrams import LexicalClassifier
+from skhimatch.scores.ngrams import NGramClassifier
 from skhimatch.training import loop as training
 
 TEXTS, LABEL_SETS = make_corpus(60)
@@ -39,7 +39,7 @@ def many_labels(monkeypatch):
     """Ten labels count as many, so that labels are drawn."""
     monkeypatch.setattr(evidence, "MANY_LABELS", 5)
     monkeypatch.setattr(evidence, "choose_shortlist_size", lambda targets: 6)
-    monkeypatch.setattr(shortlist, "HARD_POOL", 8)
+    monkeypatch.setattr(shortlist, "POOL_SIZE", 8)
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 4, 5])
@@ -86,9 +86,9 @@ def test_the_best_epoch_and_patience_are_remembered(tmp_path, monkeypatch, epoch
 def test_nothing_is_done_twice(tmp_path, monkeypatch):
     first = quick().fit(TEXTS, LABEL_SETS, checkpoint=tmp_path)
     trained = []
-    whole = LexicalClassifier.trained
+    whole = NGramClassifier.trained
     monkeypatch.setattr(
-        LexicalClassifier, "trained", lambda *args, **kwargs: trained.append(1) or whole(*args, **kwargs)
+        NGramClassifier, "trained", lambda *args, **kwargs: trained.append(1) or whole(*args, **kwargs)
     )
     again = quick(verbose=0).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path)
     # Only the last time, on all texts.
@@ -117,13 +117,13 @@ def test_two_fits_have_to_be_the_same(tmp_path, random_state):
 def test_what_is_on_disk_is_whole(tmp_path):
     quick(max_epochs=2).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
-        *("fit.txt", "epochs-0.pt", "lexical-10.npz", "lexical-20.npz")
+        *("fit.txt", "epochs-words.pt", "ngrams-10.npz", "ngrams-20.npz")
     }
     # Tensors and plain values only: nothing that could run.
-    torch.load(tmp_path / "epochs-0.pt", weights_only=True)
+    torch.load(tmp_path / "epochs-words.pt", weights_only=True)
 
 
 def test_it_says_where_it_goes_on(tmp_path, capsys):
     quick(max_epochs=2).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path)
     quick(max_epochs=2, verbose=1).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path)
-    assert "epochs-0.pt: going on after epoch 2" in capsys.readouterr().out
+    assert "epochs-words.pt: going on after epoch 2" in capsys.readouterr().out

@@ -4,7 +4,7 @@ import torch
 from skorch.callbacks import Callback, EpochScoring
 from toy_corpus import HIERARCHY, QUICK, SMALL, make_corpus
 
-from skhimatch import HiMatchClassifier, classifier
+from skhimatch import HiMatchClassifier, PretrainedEncoder, parameters
 from skhimatch.network.batches import LengthBuckets
 from skhimatch.network.device import resolve_device, resolve_precision, seeded
 from skhimatch.network.himatch import HiMatchNetwork
@@ -105,7 +105,7 @@ class TestSchedule:
     def test_auto_falls_with_the_number_of_steps(self, monkeypatch):
         # 54 texts in training, 5 epochs of 7 steps.
         assert max(self.rates(batch_size=8, learning_rate="auto")) == pytest.approx(0.004, rel=1e-2)
-        monkeypatch.setattr(classifier, "USUAL_STEPS", 35 / 4)
+        monkeypatch.setattr(parameters, "BASE_STEPS", 35 / 4)
         assert max(self.rates(batch_size=8, learning_rate="auto")) == pytest.approx(0.002, rel=1e-2)
 
 
@@ -279,7 +279,7 @@ def test_a_pretrained_encoder_takes_bfloat16_where_the_cpu_has_it(monkeypatch):
 
 
 class TestPretrained:
-    def rates(self, encoder, **net_params):
+    def rates(self, encoder, layer_decay=1.0, **net_params):
         record = Record(
             "on_train_begin",
             lambda net, **_: {
@@ -291,11 +291,10 @@ class TestPretrained:
         )
         HiMatchClassifier(
             HIERARCHY,
-            encoder=encoder,
+            encoder=PretrainedEncoder(encoder, learning_rate=0.002, layer_decay=layer_decay),
             max_epochs=1,
             schedule="constant",
             learning_rate=0.01,
-            encoder_learning_rate=0.002,
             random_state=0,
             callbacks=[record],
             net_params=net_params,
@@ -329,10 +328,9 @@ class TestPretrained:
         )
         HiMatchClassifier(
             HIERARCHY,
-            encoder=tiny_bert,
+            encoder=PretrainedEncoder(tiny_bert, learning_rate=0.002),
             max_epochs=3,
             learning_rate=0.01,
-            encoder_learning_rate=0.002,
             random_state=0,
             callbacks=[record],
         ).fit(TEXTS, LABEL_SETS)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from skhimatch.text.pretrained import describe, load_model, load_tokenizer
+from skhimatch.text.hub import describe, load_model, load_tokenizer
 from skhimatch.text.subwords import SubwordTokenizer
 
 

@@ -1,0 +1,541 @@
+"""What `fit` does, in order: hold out, build, train, stack, tune."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from numbers import Integral
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+import skhimatch
+from skhimatch.evaluation.decisions import DecisionRule, check_threshold
+from skhimatch.evaluation.metrics import MicroMacroF1, micro_macro_f1
+from skhimatch.labels import targets as label_targets
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.texts import check_label_texts
+from skhimatch.network.base import Network
+from skhimatch.network.batches import FixedShortlist, TextDataset
+from skhimatch.network.build import NetworkSettings, WordNetworkSettings
+from skhimatch.network.device import resolve_device, resolve_precision, seeded
+from skhimatch.network.predict import embed_labels
+from skhimatch.network.start import StartingPoint, start_pretrained_network, start_word_network
+from skhimatch.network.transformer import TransformerEncoder
+from skhimatch.parameters import Parameters
+from skhimatch.scores.ensemble import Ensemble
+from skhimatch.scores.names import LabelNames
+from skhimatch.scores.networks import NetworkScorer
+from skhimatch.scores.ngrams import NGramClassifier, choose_epochs
+from skhimatch.scores.stacking import as_probabilities
+from skhimatch.state import EpochRecord, FittedState
+from skhimatch.text.sequences import Texts, TokenSequences, words_of
+from skhimatch.text.subwords import SubwordTokenizer
+from skhimatch.text.words import WordTokenizer
+from skhimatch.training.checkpoints import Checkpoints
+from skhimatch.training.loop import build_training_net, train, train_one_epoch
+from skhimatch.training.net import TrainingNet
+
+__all__ = ["LabelledTexts", "Trainers", "fit", "fit_more", "tokenize"]
+
+# The learning rates of the n-gram classifier that are tried on held-out texts. The second is better where
+# words tell labels clearly.
+NGRAM_LEARNING_RATES = 10.0, 20.0
+# All scores of the held-out texts are compared at once: at most 2^27 numbers, half a GiB for each scorer, but
+# at least 1,000 texts. With 50,000 labels that is 2,684 texts.
+MAX_HELD_OUT_NUMBERS, MIN_HELD_OUT = 2**27, 1000
+
+# The nets of `fit_more`, by the network's name. They hold the state of the optimiser.
+Trainers = Mapping[str, TrainingNet]
+
+
+@dataclass(frozen=True)
+class LabelledTexts:
+    """Texts and their targets.
+
+    Attributes
+    ----------
+    texts : list of str, list of lists of str, TokenSequences or SubwordSequences
+        n texts.
+    targets : csr_array of shape (n, L), float32
+        Their 0/1 targets.
+    """
+
+    texts: Any
+    targets: sp.csr_array
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def pick(self, rows: NDArray[np.int64]) -> LabelledTexts:
+        """Return some of them, in the order of `rows`."""
+        texts = self.texts
+        picked = texts[rows] if isinstance(texts, Texts) else [texts[row] for row in rows]
+        return LabelledTexts(picked, self.targets[rows])
+
+
+def fit(
+    parameters: Parameters,
+    hierarchy: LabelHierarchy,
+    training: LabelledTexts,
+    validation: LabelledTexts | None,
+    *,
+    seed: int,
+    sparse_output: bool,
+    checkpoint: str | PathLike[str] | None = None,
+) -> FittedState:
+    """Fit everything that a classifier predicts with.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        The classifier's parameters.
+    hierarchy : LabelHierarchy
+        The labels, in column order.
+    training : LabelledTexts
+        The training texts.
+    validation : LabelledTexts or None
+        An official validation set; None holds out a part of the training texts.
+    seed : int
+        Seeds all draws.
+    sparse_output : bool
+        Whether predictions are to be sparse.
+    checkpoint : path, optional
+        A folder that keeps what is done so far.
+
+    Returns
+    -------
+    FittedState
+    """
+    official = validation is not None
+    training, held_out = _hold_out(parameters, hierarchy, training, validation, seed)
+    checkpoints = None
+    if checkpoint is not None:
+        checkpoints = _checkpoints(checkpoint, parameters, training, held_out)
+    state, training = _start(parameters, hierarchy, training, seed, sparse_output)
+    if held_out is not None:
+        held_out = replace(held_out, texts=tokenize(held_out.texts, state))
+    ensemble, ngram_learning_rate = _train_ngrams(state, training, held_out, checkpoints)
+    state = replace(state, ensemble=ensemble)
+    state = _train_networks(parameters, state, training, held_out, checkpoints)
+    if held_out is not None:
+        state = _stack_and_tune(parameters, state, held_out)
+        if not official:
+            ensemble = _train_ngrams_on_all(state, training, held_out, ngram_learning_rate)
+            state = replace(state, ensemble=ensemble)
+    return replace(state, label_embeddings=embed_labels(state.network))
+
+
+def fit_more(
+    parameters: Parameters,
+    state: FittedState | None,
+    trainers: Trainers | None,
+    hierarchy: LabelHierarchy,
+    training: LabelledTexts,
+    *,
+    seed: int,
+    sparse_output: bool,
+) -> tuple[FittedState, Trainers]:
+    """Train one more epoch on these texts only, at a constant learning rate.
+
+    Parameters
+    ----------
+    parameters, hierarchy, seed, sparse_output
+        As in `fit`.
+    state : FittedState or None
+        What to continue from; None starts from nothing. Its networks are trained in place; after any error
+        they are as before.
+    trainers : mapping of str to TrainingNet, or None
+        What the last call returned; None starts a new optimiser.
+    training : LabelledTexts
+        The texts.
+
+    Returns
+    -------
+    state : FittedState
+        Without validation scores, which would be those of other weights.
+    trainers : mapping of str to TrainingNet
+        For the next call.
+    """
+    if state is None:
+        state, training = _start(parameters, hierarchy, training, seed, sparse_output)
+    else:
+        training = replace(training, texts=tokenize(training.texts, state))
+    ensemble, networks = state.ensemble, state.ensemble.networks
+    if trainers is None:
+        trainers = {
+            name: _training_net(_parameters_of(name, parameters, state), scorer.network, hierarchy)
+            for name, scorer in networks.items()
+        }
+    weights_before = {name: copy.deepcopy(scorer.network.state_dict()) for name, scorer in networks.items()}
+    # Each epoch has draws of its own, the same in every run.
+    seed = state.seed + len(state.history)
+    if ensemble.ngrams is not None:
+        words = words_of(training.texts)
+        ensemble = ensemble.with_ngrams(ensemble.ngrams.trained(words, training.targets, epochs=1, seed=seed))
+    try:
+        for name, net in trainers.items():
+            network = networks[name].network
+            shortlist = ensemble.training_shortlist(
+                name, training.texts, training.targets, hierarchy, seed=seed
+            )
+            dataset = TextDataset(network.text_encoder.input_of(training.texts), training.targets, shortlist)
+            with seeded(seed, network.device):
+                epoch = train_one_epoch(net, dataset)
+    except BaseException:
+        for name, scorer in networks.items():
+            scorer.network.load_state_dict(weights_before[name])
+        raise
+    history = (*state.history, epoch | {"epoch": len(state.history) + 1})
+    state = replace(
+        state,
+        ensemble=ensemble,
+        label_embeddings=embed_labels(state.network),
+        validation_f1=None,
+        history=history,
+        sparse_output=sparse_output,
+    )
+    return state, trainers
+
+
+def tokenize(texts: Any, state: FittedState) -> Texts:
+    """Tokenise checked texts for prediction.
+
+    Parameters
+    ----------
+    texts : list of str, list of lists of str, TokenSequences or SubwordSequences
+        n texts.
+    state : FittedState
+        Its tokenizer and vocabulary are used.
+
+    Returns
+    -------
+    TokenSequences or SubwordSequences of shape (n,)
+
+    Raises
+    ------
+    ValueError
+        When ids are of another vocabulary, or texts come where the training texts came as ids.
+    """
+    if not isinstance(texts, Texts):
+        if state.tokenizer is None:
+            raise ValueError(
+                "The classifier was fitted on TokenSequences and got raw texts: tokenize them with the same "
+                "fitted tokenizer, or put both in a Pipeline."
+            )
+        texts = state.tokenizer.transform(texts)
+    encoder = state.network.text_encoder
+    texts = encoder.check_input(texts)
+    if words_of(texts).vocabulary != state.vocabulary:
+        raise ValueError(
+            "X are TokenSequences over another vocabulary than in fit: use the tokenizer fitted then."
+        )
+    return encoder.input_of(texts)
+
+
+def _hold_out(
+    parameters: Parameters,
+    hierarchy: LabelHierarchy,
+    training: LabelledTexts,
+    validation: LabelledTexts | None,
+    seed: int,
+) -> tuple[LabelledTexts, LabelledTexts | None]:
+    """Return the texts to train on, and those to validate on, if any."""
+    max_texts = max(MIN_HELD_OUT, MAX_HELD_OUT_NUMBERS // max(1, len(hierarchy)))
+    rng = np.random.RandomState(seed)
+    if validation is not None:
+        if len(validation) > max_texts:
+            validation = validation.pick(np.sort(rng.permutation(len(validation))[:max_texts]))
+        return training, validation
+    if parameters.validation_fraction == 0:
+        return training, None
+    fraction = min(parameters.validation_fraction, max_texts / len(training))
+    kept, held_out = label_targets.hold_out(training.targets, fraction, rng)
+    return training.pick(kept), training.pick(held_out) if len(held_out) else None
+
+
+def _checkpoints(
+    folder: str | PathLike[str],
+    parameters: Parameters,
+    training: LabelledTexts,
+    held_out: LabelledTexts | None,
+) -> Checkpoints:
+    """Open the folder of a fit, which is told from others by its data and parameters."""
+    if not isinstance(parameters.random_state, Integral):
+        raise ValueError(
+            "checkpoint needs an integer random_state, so that a second fit repeats the first; "
+            f"it is {parameters.random_state!r}."
+        )
+    # These do not change the result.
+    relevant = {**vars(parameters), "callbacks": None, "verbose": 0}
+    return Checkpoints(folder, skhimatch.__version__, relevant, training, held_out)
+
+
+def _start(
+    parameters: Parameters,
+    hierarchy: LabelHierarchy,
+    training: LabelledTexts,
+    seed: int,
+    sparse_output: bool,
+) -> tuple[FittedState, LabelledTexts]:
+    """Return the state before the first step, and the tokenised training texts."""
+    device = resolve_device(parameters.device)
+    if not len(hierarchy):
+        raise ValueError("There is no label: y is empty and neither `hierarchy` nor `classes` names one.")
+    start = StartingPoint(
+        hierarchy,
+        training.targets,
+        check_label_texts(parameters.label_texts),
+        parameters.criterion(hierarchy),
+        seed,
+        device,
+    )
+    encoder = _load_encoder(parameters, start)
+    tokenizer, texts = None, training.texts
+    if not isinstance(texts, Texts):
+        tokenizer = _unfitted_tokenizer(parameters)
+        texts = tokenizer.fit_transform(texts)
+    texts = words_of(texts) if encoder is None else encoder.check_input(texts)
+    words = words_of(texts)
+    networks = _untrained_networks(parameters, encoder, texts, start)
+    ngrams = names = None
+    if parameters.lexical is not None:
+        ngrams = NGramClassifier.untrained(words, len(hierarchy))
+        names = LabelNames.learn(words, hierarchy, start.label_texts)
+    decision = DecisionRule.learn(
+        training.targets,
+        hierarchy,
+        threshold=0.5
+        if parameters.tunes_threshold
+        else check_threshold(parameters.threshold, hierarchy.labels),
+        decoding=parameters.decoding,
+        consistency=parameters.consistency,
+    )
+    state = FittedState(
+        hierarchy=hierarchy,
+        tokenizer=tokenizer,
+        vocabulary=words.vocabulary,
+        ensemble=Ensemble.untrained(ngrams, names, networks, training.targets, margins=parameters.margins),
+        decision=decision,
+        label_embeddings=np.zeros((len(hierarchy), 0), dtype=np.float32),
+        validation_f1=None,
+        history=(),
+        sparse_output=sparse_output,
+        seed=seed,
+    )
+    texts = state.network.text_encoder.input_of(texts)
+    return state, LabelledTexts(texts, training.targets)
+
+
+def _load_encoder(parameters: Parameters, start: StartingPoint) -> TransformerEncoder | None:
+    """Load the pretrained encoder, if there is one."""
+    pretrained = parameters.pretrained
+    if pretrained is None:
+        return None
+    if parameters.word_vectors is not None and parameters.lexical != "words":
+        raise ValueError(
+            f"word_vectors are for a network of words; {str(pretrained.name)!r} is pretrained, and "
+            f"lexical={parameters.lexical!r} has no word network beside it: leave word_vectors=None, or "
+            "lexical='words'."
+        )
+    with seeded(start.seed, start.device):
+        return TransformerEncoder(pretrained)
+
+
+def _unfitted_tokenizer(parameters: Parameters) -> Any:
+    """Return the tokenizer that `fit` is to fit."""
+    tokenizer, pretrained = parameters.tokenizer, parameters.pretrained
+    if pretrained is not None and not isinstance(tokenizer, SubwordTokenizer):
+        return SubwordTokenizer(pretrained.name, words=tokenizer)
+    return WordTokenizer() if tokenizer is None else clone(tokenizer)
+
+
+def _untrained_networks(
+    parameters: Parameters, encoder: TransformerEncoder | None, texts: Any, start: StartingPoint
+) -> dict[str, NetworkScorer]:
+    """Return a network of words, one on the pretrained encoder, or both, with their initial weights."""
+    networks: dict[str, NetworkScorer] = {}
+    words = words_of(texts)
+    if encoder is None or parameters.lexical == "words":
+        of_words = parameters if encoder is None else parameters.for_word_network()
+        word_settings = WordNetworkSettings(
+            vocabulary_size=len(words.vocabulary),
+            encoder=of_words.encoder,
+            propagation=of_words.propagation,
+            head=of_words.head,
+            **of_words.split_net_params()["module"],
+        )
+        networks["words"] = NetworkScorer(
+            *start_word_network(word_settings, words, start, word_vectors=parameters.word_vectors)
+        )
+    if encoder is not None:
+        settings = NetworkSettings(
+            propagation=parameters.propagation,
+            head=parameters.head,
+            **parameters.split_net_params()["module"],
+        )
+        networks["pretrained"] = NetworkScorer(
+            start_pretrained_network(settings, encoder, texts, start), settings
+        )
+    return networks
+
+
+def _train_ngrams(
+    state: FittedState,
+    training: LabelledTexts,
+    held_out: LabelledTexts | None,
+    checkpoints: Checkpoints | None,
+) -> tuple[Ensemble, float]:
+    """Train the n-gram classifier at the learning rate that is best on held-out texts, and return both."""
+    ensemble, words, default = state.ensemble, words_of(training.texts), NGRAM_LEARNING_RATES[0]
+    if ensemble.ngrams is None:
+        return ensemble, default
+    untrained = ensemble.ngrams
+    fit_at = partial(
+        untrained.trained, words, training.targets, epochs=choose_epochs(len(words)), seed=state.seed
+    )
+    if held_out is None:
+        return ensemble.with_ngrams(fit_at(learning_rate=default)), default
+    tried = []
+    for rate in NGRAM_LEARNING_RATES:
+        fit_now = partial(fit_at, learning_rate=rate)
+        ngrams = fit_now() if checkpoints is None else checkpoints.ngrams(f"{rate:g}", untrained, fit_now)
+        alone = ensemble.with_ngrams(ngrams).without_networks()
+        scores = alone.scores(held_out.texts)
+        probabilities = as_probabilities(alone.stack(scores, held_out.targets).combine(scores))
+        decided = state.decision.tuned(probabilities, held_out.targets)(probabilities)
+        tried.append((sum(micro_macro_f1(held_out.targets, decided)), rate, ngrams))
+    _, best_rate, best = max(tried, key=lambda each: each[0])
+    return ensemble.with_ngrams(best), best_rate
+
+
+def _train_ngrams_on_all(
+    state: FittedState, training: LabelledTexts, held_out: LabelledTexts, learning_rate: float
+) -> Ensemble:
+    """Train the n-gram classifier again, on the held-out texts, too, since it takes only seconds."""
+    if state.ensemble.ngrams is None:
+        return state.ensemble
+    words = TokenSequences.concatenated([words_of(training.texts), words_of(held_out.texts)])
+    targets = sp.vstack([training.targets, held_out.targets], format="csr")
+    ngrams = NGramClassifier.fit(words, targets, seed=state.seed, learning_rate=learning_rate)
+    return state.ensemble.with_ngrams(ngrams)
+
+
+def _train_networks(
+    parameters: Parameters,
+    state: FittedState,
+    training: LabelledTexts,
+    held_out: LabelledTexts | None,
+    checkpoints: Checkpoints | None,
+) -> FittedState:
+    """Train all networks in place, one after the other; keep the history of the main one."""
+    history: list[EpochRecord] = []
+    for name in state.ensemble.networks:
+        if parameters.verbose and len(state.ensemble.networks) > 1:
+            print(f"network {name!r}:", flush=True)
+        history = _train_network(
+            name, _parameters_of(name, parameters, state), state, training, held_out, checkpoints
+        )
+    return replace(state, history=tuple(history))
+
+
+def _parameters_of(network: str, parameters: Parameters, state: FittedState) -> Parameters:
+    """Return the parameters that a network is trained with."""
+    beside_another = len(state.ensemble.networks) > 1
+    return parameters.for_word_network() if network == "words" and beside_another else parameters
+
+
+def _train_network(
+    name: str,
+    parameters: Parameters,
+    state: FittedState,
+    training: LabelledTexts,
+    held_out: LabelledTexts | None,
+    checkpoints: Checkpoints | None,
+) -> list[EpochRecord]:
+    """Train one network in place, and return its history."""
+    ensemble, network = state.ensemble, state.ensemble.networks[name].network
+    read, device = network.text_encoder.input_of, network.device
+    validation = None
+    if held_out is not None:
+        fixed = ensemble.shortlist(name, held_out.texts)
+        validation = TextDataset(
+            read(held_out.texts), held_out.targets, None if fixed is None else FixedShortlist(fixed)
+        )
+    shortlist = ensemble.training_shortlist(
+        name, training.texts, training.targets, state.hierarchy, seed=state.seed
+    )
+    epochs = parameters.epochs(*training.targets.shape)
+    with seeded(state.seed, device):
+        return train(
+            network,
+            parameters.criterion(state.hierarchy),
+            TextDataset(read(training.texts), training.targets, shortlist),
+            validation,
+            decide=state.decision,
+            max_epochs=epochs,
+            batch_size=parameters.batch_size,
+            learning_rate=parameters.highest_learning_rate(
+                epochs * -(-len(training) // parameters.batch_size)
+            ),
+            encoder_learning_rate=parameters.encoder_learning_rate,
+            schedule=parameters.schedule,
+            patience=parameters.patience,
+            device=device,
+            precision=resolve_precision(parameters.precision, device, parameters.pretrained is not None),
+            callbacks=parameters.callbacks,
+            net_params=_net_settings(parameters),
+            verbose=parameters.verbose,
+            checkpoint=None if checkpoints is None else checkpoints.epochs(name),
+        )
+
+
+def _net_settings(parameters: Parameters) -> dict[str, Any]:
+    """Return the settings of skorch's net."""
+    settings = parameters.split_net_params()["net"]
+    if parameters.pretrained is not None:
+        settings["layer_decay"] = parameters.pretrained.layer_decay
+    return settings
+
+
+def _training_net(parameters: Parameters, network: Network, hierarchy: LabelHierarchy) -> TrainingNet:
+    """Return the net that trains a network one epoch at a time."""
+    return build_training_net(
+        network,
+        parameters.criterion(hierarchy),
+        learning_rate=parameters.highest_learning_rate(1),
+        encoder_learning_rate=parameters.encoder_learning_rate,
+        batch_size=parameters.batch_size,
+        max_epochs=1,
+        device=network.device,
+        precision=resolve_precision(parameters.precision, network.device, parameters.pretrained is not None),
+        callbacks=parameters.callbacks or [],
+        net_params=_net_settings(parameters),
+        verbose=parameters.verbose,
+    )
+
+
+def _stack_and_tune(parameters: Parameters, state: FittedState, held_out: LabelledTexts) -> FittedState:
+    """Learn stacking weights and the threshold from the held-out texts, and score them."""
+    ensemble, decision = state.ensemble, state.decision
+    scores = ensemble.scores(held_out.texts)
+    # The logits of a single network that is trained with cross-entropy are log-odds already.
+    if ensemble.ngrams is not None or parameters.margins:
+        ensemble = ensemble.stack(scores, held_out.targets)
+    probabilities = as_probabilities(ensemble.combine(scores))
+    if parameters.tunes_threshold:
+        decision = decision.tuned(probabilities, held_out.targets)
+    validation_f1: MicroMacroF1 = micro_macro_f1(held_out.targets, decision(probabilities))
+    if parameters.verbose:
+        print(
+            f"all scores together | validation F1 {validation_f1.micro:.3f} micro, "
+            f"{validation_f1.macro:.3f} macro",
+            flush=True,
+        )
+    return replace(state, ensemble=ensemble, decision=decision, validation_f1=validation_f1)

@@ -1,0 +1,156 @@
+"""The parameters of `HiMatchClassifier` as `fit` uses them, and the values that "auto" stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.network.label_attention import MANY_LABELS
+from skhimatch.network.objective import HiMatchLoss
+from skhimatch.text.pretrained import PretrainedEncoder, as_encoder
+
+__all__ = ["Parameters"]
+
+# max_epochs="auto": at least 4 epochs, or 10 with more than 200 labels, which have fewer texts each; as many
+# as make 1,000 steps; at most 20, since more epochs on a few texts only overfit.
+MIN_STEPS, MIN_EPOCHS, MIN_EPOCHS_OF_MANY_LABELS, MAX_EPOCHS = 1000, 4, 10, 20
+# learning_rate="auto": 0.004 up to 1,500 steps, then less. Ten times as many steps want a third of it
+# (measured on WOS and EURLEX57K).
+BASE_LEARNING_RATE, BASE_STEPS = 4e-3, 1500
+# learning_rate="auto" with a pretrained encoder. Larger steps destroy the initial head, which comes from the
+# names of the labels (measured on WOS with one text for each leaf).
+LEARNING_RATE_ON_PRETRAINED = 1e-3
+
+# What skorch calls otherwise, or would take past the schedule and the callbacks that rely on it.
+OWN_PARAMETERS = {name: name for name in ("batch_size", "callbacks", "device", "max_epochs", "verbose")} | {
+    "lr": "learning_rate",
+    "train_split": "validation_fraction",
+}
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The constructor's parameters; see `HiMatchClassifier` for their meaning."""
+
+    hierarchy: Any
+    tokenizer: Any
+    classes: Sequence[str] | None
+    label_texts: Mapping[str, Any] | None
+    word_vectors: Any
+    lexical: str | None
+    encoder: Any
+    propagation: str | None
+    head: str
+    sampling: str
+    gamma: float
+    alpha: float
+    beta: float
+    classification_loss: str
+    lambda_joint: float
+    lambda_match: float
+    max_epochs: int | str
+    batch_size: int
+    learning_rate: float | str
+    schedule: str
+    validation_fraction: float
+    patience: int | None
+    threshold: float | ArrayLike | str
+    decoding: str
+    consistency: str | None
+    device: Any
+    precision: str
+    random_state: int | np.random.RandomState | None
+    callbacks: list[Any] | None
+    net_params: Mapping[str, Any] | None
+    verbose: int
+
+    @property
+    def pretrained(self) -> PretrainedEncoder | None:
+        """The settings of the pretrained encoder; None if the encoder reads words."""
+        encoder = as_encoder(self.encoder)
+        return encoder if isinstance(encoder, PretrainedEncoder) else None
+
+    @property
+    def encoder_learning_rate(self) -> float:
+        """The highest learning rate of a pretrained encoder's last layer; without one it is not used."""
+        return 0.0 if self.pretrained is None else self.pretrained.learning_rate
+
+    @property
+    def margins(self) -> bool:
+        """Whether networks are trained for margins (squared hinge loss), and not for log-odds."""
+        return self.classification_loss == "squared_hinge"
+
+    @property
+    def tunes_threshold(self) -> bool:
+        """Whether the threshold is chosen on held-out texts."""
+        return isinstance(self.threshold, str)
+
+    def for_word_network(self) -> Parameters:
+        """Return the parameters of the word network beside a pretrained encoder.
+
+        It has the same losses, batches and patience; everything else is as by default.
+        """
+        criterion = {
+            name: value for name, value in (self.net_params or {}).items() if name.startswith("criterion__")
+        }
+        return replace(
+            self,
+            encoder="attention",
+            propagation=None,
+            head="auto",
+            max_epochs="auto",
+            learning_rate="auto",
+            callbacks=None,
+            net_params=criterion,
+        )
+
+    def epochs(self, n_texts: int, n_labels: int) -> int:
+        """Return the maximum number of epochs for n training texts and L labels."""
+        if not isinstance(self.max_epochs, str):
+            return int(self.max_epochs)
+        minimum = MIN_EPOCHS if n_labels <= MANY_LABELS else MIN_EPOCHS_OF_MANY_LABELS
+        steps = -(-n_texts // self.batch_size)
+        return min(MAX_EPOCHS, max(minimum, -(-MIN_STEPS // steps)))
+
+    def highest_learning_rate(self, n_steps: int) -> float:
+        """Return the learning rate for a number of steps."""
+        if not isinstance(self.learning_rate, str):
+            return float(self.learning_rate)
+        if self.pretrained is not None:
+            return LEARNING_RATE_ON_PRETRAINED
+        return BASE_LEARNING_RATE * min(1.0, (BASE_STEPS / n_steps) ** 0.5)
+
+    def criterion(self, hierarchy: LabelHierarchy) -> HiMatchLoss:
+        """Return the training objective over the labels of a hierarchy."""
+        return HiMatchLoss(
+            hierarchy,
+            gamma=self.gamma,
+            alpha=self.alpha,
+            beta=self.beta,
+            sampling=self.sampling,
+            lambda_joint=self.lambda_joint,
+            lambda_match=self.lambda_match,
+            classification_loss=self.classification_loss,
+            **self.split_net_params()["criterion"],
+        )
+
+    def split_net_params(self) -> dict[str, dict[str, Any]]:
+        """Sort `net_params` by what they are for: module, criterion or net."""
+        split: dict[str, dict[str, Any]] = {"module": {}, "criterion": {}, "net": {}}
+        for name, value in (self.net_params or {}).items():
+            if name in OWN_PARAMETERS:
+                raise ValueError(
+                    f"net_params holds {name!r}, which the classifier sets itself: "
+                    f"use its `{OWN_PARAMETERS[name]}`."
+                )
+            prefix, _, rest = name.partition("__")
+            if prefix in ("module", "criterion") and rest:
+                split[prefix][rest] = value
+            else:
+                split["net"][name] = value
+        return split

@@ -1,0 +1,125 @@
+"""A trained network as a scorer."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.network.base import Network
+from skhimatch.network.build import (
+    NetworkSettings,
+    WordNetworkSettings,
+    build_pretrained_network,
+    build_word_network,
+)
+from skhimatch.network.predict import score_texts
+from skhimatch.network.transformer import TransformerEncoder
+from skhimatch.scores.state import ScorerState
+from skhimatch.text.pretrained import PretrainedEncoder
+from skhimatch.text.sequences import Texts
+
+__all__ = ["NetworkScorer"]
+
+# The prefix of the weights of a pretrained encoder, which are written in the format of transformers.
+ENCODER_WEIGHTS = "text_encoder.body."
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkScorer:
+    """A network and the settings from which an equal one is built.
+
+    Attributes
+    ----------
+    network : Network
+        Trained in place.
+    settings : NetworkSettings
+        `WordNetworkSettings` for a network of words.
+    """
+
+    network: Network
+    settings: NetworkSettings
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what pickles and copies hold: networks are moved to the CPU, which every machine has."""
+        network = self.network
+        if network.device.type != "cpu":
+            network = copy.deepcopy(network).cpu()
+        return {"network": network, "settings": self.settings}
+
+    @property
+    def uses_shortlist(self) -> bool:
+        """Whether the network can score a shortlist of each text's labels."""
+        return self.network.scores_labels_separately
+
+    def scores(self, texts: Texts, shortlist: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Return logits.
+
+        Parameters
+        ----------
+        texts : TokenSequences or SubwordSequences of n texts
+        shortlist : int64 ndarray of shape (n, K), optional
+            The labels to score for each text; ignored by a network that does not use shortlists.
+
+        Returns
+        -------
+        float32 ndarray of shape (n, L)
+            The logits of labels that are not on the shortlist are their biases.
+        """
+        return score_texts(self.network, texts, shortlist if self.uses_shortlist else None)
+
+    def state(self) -> ScorerState:
+        """Return what `from_state` rebuilds the scorer from."""
+        values: dict[str, Any] = {"settings": asdict(self.settings)}
+        arrays = {
+            name: weight.cpu().numpy()
+            for name, weight in self.network.state_dict().items()
+            if not name.startswith(ENCODER_WEIGHTS)
+        }
+        encoder = self.network.text_encoder
+        if not isinstance(encoder, TransformerEncoder):
+            return ScorerState(values, arrays)
+        values["encoder"] = encoder.settings.get_params()
+        return ScorerState(values, arrays, None if encoder.loaded_by_name else encoder.save)
+
+    @classmethod
+    def from_state(cls, state: ScorerState, hierarchy: LabelHierarchy) -> NetworkScorer:
+        """Rebuild a scorer from its `state`.
+
+        Parameters
+        ----------
+        state : ScorerState
+            As `state` returned it, with the folder of the pretrained encoder if there is one.
+        hierarchy : LabelHierarchy
+            L labels.
+
+        Returns
+        -------
+        NetworkScorer
+            Its network is in evaluation mode, on the CPU.
+        """
+        network: Network
+        settings: NetworkSettings
+        weights = {name: torch.from_numpy(array) for name, array in state.arrays.items()}
+        if "encoder" in state.values:
+            encoder_settings = PretrainedEncoder(**state.values["encoder"])
+            if state.encoder_folder is not None:
+                encoder_settings.set_params(name=state.encoder_folder)
+            settings = NetworkSettings(**state.values["settings"])
+            network = build_pretrained_network(hierarchy, settings, TransformerEncoder(encoder_settings))
+            # These were loaded with the encoder.
+            weights |= {
+                name: weight
+                for name, weight in network.state_dict().items()
+                if name.startswith(ENCODER_WEIGHTS)
+            }
+        else:
+            settings = WordNetworkSettings(**state.values["settings"])
+            network = build_word_network(hierarchy, settings)
+        network.load_state_dict(weights)
+        return cls(network.eval(), settings)
