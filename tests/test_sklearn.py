@@ -104,9 +104,6 @@ LEFT_OUT = {
         "check_classifier_data_not_an_array": "wraps X in what is no iterable; texts come as one",
         "check_classifier_multioutput": "wants classes_ to be 0 and 1; they are the names of the labels",
         "check_classifiers_classes": "teaches one class a text in a 1-D y; y is multi-label",
-        "check_classifiers_multilabel_representation_invariance": (
-            "passes an indicator as lists of 0 and 1, which could be sets of numbered labels: refused"
-        ),
         "check_classifiers_one_label": "teaches one class a text in a 1-D y; see test_a_single_label",
         "check_classifiers_train": "wants a 1-D prediction and probabilities that sum to 1; y is multi-label",
         "check_decision_proba_consistency": (
