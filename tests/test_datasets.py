@@ -171,6 +171,13 @@ class TestHtcJson:
         assert corpus.hierarchy == LabelHierarchy([("science", "physics")], ["physics", "science", "sport"])
         assert load_htc_json(str(folder), name="mine").name == "mine"
 
+    def test_a_byte_order_mark(self, folder):
+        expected = load_htc_json(folder)
+        for file in folder.iterdir():
+            file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+        corpus = load_htc_json(folder)
+        assert (corpus.texts, corpus.hierarchy) == (expected.texts, expected.hierarchy)
+
     def test_misspelt_taxonomy(self, folder):
         (folder / "news.taxonomy").rename(folder / "news.taxnomy")
         assert len(load_htc_json(folder).hierarchy) == 3

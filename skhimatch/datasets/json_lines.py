@@ -10,7 +10,7 @@ __all__ = []
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     # Only "\n" ends a line: abstracts contain other line breaks, and a few damaged characters.
-    with path.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as lines:
         for number, line in enumerate(lines, start=1):
             yield number, line.rstrip("\r\n")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ __all__ = [
     "hierarchy_from_dict",
     "hierarchy_from_networkx",
     "hierarchy_from_paths",
+    "hierarchy_over",
     "read_taxonomy",
 ]
 
@@ -167,6 +170,71 @@ def hierarchy_from_networkx(graph: Any) -> LabelHierarchy:
     return LabelHierarchy(graph.edges(), nodes)
 
 
+def hierarchy_over(hierarchy: LabelHierarchy, classes: Iterable[str]) -> LabelHierarchy:
+    """Reduce or extend a hierarchy to exactly these classes, in this order.
+
+    A class without an edge, which the hierarchy therefore does not know, becomes a root. See
+    :meth:`LabelHierarchy.restrict` for labels that are not among the classes.
+
+    Parameters
+    ----------
+    hierarchy : LabelHierarchy
+        The known labels and their edges.
+    classes : iterable of str
+        The labels in column order.
+
+    Returns
+    -------
+    LabelHierarchy
+        Over `classes`.
+
+    Raises
+    ------
+    TypeError
+        If a class is not a string.
+    ValueError
+        If a class is unknown and its name is close to that of a known label, no class is known,
+        the hierarchy is flat and lacks a class, or a class is empty or repeated.
+
+    Warns
+    -----
+    UserWarning
+        If a class becomes a root.
+
+    Examples
+    --------
+    >>> hierarchy = LabelHierarchy([("science", "physics")], labels=["science", "physics", "other"])
+    >>> hierarchy_over(hierarchy, ["other", "physics", "science"]).labels
+    ('other', 'physics', 'science')
+    """
+    if isinstance(classes, str):
+        raise TypeError(f"classes is the string {classes!r}; pass a list of labels")
+    names = [check_label(name, f"classes[{place}]") for place, name in enumerate(classes)]
+    unknown = [name for name in dict.fromkeys(names) if name not in hierarchy]
+    if not unknown:
+        return hierarchy.restrict(names)
+    if hierarchy.is_flat or len(unknown) == len(set(names)):
+        hierarchy.positions(unknown)  # raises, with a suggestion
+    for name in unknown:
+        near = get_close_matches(name, hierarchy.labels, n=1)
+        if near:
+            raise ValueError(
+                f"the hierarchy has no label {name!r}; did you mean {near[0]!r}? If {name!r} is another "
+                "label, name it in LabelHierarchy(edges, labels=[...])"
+            )
+    shown = ", ".join(map(repr, unknown[:3]))
+    if len(unknown) > 3:
+        shown += f" and {len(unknown) - 3} more"
+    warnings.warn(
+        f"{len(unknown)} of {len(names)} classes have no edge in the hierarchy and become roots: {shown}. "
+        "To do so on purpose, name all labels: hierarchy=LabelHierarchy(edges, labels=[...]).",
+        UserWarning,
+        stacklevel=5,
+    )
+    edges = [(hierarchy.labels[parent], hierarchy.labels[child]) for parent, child in hierarchy.edges]
+    return LabelHierarchy(edges, [*hierarchy.labels, *unknown]).restrict(names)
+
+
 def read_taxonomy(path: str | os.PathLike[str], root: str = "Root") -> LabelHierarchy:
     r"""Read a taxonomy file: a line is ``parent<TAB>child<TAB>child...`` in UTF-8.
 
@@ -200,7 +268,7 @@ def read_taxonomy(path: str | os.PathLike[str], root: str = "Root") -> LabelHier
     edges = []
     names: set[str] = set()
     try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not in UTF-8: save it in that encoding ({error})") from error
     for number, line in enumerate(lines, start=1):
@@ -219,7 +287,7 @@ def read_taxonomy(path: str | os.PathLike[str], root: str = "Root") -> LabelHier
 
 
 def _read_json(path: str | os.PathLike[str]) -> LabelHierarchy:
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8-sig") as file:
         try:
             return as_hierarchy(json.load(file))
         except (ValueError, TypeError) as error:

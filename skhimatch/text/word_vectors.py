@@ -189,7 +189,7 @@ def read_word_vectors(path: str | os.PathLike[str], words: Collection[str] | Non
     n_read = 0
     opened = gzip.open if path.suffix == ".gz" else open
     # Only "\n" ends a line: some words of the published files contain other line breaks.
-    with opened(path, "rt", encoding="utf-8", errors="replace", newline="\n") as lines:
+    with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="\n") as lines:
         first = lines.readline()
         promised, dimension = _layout(first, path)
         numbered = enumerate(lines, 2) if promised is not None else enumerate(chain([first], lines), 1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skhimatch import LabelHierarchy, as_hierarchy, read_taxonomy
-from skhimatch.labels.formats import hierarchy_from_paths
+from skhimatch.labels.formats import hierarchy_from_paths, hierarchy_over
 
 NEWS = {"science": ["physics", "biology"], "sport": ["tennis"]}
 NEWS_EDGES = [("science", "physics"), ("science", "biology"), ("sport", "tennis")]
@@ -109,6 +109,61 @@ def test_bad_graphs_and_files_are_named(tmp_path):
     file.write_bytes("Root\tÉa\n".encode("latin-1"))
     with pytest.raises(ValueError, match="taxonomy is not in UTF-8"):
         as_hierarchy(file)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_label(tmp_path):
+    file = tmp_path / "news.taxonomy"
+    file.write_text("Root\tscience\nscience\tphysics\n", encoding="utf-8-sig")
+    assert as_hierarchy(file).labels == ("physics", "science")
+    file = tmp_path / "news.json"
+    file.write_text(json.dumps(NEWS), encoding="utf-8-sig")
+    assert as_hierarchy(file) == as_hierarchy(NEWS)
+
+
+class TestHierarchyOver:
+    TREE = as_hierarchy(NEWS)
+
+    def test_known_classes_are_restricted_without_a_warning(self):
+        assert hierarchy_over(self.TREE, self.TREE.labels) is self.TREE
+        classes = ["tennis", "physics", "science"]
+        assert hierarchy_over(self.TREE, np.array(classes)) == self.TREE.restrict(classes)
+
+    def test_a_class_without_an_edge_is_a_root(self):
+        classes = ["zoo", "physics", "science", "tennis", "queue"]
+        with pytest.warns(UserWarning, match=r"2 of 5 classes .* become roots: 'zoo', 'queue'\. .*labels=\["):
+            hierarchy = hierarchy_over(self.TREE, classes)
+        assert hierarchy.labels == tuple(classes)
+        assert edge_names(hierarchy) == {("science", "physics")}
+        on_purpose = LabelHierarchy(NEWS_EDGES, ["zoo", "queue", *self.TREE.labels])
+        assert hierarchy_over(on_purpose, classes) == hierarchy
+
+    def test_only_the_first_are_named(self):
+        with pytest.warns(UserWarning, match=r"4 of 5 .*: 'q0', 'q1', 'q2' and 1 more\. To"):
+            hierarchy_over(self.TREE, ["science", "q0", "q1", "q2", "q3"])
+
+    @pytest.mark.parametrize(
+        ("classes", "error", "message"),
+        [
+            (["science", "phisics"], ValueError, "no label 'phisics'; did you mean 'physics'.*labels="),
+            ([*TREE.labels, "scienc"], ValueError, "no label 'scienc'; did you mean 'science'"),
+            (["0", "1"], ValueError, "the hierarchy has no label '0'"),
+            (["science", "zoo", "science"], ValueError, "'science' is repeated"),
+            (["science", "zoo", "zoo"], ValueError, "'zoo' is repeated"),
+            (["science", 3], TypeError, r"classes\[1\] is 3"),
+            (["science", " "], ValueError, r"classes\[1\] is empty"),
+            ("science", TypeError, "classes is the string 'science'"),
+        ],
+    )
+    @pytest.mark.filterwarnings("ignore:1 of .* classes:UserWarning")
+    def test_refused(self, classes, error, message):
+        with pytest.raises(error, match=message):
+            hierarchy_over(self.TREE, classes)
+
+    def test_a_flat_hierarchy_names_all_its_labels(self):
+        flat = LabelHierarchy.flat(["ham", "spam"])
+        assert hierarchy_over(flat, ["spam", "ham"]).labels == ("spam", "ham")
+        with pytest.raises(ValueError, match="the hierarchy has no label 'zoo'"):
+            hierarchy_over(flat, ["spam", "zoo"])
 
 
 @pytest.mark.parametrize(
