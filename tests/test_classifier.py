@@ -290,6 +290,11 @@ class TestHierarchies:
         assert (nothing < 0.5).all()
         assert classifier.to_label_sets(classifier.predict(["the of"])) == [set()]
 
+    @pytest.mark.parametrize("decoding", ["auto", "path", "threshold"])
+    def test_without_any_target_nothing_is_predicted(self, decoding):
+        classifier = quick(decoding=decoding).fit(TEXTS, [set()] * 60)
+        assert classifier.predict(UNSEEN).sum() == 0
+
     @pytest.mark.parametrize(
         ("propagation", "room"), [("gcn", HierarchyGCN), ("gated", GatedPropagation), (None, type(None))]
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
 __all__ = [
     "DecisionRule",
     "add_ancestors",
+    "check_consistency",
     "check_threshold",
     "drop_orphans",
     "highest",
@@ -64,6 +66,9 @@ class DecisionRule:
     tagged: npt.NDArray[np.bool_]
     consistency: str | None = None
 
+    def __post_init__(self) -> None:
+        check_consistency(self.consistency)
+
     @classmethod
     def learn(
         cls,
@@ -98,6 +103,7 @@ class DecisionRule:
         >>> DecisionRule.learn([[0, 1, 1], [0, 0, 1]], hierarchy).ends  # physics, science
         array([1, 2])
         """
+        _check_option("decoding", decoding, ("auto", "threshold", "path"))
         indicator = as_indicator(targets, len(hierarchy))
         tagged = np.bincount(indicator.indices, minlength=len(hierarchy)) > 0
         ends = None if decoding == "threshold" else path_ends(indicator, hierarchy)
@@ -201,6 +207,8 @@ def check_threshold(threshold: Any, classes: Any) -> float | npt.NDArray[np.floa
     array([0.5, 0.3])
     """
     try:
+        if threshold is None:
+            raise TypeError
         numbers = np.array(threshold, dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"threshold is {threshold!r}; pass a number or one number per label") from None
@@ -214,6 +222,46 @@ def check_threshold(threshold: Any, classes: Any) -> float | npt.NDArray[np.floa
         where = f"threshold of label {str(classes[bad[0]])!r}" if numbers.ndim else "threshold"
         raise ValueError(f"the {where} is {numbers.flat[bad[0]]}; it must lie in [0, 1]")
     return numbers if numbers.ndim else float(numbers)
+
+
+def check_consistency(value: Any) -> str | None:
+    """Check a choice of how predictions are made consistent with the hierarchy.
+
+    Parameters
+    ----------
+    value : {"ancestors", "descendants"} or None
+        The choice, see :class:`DecisionRule`.
+
+    Returns
+    -------
+    {"ancestors", "descendants"} or None
+        The choice itself.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+
+    Examples
+    --------
+    >>> check_consistency("ancestor")
+    Traceback (most recent call last):
+        ...
+    ValueError: consistency is 'ancestor'; did you mean 'ancestors'? Pass 'ancestors', 'descendants' or None
+    """
+    return _check_option("consistency", value, ("ancestors", "descendants", None))
+
+
+def _check_option(parameter: str, value: Any, options: tuple[str | None, ...]) -> Any:
+    if value is None or isinstance(value, str):
+        if value in options:
+            return value
+        near = get_close_matches(value or "", [option for option in options if option], n=1)
+    else:
+        near = []
+    hint = f"did you mean {near[0]!r}? Pass " if near else "pass "
+    *first, last = map(repr, options)
+    raise ValueError(f"{parameter} is {value!r}; {hint}{', '.join(first)} or {last}")
 
 
 def highest(scores: Probabilities, k: int) -> npt.NDArray[np.int64]:
@@ -305,6 +353,8 @@ def predict_path(
            [0, 1, 1]])
     """
     probabilities = np.asarray(probabilities)
+    if not len(candidates):
+        return csr_array(probabilities.shape, dtype=bool)
     ending = probabilities[:, candidates]
     # A label is at least as probable as its children, so it ends a path only where none of them goes on.
     children = hierarchy.children[candidates]
