@@ -57,7 +57,7 @@ def run(output: Path, seed: int) -> None:
 
     _heading(BASELINE)
     start = time.perf_counter()
-    baseline = LinearBaseline(corpus.hierarchy).fit(*train, validation_data=validation)
+    baseline = LinearBaseline(corpus.hierarchy).fit(*train, X_val=validation[0], y_val=validation[1])
     seconds[BASELINE] = time.perf_counter() - start
     words = len(baseline.vectorizer_.vocabulary_)
     print(f"{len(corpus.hierarchy):,} SVMs on {words:,} words and pairs of words")
