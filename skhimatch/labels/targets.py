@@ -344,9 +344,9 @@ def _is_nested_indicator(y: Any) -> bool:
         return False
     empty = True
     for row in y:
-        if not isinstance(row, list | tuple | np.ndarray):
+        if not isinstance(row, list | tuple | np.ndarray) or getattr(row, "ndim", 1) != 1:
             return False
-        entries = row.ravel().tolist() if isinstance(row, np.ndarray) else row
+        entries = row.tolist() if isinstance(row, np.ndarray) else row
         if not all(isinstance(entry, Number | np.bool_) and entry in (0, 1) for entry in entries):
             return False
         empty = empty and not len(entries)
