@@ -14,13 +14,13 @@ def edge_names(hierarchy):
     return {(hierarchy.labels[parent], hierarchy.labels[child]) for parent, child in hierarchy.edges}
 
 
-def test_every_form_gives_the_same_hierarchy(tmp_path):
+def test_every_format_gives_the_same_hierarchy(tmp_path):
     networkx = pytest.importorskip("networkx")
     file = tmp_path / "news.taxonomy"
     file.write_text("Root\tscience\tsport\nscience\tphysics\tbiology\n\nsport\ttennis\n", encoding="utf-8")
     as_json = tmp_path / "news.json"
     as_json.write_text(json.dumps(NEWS), encoding="utf-8")
-    forms = [
+    formats = [
         LabelHierarchy(NEWS_EDGES),
         NEWS,
         {"science": {"physics": None, "biology": {}}, "sport": ["tennis"]},
@@ -33,9 +33,9 @@ def test_every_form_gives_the_same_hierarchy(tmp_path):
         str(file),
         as_json,
     ]
-    for form in forms:
-        assert as_hierarchy(form) == forms[0]
-    assert as_hierarchy(forms[0]) is forms[0]
+    for source in formats:
+        assert as_hierarchy(source) == formats[0]
+    assert as_hierarchy(formats[0]) is formats[0]
 
 
 def test_isolated_labels_are_kept():
@@ -47,7 +47,7 @@ def test_isolated_labels_are_kept():
     assert as_hierarchy({"a": None, "z": {}}).labels == ("a", "z")
 
 
-def test_a_plain_dict_may_be_a_dag_and_a_nested_one_goes_deep():
+def test_a_plain_dict_may_be_a_dag_and_a_nested_dict_may_be_deep():
     dag = as_hierarchy({"a": ["c"], "b": {"c"}, "c": ["d"]})
     assert edge_names(dag) == {("a", "c"), ("b", "c"), ("c", "d")}
     assert not dag.is_tree
@@ -76,14 +76,14 @@ def test_another_separator_and_another_root(tmp_path):
         (
             {"a": {"b": ["c"]}, "d": {"c": None}},
             ValueError,
-            "label 'c' stands both under 'd' and under 'b'",
+            "label 'c' occurs both under 'd' and under 'b'",
         ),
-        ({"a": {"b": ["a"]}}, ValueError, "label 'a' stands both at the top and under 'b'"),
+        ({"a": {"b": ["a"]}}, ValueError, "label 'a' occurs both at the top and under 'b'"),
         ({"a": {"b": [{"c": None}]}}, TypeError, "a child of 'b' is"),
-        (["a/c", "b/c"], ValueError, "label 'c' stands both under 'a' and under 'b'.*unique names.*pairs"),
-        (["a/b", "b"], ValueError, "label 'b' stands both under 'a' and at the top"),
+        (["a/c", "b/c"], ValueError, "label 'c' occurs both under 'a' and under 'b'.*unique names.*pairs"),
+        (["a/b", "b"], ValueError, "label 'b' occurs both under 'a' and at the top"),
         (["a//b"], ValueError, "component of the path 'a//b' is empty"),
-        ("no such file", TypeError, "'no such file', which is no file"),
+        ("no such file", TypeError, "'no such file', which is not an existing file"),
         (3, TypeError, "'int' is not a hierarchy.*flat"),
         (None, TypeError, "not a hierarchy"),
     ],
@@ -177,5 +177,5 @@ class TestHierarchyOver:
 def test_bad_json_is_named(tmp_path, content, message):
     file = tmp_path / "news.json"
     file.write_text(content, encoding="utf-8")
-    with pytest.raises(ValueError, match=rf"news\.json holds no hierarchy: .*{message}"):
+    with pytest.raises(ValueError, match=rf"news\.json does not hold a hierarchy: .*{message}"):
         as_hierarchy(file)
