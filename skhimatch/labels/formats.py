@@ -67,7 +67,7 @@ def as_hierarchy(source: Any) -> LabelHierarchy:
         return hierarchy_from_networkx(source)
     formats = "a dict, (parent, child) pairs, paths such as 'a/b/c', a networkx DiGraph or a taxonomy file"
     if isinstance(source, str):
-        raise TypeError(f"the hierarchy is the string {source!r}, which is not an existing file; pass {formats}")
+        raise TypeError(f"the hierarchy is the string {source!r}, not an existing file; pass {formats}")
     if not isinstance(source, Iterable):
         raise TypeError(
             f"{type(source).__name__!r} is not a hierarchy; pass {formats}, "

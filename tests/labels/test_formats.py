@@ -83,7 +83,7 @@ def test_another_separator_and_another_root(tmp_path):
         (["a/c", "b/c"], ValueError, "label 'c' occurs both under 'a' and under 'b'.*unique names.*pairs"),
         (["a/b", "b"], ValueError, "label 'b' occurs both under 'a' and at the top"),
         (["a//b"], ValueError, "component of the path 'a//b' is empty"),
-        ("no such file", TypeError, "'no such file', which is not an existing file"),
+        ("no such file", TypeError, "'no such file', not an existing file"),
         (3, TypeError, "'int' is not a hierarchy.*flat"),
         (None, TypeError, "not a hierarchy"),
     ],

@@ -66,7 +66,7 @@ def test_encode(y):
         lambda y: pd.Series(y, dtype="string"),
     ],
 )
-def test_one_string_a_text_ends_a_path(form):
+def test_one_string_per_text_names_the_end_of_a_path(form):
     names = ["physics", "science", "biology", "physics"]
     expected = [[0, 1, 1], [0, 0, 1], [1, 0, 1], [0, 1, 1]]
     assert encode_targets(form(names), HIERARCHY, 4).toarray().tolist() == expected
@@ -130,7 +130,7 @@ class TestPaths:
 
 
 @pytest.mark.parametrize("form", [np.array, lambda y: np.array(y, dtype=object)])
-def test_an_array_of_names_with_one_row_a_text(form):
+def test_an_array_of_names_with_one_row_per_text(form):
     # numpy makes two dimensions of lists of one length.
     y = form([["science", "physics"], ["science", "biology"]])
     assert encode_targets(y, HIERARCHY).toarray().tolist() == [[0, 1, 1], [1, 0, 1]]
@@ -150,7 +150,7 @@ def test_explicit_zeros_and_repeated_entries_are_no_labels():
     assert encoded.toarray().tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
 
 
-def test_encoding_leaves_y_alone():
+def test_encoding_does_not_change_y():
     y = sp.csr_array(([1.0, 0.0], ([0, 1], [1, 0])), shape=(3, 3))
     encode_targets(y, HIERARCHY)
     assert y.nnz == 2
@@ -210,8 +210,8 @@ def test_refused(y, error, match):
 def test_is_indicator():
     frame = pd.DataFrame(DENSE)
     assert all(map(is_indicator, [DENSE, sp.csr_array(DENSE), sp.csc_matrix(DENSE), frame, DENSE.tolist()]))
-    strangers = [[{"a"}], np.array(["a"]), pd.Series([{"a"}]), None, "a", 3, DENSE[0], [0, 1], [[0, "a"]]]
-    assert not any(map(is_indicator, strangers))
+    others = [[{"a"}], np.array(["a"]), pd.Series([{"a"}]), None, "a", 3, DENSE[0], [0, 1], [[0, "a"]]]
+    assert not any(map(is_indicator, others))
 
 
 def test_label_names():
@@ -251,7 +251,7 @@ class TestBrokenRows:
         half = self.encode("a1 a11", "a2 b", "a a1", "b b1").toarray()
         self.quiet(half)
 
-    def test_leaves_alone_are_no_broken_rows(self):
+    def test_targets_of_only_leaves_break_no_row(self):
         self.quiet(self.encode("a11 a2", "b1", "b1 b2", "a2 b2").toarray())
 
     def test_a_level_that_is_never_tagged(self):
@@ -260,10 +260,10 @@ class TestBrokenRows:
     def test_paths_that_stop_early(self):
         self.quiet(self.encode("a", "a a1", "b", "a a1 a11 b", "").toarray())
 
-    def test_one_label_a_text_may_be_the_most_specific_one(self):
+    def test_one_label_per_text_may_be_the_most_specific_one(self):
         self.quiet(self.encode("a", "a1", "a11", "b2", "a11").toarray())
 
-    def test_names_are_taken_as_they_are(self):
+    def test_nothing_is_checked_with_names_or_without_edges(self):
         y = self.encode("a a1 a11", "a a2", "b b1").toarray()[:, ::-1]
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -300,7 +300,7 @@ class TestValidationPair:
             validation_pair(*arguments)
 
 
-def test_to_label_sets_is_the_way_back():
+def test_to_label_sets_inverts_the_encoding():
     labels = list(HIERARCHY.labels)
     expected = [{"physics", "science"}, {"biology"}, set()]
     for indicator in (DENSE, DENSE.astype(bool), sp.csr_array(DENSE), sp.csc_matrix(DENSE)):
@@ -322,18 +322,18 @@ class TestHoldOut:
 
     @pytest.mark.parametrize("seed", range(5))
     def test_every_label_keeps_a_training_text(self, seed):
-        draws = np.random.default_rng(seed)
-        dense = draws.uniform(size=(40, 20)) < draws.uniform(0.01, 0.2, size=20)
+        rng = np.random.default_rng(seed)
+        dense = rng.uniform(size=(40, 20)) < rng.uniform(0.01, 0.2, size=20)
         train, validation = hold_out(sp.csr_array(dense.astype(np.float32)), 0.5, np.random.RandomState(seed))
         assert (dense[train].any(axis=0) == dense.any(axis=0)).all()
         assert len(validation) > 5
 
-    def test_no_more_than_rare_labels_allow(self):
+    def test_no_text_is_held_out_if_each_label_has_one_text(self):
         train, validation = hold_out(sp.csr_array(np.eye(6, dtype=np.float32)), 0.5, np.random.RandomState(0))
         assert len(validation) == 0
         assert train.tolist() == list(range(6))
 
-    def test_another_draw_another_part(self):
+    def test_another_seed_holds_out_other_texts(self):
         targets = sp.csr_array(np.ones((50, 1), dtype=np.float32))
         first, again, other = (
             hold_out(targets, 0.2, np.random.RandomState(seed))[1].tolist() for seed in (0, 0, 1)
