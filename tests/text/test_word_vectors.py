@@ -62,10 +62,10 @@ class TestWordVectors:
         ("words", "vectors", "message"),
         [
             (["a"], [[1], [2]], "1 words need"),
-            (["a"], [1], "as many rows"),
-            (["a", "b", "a"], [[1], [2], [3]], "'a' comes twice"),
-            (["a", "b"], [[1], [np.nan]], "'b' holds NaN"),
-            (["a", "b"], [[np.inf], [1]], "'a' holds NaN or infinite"),
+            (["a"], [1], "one row per word"),
+            (["a", "b", "a"], [[1], [2], [3]], "'a' occurs twice"),
+            (["a", "b"], [[1], [np.nan]], "'b' contains NaN"),
+            (["a", "b"], [[np.inf], [1]], "'a' contains NaN or infinity"),
         ],
     )
     def test_refuses(self, words, vectors, message):
@@ -129,8 +129,8 @@ class TestReadWordVectors:
             ("a 1 2\nb 3 4 5\n", "Line 2 of .*found 3"),
             ("2 2\na 1 2\nb\n", "Line 3 of .*found 0"),
             ("a 1 2\nb 3 x\n", "Line 2 of .*'x'"),
-            ("3 2\na 1 2\n", "promises 3 vectors but ends after 1"),
-            ("a 1 nan\n", "'a' holds NaN"),
+            ("3 2\na 1 2\n", "should have 3 vectors but has 1"),
+            ("a 1 nan\n", "'a' contains NaN"),
         ],
     )
     def test_bad_files(self, tmp_path, text, message):
@@ -140,7 +140,7 @@ class TestReadWordVectors:
             read_word_vectors(path)
 
     def test_missing_file(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match=r"nowhere\.txt; pass the path"):
+        with pytest.raises(FileNotFoundError, match=r"nowhere\.txt does not exist; pass the path"):
             read_word_vectors(tmp_path / "nowhere.txt")
 
     def test_real_vectors(self, real_vectors):
@@ -192,5 +192,5 @@ class TestAsWordVectors:
             as_word_vectors(source, ["wave"])
 
     def test_bad_numbers_are_named(self):
-        with pytest.raises(ValueError, match="'wave' holds NaN"):
+        with pytest.raises(ValueError, match="'wave' contains NaN"):
             as_word_vectors({"wave": [np.nan], "the": [1]})

@@ -148,7 +148,7 @@ class TestWordTokenizer:
     @pytest.mark.parametrize(
         ("params", "message"),
         [
-            ({"token_pattern": "("}, "no regular expression"),
+            ({"token_pattern": "("}, "is not a regular expression"),
             ({"token_pattern": "(a)(b)"}, "2 groups"),
             ({"token_pattern": "@"}, "finds no token"),
             ({"min_count": 0}, "min_count"),
