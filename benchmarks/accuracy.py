@@ -147,7 +147,8 @@ def fit_himatch(corpus: Corpus, seed: int, settings: dict[str, Any]) -> Any:
 
 def fit_linear(corpus: Corpus, seed: int, settings: dict[str, Any]) -> Any:
     baseline = LinearBaseline(corpus.hierarchy, **settings)
-    return baseline.fit(*corpus.part("train"), validation_data=corpus.part("validation"))
+    X_val, y_val = corpus.part("validation")
+    return baseline.fit(*corpus.part("train"), X_val=X_val, y_val=y_val)
 
 
 def fit_linear_by_blocks(corpus: Corpus, seed: int, settings: dict[str, Any]) -> LinearByBlocks:

@@ -1,43 +1,47 @@
-"""The yardstick: TF-IDF and a linear SVM for each label, decided as the network is."""
+"""The baseline: TF-IDF and a linear SVM for each label, with the same decision rule as the network."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array, issparse
 from scipy.special import expit
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics import accuracy_score
 from sklearn.svm import LinearSVC
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skhimatch.evaluation.decisions import DecisionRule
 from skhimatch.labels.formats import as_hierarchy
 from skhimatch.labels.hierarchy import LabelHierarchy
-from skhimatch.labels.targets import encode_targets, label_names
+from skhimatch.labels.targets import encode_targets, label_names, validation_pair
 from skhimatch.text.words import check_texts
 
 __all__ = ["TFIDF", "LinearBaseline", "train_svms"]
 
-# A word pair that occurs in one text only makes the model three times larger, and no better.
+# Parameters of the TfidfVectorizer. With min_df=1 the model is three times larger and no better.
 TFIDF: dict[str, Any] = {"ngram_range": (1, 2), "sublinear_tf": True, "min_df": 2, "dtype": np.float32}
-# Margins are computed for so many labels at once: the product copies the weights it is given.
-LABELS_AT_ONCE = 64
+# Labels per matrix product: the product copies the rows of the weights.
+LABEL_CHUNK_SIZE = 64
 
 
 class LinearBaseline(ClassifierMixin, BaseEstimator):
-    """TF-IDF of words and word pairs, and one linear SVM a label.
+    """TF-IDF of words and word pairs, and one linear SVM per label.
 
-    Margins become labels by the same `DecisionRule` as `HiMatchClassifier`: the best path where all
-    training targets are single paths, else a threshold.
+    A `DecisionRule` turns margins into labels, as in `HiMatchClassifier`: the best path if all training
+    targets are single paths, else a threshold.
 
     Parameters
     ----------
     hierarchy : dict, pairs, paths, DiGraph, path of a file, or LabelHierarchy, optional
-        As for `HiMatchClassifier`; its labels are the columns of indicators.
+        As for `HiMatchClassifier`. Its labels are the columns of indicators.
     C : float, default=1.0
         Inverse strength of the SVM's regularisation.
     decoding : {"auto", "threshold", "path"}, default="auto"
@@ -50,15 +54,15 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
     classes_ : ndarray of L str
         The labels, in column order.
     hierarchy_ : LabelHierarchy
-        Over these labels.
+        The hierarchy of these labels.
     vectorizer_ : TfidfVectorizer
         Fitted on the training texts.
     coef_ : float32 ndarray of shape (L, n_features)
-        A label that is on every training text, or on none, has only an intercept.
+        The weights. They are zero for a label that all training texts have, or none.
     intercept_ : float32 ndarray of shape (L,)
-        Infinite for such a label.
+        The intercepts. They are infinite for such a label.
     decision_ : DecisionRule
-        Its threshold is on expit(margin), and tuned where there is validation data.
+        Applied to expit(margin). Its threshold is tuned if there is a validation set.
 
     Examples
     --------
@@ -71,6 +75,13 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
     [['biology', 'science'], ['sport', 'tennis']]
     """
 
+    _parameter_constraints: dict = {  # noqa: RUF012 (scikit-learn's convention)
+        "hierarchy": "no_validation",
+        "C": [Interval(Real, 0, None, closed="neither")],
+        "decoding": [StrOptions({"auto", "threshold", "path"})],
+        "consistency": [StrOptions({"ancestors", "descendants"}), None],
+    }
+
     def __init__(
         self, hierarchy: Any = None, *, C: float = 1.0, decoding: str = "auto", consistency: str | None = None
     ) -> None:
@@ -79,45 +90,75 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         self.decoding = decoding
         self.consistency = consistency
 
-    def fit(self, X: Any, y: Any, *, validation_data: tuple[Any, Any] | None = None) -> LinearBaseline:
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        validation_data: tuple[Any, Any] | None = None,
+    ) -> LinearBaseline:
         """Train an SVM for each label.
 
         Parameters
         ----------
         X : iterable of n str
             The texts.
-        y : iterable of n iterables of str, indicator of shape (n, L), or DataFrame
-            The labels of each text.
+        y : iterable of n iterables of str, iterable of n str, indicator of shape (n, L), or DataFrame
+            The labels of each text, see `encode_targets`.
+        X_val : iterable of str, optional
+            The texts of a validation set, which tunes the threshold for micro-F1 + macro-F1.
+        y_val : iterable of iterables of str, iterable of str, indicator, or DataFrame, optional
+            The labels of `X_val`.
         validation_data : (X, y), optional
-            Tunes the threshold, on micro-F1 + macro-F1.
+            Deprecated: pass `X_val` and `y_val`.
 
         Returns
         -------
         LinearBaseline
             Itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If texts, labels, hierarchy or parameters are not as described. Nothing is fitted then.
         """
-        texts = check_texts(X)
+        validation = validation_pair(X_val, y_val, validation_data)
+        texts = _check_texts(X)
+        y = list(y) if isinstance(y, Iterator) else y
         hierarchy = (
             LabelHierarchy.flat(label_names(y)) if self.hierarchy is None else as_hierarchy(self.hierarchy)
         )
-        encoded = encode_targets(y, hierarchy, len(texts))
+        targets = encode_targets(y, hierarchy, len(texts))
+        if validation is not None:
+            held_texts = _check_texts(validation[0])
+            held_targets = encode_targets(validation[1], hierarchy, len(held_texts))
+        vectorizer = TfidfVectorizer(**TFIDF | {"min_df": min(TFIDF["min_df"], len(texts))})
+        try:
+            features = vectorizer.fit_transform(texts)
+        except ValueError as error:
+            raise ValueError(
+                f"TF-IDF needs a word that {vectorizer.min_df} of the {len(texts)} texts have: {error}"
+            ) from error
+        coef = np.zeros((len(hierarchy), features.shape[1]), dtype=np.float32)
+        intercept = np.where(targets.sum(axis=0) > 0, np.inf, -np.inf).astype(np.float32)
+        for label, weights, bias in train_svms(features, targets, C=self.C):
+            coef[label], intercept[label] = weights, bias
+        decision = DecisionRule.learn(
+            targets, hierarchy, decoding=self.decoding, consistency=self.consistency
+        )
+        if validation is not None:
+            margins = _margins(vectorizer.transform(held_texts), coef, intercept)
+            decision = decision.tuned(expit(margins), held_targets)
         self.hierarchy_ = hierarchy
         self.classes_ = np.asarray(hierarchy.labels, dtype=object)
         self.sparse_output_ = issparse(y)
-        self.vectorizer_ = TfidfVectorizer(**TFIDF)
-        features = self.vectorizer_.fit_transform(texts)
-        self.coef_ = np.zeros((len(hierarchy), features.shape[1]), dtype=np.float32)
-        self.intercept_ = np.where(encoded.sum(axis=0) > 0, np.inf, -np.inf).astype(np.float32)
-        for label, weights, intercept in train_svms(features, encoded, C=self.C):
-            self.coef_[label], self.intercept_[label] = weights, intercept
-        self.decision_ = DecisionRule.learn(
-            encoded, hierarchy, decoding=self.decoding, consistency=self.consistency
-        )
-        if validation_data is not None:
-            held_texts, held_targets = validation_data
-            probabilities = expit(self.decision_function(held_texts))
-            held = encode_targets(held_targets, hierarchy, len(probabilities))
-            self.decision_ = self.decision_.tuned(probabilities, held)
+        self.vectorizer_ = vectorizer
+        self.coef_ = coef
+        self.intercept_ = intercept
+        self.decision_ = decision
         return self
 
     def decision_function(self, X: Any) -> NDArray[np.float32]:
@@ -131,15 +172,10 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         Returns
         -------
         float32 ndarray of shape (n, L)
+            The columns are `classes_`.
         """
         check_is_fitted(self)
-        features = self.vectorizer_.transform(check_texts(X))
-        margins = np.tile(self.intercept_, (features.shape[0], 1))
-        trained = np.flatnonzero(np.isfinite(self.intercept_))
-        for start in range(0, len(trained), LABELS_AT_ONCE):
-            labels = trained[start : start + LABELS_AT_ONCE]
-            margins[:, labels] += features @ self.coef_[labels].T
-        return margins
+        return _margins(self.vectorizer_.transform(_check_texts(X)), self.coef_, self.intercept_)
 
     def predict(self, X: Any) -> NDArray[np.int64] | csr_array:
         """Return the predicted labels as an indicator.
@@ -152,17 +188,64 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         Returns
         -------
         int64 ndarray or csr_array of shape (n, L)
-            Sparse where the baseline was taught with sparse targets. Columns are `classes_`.
+            The columns are `classes_`. Sparse if the targets in `fit` were sparse.
         """
         margins = self.decision_function(X)
         indicator = self.decision_(expit(margins)).astype(np.int64)
         return indicator if self.sparse_output_ else indicator.toarray()
 
+    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
+        """Return the subset accuracy: the share of texts with exactly the right labels.
+
+        Parameters
+        ----------
+        X : iterable of n str
+            The texts.
+        y : iterable of n iterables of str, iterable of n str, indicator of shape (n, L), or DataFrame
+            The labels of each text, as in `fit`.
+        sample_weight : array-like of shape (n,), optional
+            Weights of the texts.
+
+        Returns
+        -------
+        float
+            In [0, 1].
+        """
+        predicted = csr_array(self.predict(X))
+        expected = encode_targets(y, self.hierarchy_, predicted.shape[0])
+        return float(accuracy_score(expected.astype(np.int64), predicted, sample_weight=sample_weight))
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
+        tags.input_tags.two_d_array = False
+        tags.classifier_tags.multi_label = True
+        tags.target_tags.multi_output = True
+        tags.target_tags.single_output = False
+        return tags
+
+
+def _check_texts(X: Any) -> list[Any]:
+    texts = check_texts(X)
+    if isinstance(texts[0], list):
+        raise TypeError("Text 0 is a list of tokens; pass whole texts: TfidfVectorizer finds the words.")
+    return texts
+
+
+def _margins(features: Any, coef: NDArray[np.float32], intercept: NDArray[np.float32]) -> NDArray[np.float32]:
+    margins = np.tile(intercept, (features.shape[0], 1))
+    trained = np.flatnonzero(np.isfinite(intercept))
+    for start in range(0, len(trained), LABEL_CHUNK_SIZE):
+        labels = trained[start : start + LABEL_CHUNK_SIZE]
+        margins[:, labels] += features @ coef[labels].T
+    return margins
+
 
 def train_svms(
     features: Any, targets: csr_array, *, C: float = 1.0
 ) -> Iterator[tuple[int, NDArray[np.float64], float]]:
-    """Train a linear SVM for each label that some, but not all of the texts carry.
+    """Train a linear SVM for each label that some, but not all, of the texts have.
 
     Parameters
     ----------
@@ -170,12 +253,17 @@ def train_svms(
         TF-IDF of the texts.
     targets : csr_array of shape (n, L)
         0/1 targets.
-    C : float
+    C : float, default=1.0
         Inverse strength of the regularisation.
 
     Yields
     ------
-    label, weights, intercept : int, ndarray of shape (F,), float
+    label : int
+        The column of the label.
+    weights : ndarray of shape (F,)
+        The weights of its SVM.
+    intercept : float
+        The intercept of its SVM.
     """
     by_label = targets.tocsc()
     n_texts, n_examples = targets.shape[0], np.diff(by_label.indptr)

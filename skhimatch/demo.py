@@ -1,4 +1,4 @@
-"""The demo: HiMatch beside TF-IDF + linear SVM on the embedded corpus."""
+"""The demo: HiMatch and a TF-IDF + linear SVM baseline on the embedded corpus."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from skhimatch.report import Report, compare, top_down
 
 __all__ = ["run"]
 
-# Smaller than the defaults: all of the demo takes a minute or two on two cores.
+# Smaller than the defaults. The whole demo takes one to two minutes on two cores.
 SETTINGS: dict[str, Any] = {
     "max_epochs": 6,
     "learning_rate": 8e-3,
@@ -34,14 +34,14 @@ HIMATCH, BASELINE = "HiMatch", "TF-IDF + SVM"
 
 
 def run(output: Path, seed: int) -> None:
-    """Train both, compare them, classify three texts, and save model and picture.
+    """Train both models, compare them, classify three texts, and save the model and a chart.
 
     Parameters
     ----------
     output : Path
-        The folder for the model and the picture.
+        The folder for the model and the chart.
     seed : int
-        `HiMatchClassifier`'s `random_state`.
+        The `random_state` of `HiMatchClassifier`.
     """
     model = check_folder(output / "model")
     corpus = load_api_docs()
@@ -57,7 +57,7 @@ def run(output: Path, seed: int) -> None:
 
     _heading(BASELINE)
     start = time.perf_counter()
-    baseline = LinearBaseline(corpus.hierarchy).fit(*train, validation_data=validation)
+    baseline = LinearBaseline(corpus.hierarchy).fit(*train, X_val=validation[0], y_val=validation[1])
     seconds[BASELINE] = time.perf_counter() - start
     words = len(baseline.vectorizer_.vocabulary_)
     print(f"{len(corpus.hierarchy):,} SVMs on {words:,} words and pairs of words")
@@ -70,9 +70,9 @@ def run(output: Path, seed: int) -> None:
     }
     print(compare(reports, seconds))
 
-    _heading(f"Three of them, as {HIMATCH} reads them")
-    some = slice(None, None, -(-len(test[0]) // 3))
-    _classify(classifier, test[0][some], test[1][some])
+    _heading(f"Predictions of {HIMATCH} for three of them")
+    rows = slice(None, None, -(-len(test[0]) // 3))
+    _classify(classifier, test[0][rows], test[1][rows])
 
     _heading("Saved")
     print(f'{model}: HiMatchClassifier.load("{model.as_posix()}")')
@@ -80,12 +80,14 @@ def run(output: Path, seed: int) -> None:
 
 
 def _introduce(corpus: Corpus) -> None:
-    learn, choose, judge = (f"{len(corpus.splits[name]):,}" for name in ("train", "validation", "test"))
+    n_train, n_validation, n_test = (
+        f"{len(corpus.splits[name]):,}" for name in ("train", "validation", "test")
+    )
     libraries, *below = np.bincount(corpus.hierarchy.levels)[1:]
     print(
-        f"{len(corpus):,} docstrings of {libraries} libraries: {learn} to learn from, {choose} to choose the "
-        f"best epoch, {judge} held out.\n"
-        f"Which library, subpackage and module is each from? {len(corpus.hierarchy):,} labels, "
+        f"{len(corpus):,} docstrings of {libraries} libraries: {n_train} for training, {n_validation} for "
+        f"validation, {n_test} for testing.\n"
+        f"The labels are library, subpackage and module: {len(corpus.hierarchy):,} labels, "
         f"{libraries} > {' > '.join(map(str, below))}."
     )
 
@@ -107,11 +109,11 @@ def _classify(classifier: HiMatchClassifier, texts: list[str], label_sets: list[
 
 
 def _picture(reports: Mapping[str, Report], path: Path) -> str:
-    """Draw F1 by level where matplotlib is installed; say in a line what came of it."""
+    """Save a chart of F1 by level if matplotlib is installed. Return a line about the result."""
     try:
         display = LevelF1Display({name: report.levels for name, report in reports.items()}).plot()
     except ImportError as error:
-        return f"no picture: {error}"
+        return f"no chart: {error}"
     display.figure_.savefig(path, dpi=150)
     return f"{path}: F1 by level"
 

@@ -1,4 +1,4 @@
-"""Predictions judged from every side at once, and the table that sets models side by side."""
+"""All metrics of predictions, and a table that compares models."""
 
 from __future__ import annotations
 
@@ -26,16 +26,18 @@ __all__ = ["Report", "compare", "top_down"]
 
 @dataclass(frozen=True)
 class Report:
-    """What predictions are worth.
+    """All metrics of predictions.
 
     Attributes
     ----------
-    micro_f1, macro_f1 : float
-        Over all labels.
+    micro_f1 : float
+        Micro-F1 of all labels.
+    macro_f1 : float
+        Macro-F1 of all labels.
     hierarchical : HierarchicalScore
         Precision, recall and F1 of labels counted with their ancestors.
     violations : float
-        Share of texts whose predicted labels lack an ancestor.
+        The share of texts whose predicted labels lack an ancestor.
     levels : list of LevelScore
         F1 on each level, from the roots down.
     """
@@ -48,18 +50,19 @@ class Report:
 
     @classmethod
     def of(cls, y_true: Any, y_pred: Any, hierarchy: Any) -> Report:
-        """Judge predictions.
+        """Compute the metrics of predictions.
 
         Parameters
         ----------
         y_true, y_pred : array-like or sparse of shape (n, L)
             Indicators: 0 or 1.
-        hierarchy : LabelHierarchy or what :func:`~skhimatch.as_hierarchy` takes
+        hierarchy : LabelHierarchy, or any format that :func:`~skhimatch.as_hierarchy` accepts
             Its labels are the columns.
 
         Returns
         -------
         Report
+            The metrics.
 
         Examples
         --------
@@ -77,18 +80,19 @@ class Report:
 
 
 def compare(reports: Mapping[str, Report], fit_seconds: Mapping[str, float] | None = None) -> str:
-    """Set models side by side: a table, then bars of F1 by level.
+    """Compare models in a table and a bar chart of F1 by level.
 
     Parameters
     ----------
     reports : mapping of str to Report
-        One model or several, by name.
+        The reports of one model or several, by name.
     fit_seconds : mapping of str to float, optional
-        How long each was trained.
+        The training time of each model, in seconds.
 
     Returns
     -------
     str
+        The table and the bar chart.
 
     Examples
     --------
@@ -111,14 +115,14 @@ def compare(reports: Mapping[str, Report], fit_seconds: Mapping[str, float] | No
       mine  micro  ████████████████████                      0.500
             macro  █████████████▍                            0.333
     """
-    every = reports.values()
+    values = reports.values()
     rows = {
-        "micro-F1": [f"{report.micro_f1:.3f}" for report in every],
-        "macro-F1": [f"{report.macro_f1:.3f}" for report in every],
-        "hierarchical precision": [f"{report.hierarchical.precision:.3f}" for report in every],
-        "hierarchical recall": [f"{report.hierarchical.recall:.3f}" for report in every],
-        "hierarchical F1": [f"{report.hierarchical.f1:.3f}" for report in every],
-        "predictions that break the hierarchy": [f"{100 * report.violations:.1f} %" for report in every],
+        "micro-F1": [f"{report.micro_f1:.3f}" for report in values],
+        "macro-F1": [f"{report.macro_f1:.3f}" for report in values],
+        "hierarchical precision": [f"{report.hierarchical.precision:.3f}" for report in values],
+        "hierarchical recall": [f"{report.hierarchical.recall:.3f}" for report in values],
+        "hierarchical F1": [f"{report.hierarchical.f1:.3f}" for report in values],
+        "predictions that break the hierarchy": [f"{100 * report.violations:.1f} %" for report in values],
     }
     if fit_seconds is not None:
         rows["seconds to fit"] = [f"{fit_seconds[name]:.0f}" for name in reports]
@@ -135,20 +139,21 @@ def compare(reports: Mapping[str, Report], fit_seconds: Mapping[str, float] | No
 
 
 def top_down(indicator: Any, probabilities: Any, hierarchy: LabelHierarchy) -> list[dict[str, float]]:
-    """Spell out each text's labels from the roots down, with their probabilities.
+    """List the predicted labels of each text from the roots down, with their probabilities.
 
     Parameters
     ----------
     indicator : array-like or sparse of shape (n, L)
-        What was predicted: 0 or 1.
+        The predicted labels: 0 or 1.
     probabilities : ndarray of shape (n, L)
-        How sure it was.
+        The probabilities of all labels.
     hierarchy : LabelHierarchy
         L labels in column order.
 
     Returns
     -------
     list of n dict of str to float
+        The probability of each predicted label.
 
     Examples
     --------

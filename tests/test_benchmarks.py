@@ -312,7 +312,8 @@ class TestManyLabels:
     def test_by_blocks_is_as_at_once_and_goes_on_where_it_was_cut_off(self, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(linear_by_blocks, "LABELS_AT_ONCE", 2)
         train, test = CORPUS.part("train"), CORPUS.part("test")
-        at_once = LinearBaseline(CORPUS.hierarchy, decoding="threshold").fit(*train, validation_data=test)
+        at_once = LinearBaseline(CORPUS.hierarchy, decoding="threshold")
+        at_once.fit(*train, X_val=test[0], y_val=test[1])
         by_blocks = LinearByBlocks(CORPUS.hierarchy, tmp_path).fit(*train, {"test": test[0]})
         np.testing.assert_allclose(by_blocks.margins_["test"], at_once.decision_function(test[0]), atol=1e-5)
         assert by_blocks.tuned("test", test[1]).decision_.threshold == at_once.decision_.threshold

@@ -289,6 +289,11 @@ class TestHierarchies:
         assert (nothing < 0.5).all()
         assert classifier.to_label_sets(classifier.predict(["the of"])) == [set()]
 
+    @pytest.mark.parametrize("decoding", ["auto", "path", "threshold"])
+    def test_without_any_target_nothing_is_predicted(self, decoding):
+        classifier = quick(decoding=decoding).fit(TEXTS, [set()] * 60)
+        assert classifier.predict(UNSEEN).sum() == 0
+
     @pytest.mark.parametrize(
         ("propagation", "room"), [("gcn", HierarchyGCN), ("gated", GatedPropagation), (None, type(None))]
     )
@@ -917,12 +922,13 @@ class TestBadTargets:
         ("y", "error", "match"),
         [
             (None, ValueError, "requires y to be passed, but the target y is None: pass one set of labels"),
-            ("sport", TypeError, "y is str, not one set of labels a text"),
-            (LABEL_SETS[:-1], ValueError, "60 texts in X and 59 rows in y. Pass one row of targets a text"),
+            ("sport", TypeError, "y is str, not one set of labels per text"),
+            (LABEL_SETS[:-1], ValueError, "60 texts in X and 59 rows in y. Pass one row of targets per text"),
             (INDICATOR[:-1], ValueError, "60 texts in X and 59 rows in y"),
-            (["sport"] * 60, TypeError, r"y\[0\] is 'sport', not a collection.*wrap a single label in a set"),
-            (np.array(["sport"] * 60), TypeError, r"y\[0\] is .*'sport'.*not a collection of label names"),
-            (np.arange(60), ValueError, "Unknown label type: y is one int64 a text: pass one set"),
+            (["sprot"] * 60, ValueError, r"Label 'sprot' in y\[0\] is not among.*Did you mean 'sport'"),
+            (["sport"] * 59 + [{"sport"}], TypeError, r"y\[59\] is {'sport'}, but y\[0\] is a string"),
+            ([{"sport"}] * 59 + ["sport"], TypeError, r"y\[59\] is 'sport', but y\[0\] is not a string"),
+            (np.arange(60), ValueError, "Unknown label type: y is one int64 per text: pass one set"),
             ([{"sport"}] * 59 + [{3}], TypeError, r"y\[59\] holds 3 of type int: label names are strings"),
             ([{"sport"}] * 59 + [None], TypeError, r"y\[59\] is None, not a collection of label names"),
             (

@@ -183,7 +183,7 @@ def test_demo_compares_classifies_and_saves(tiny_demo, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     assert main(["demo", "--output", str(tmp_path / "demo"), "--seed", "1"]) == 0
     printed = capsys.readouterr().out
-    assert "90 docstrings of 2 libraries: 60 to learn from" in printed
+    assert "90 docstrings of 2 libraries: 60 for training" in printed
     for row in ("micro-F1", "macro-F1", "hierarchical precision", "predictions that break", "seconds to fit"):
         assert sum(line.startswith(row) for line in printed.splitlines()) == 1
     assert printed.count("  true       ") == 3
@@ -196,7 +196,7 @@ def test_demo_without_matplotlib_says_how_to_get_it(tiny_demo, tmp_path, monkeyp
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     assert main(["demo", "--output", str(tmp_path / "demo")]) == 0
-    assert 'no picture: LevelF1Display draws with matplotlib: python -m pip install "skhimatch[plot]"' in (
+    assert 'no chart: LevelF1Display needs matplotlib: python -m pip install "skhimatch[plot]"' in (
         capsys.readouterr().out
     )
 

@@ -171,6 +171,13 @@ class TestHtcJson:
         assert corpus.hierarchy == LabelHierarchy([("science", "physics")], ["physics", "science", "sport"])
         assert load_htc_json(str(folder), name="mine").name == "mine"
 
+    def test_a_byte_order_mark(self, folder):
+        expected = load_htc_json(folder)
+        for file in folder.iterdir():
+            file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+        corpus = load_htc_json(folder)
+        assert (corpus.texts, corpus.hierarchy) == (expected.texts, expected.hierarchy)
+
     def test_misspelt_taxonomy(self, folder):
         (folder / "news.taxonomy").rename(folder / "news.taxnomy")
         assert len(load_htc_json(folder).hierarchy) == 3
@@ -178,7 +185,7 @@ class TestHtcJson:
     @pytest.mark.parametrize("name", ["news_train.json", "news_val.json", "news_test.json", "news.taxonomy"])
     def test_missing_files(self, folder, name):
         (folder / name).unlink()
-        with pytest.raises(FileNotFoundError, match=f"There is no .*{name.removeprefix('news')}"):
+        with pytest.raises(FileNotFoundError, match=f"has no file .*{name.removeprefix('news')}"):
             load_htc_json(folder)
 
     def test_ambiguous_files(self, folder):
@@ -190,11 +197,11 @@ class TestHtcJson:
         ("line", "message"),
         [
             ("{'a': 1}", "not JSON"),
-            ("[1]", "no JSON object"),
+            ("[1]", "is not a JSON object"),
             ('{"doc_token": "a"}', "no 'doc_label'"),
             (
                 '{"doc_token": "a", "doc_label": ["science", "tennis"]}',
-                "label 'tennis'; the taxonomy lacks it",
+                "label 'tennis', which is not in the taxonomy",
             ),
         ],
     )
@@ -278,7 +285,7 @@ class TestWos:
     @pytest.mark.parametrize(
         ("files", "message"),
         [
-            ({"Data.txt": "a\tb\n"}, r"Line 1 of .*Data\.txt names no column 'domain'"),
+            ({"Data.txt": "a\tb\n"}, r"Line 1 of .*Data\.txt has no column 'domain'"),
             ({"Data.txt": HEADER + "0\t0\t0\tCS\n"}, r"Line 2 of .*Data\.txt has 4 fields, not 7"),
             ({"X.txt": "a\nb\n", "YL1.txt": "0\n", "YL2.txt": "0\n0\n"}, r"YL1\.txt has 1 lines.* has 2"),
             ({"X.txt": "a\nb\n", "YL1.txt": "0\n0\n", "YL2.txt": "0\nx\n"}, r"Line 2 of .*YL2\.txt is 'x'"),
@@ -384,7 +391,7 @@ class TestEurlex57k:
 
     def test_missing_path(self, tmp_path):
         with pytest.raises(
-            FileNotFoundError, match=r"no .*nowhere; pass the folder EURLEX57K or its \.tar\.xz"
+            FileNotFoundError, match=r"nowhere does not exist; pass the folder EURLEX57K or its \.tar\.xz"
         ):
             load_eurlex57k(tmp_path / "nowhere")
 
@@ -398,7 +405,7 @@ class TestEurlex57k:
         [
             ({"label": "fish", "alt_labels": [], "parents": ["7"]}, "has the parent '7', which is not among"),
             ({"label": "fish", "alt_labels": []}, "has no 'parents'"),
-            ("fish", "is no JSON object"),
+            ("fish", "is not a JSON object"),
         ],
     )
     def test_bad_concepts(self, folder, concept, message):
@@ -408,7 +415,7 @@ class TestEurlex57k:
 
     @pytest.mark.parametrize(
         ("content", "message"),
-        [("{", "is not JSON"), ("[]", "is no JSON object"), ('{"header": "a"}', "has no 'recitals'")],
+        [("{", "is not JSON"), ("[]", "is not a JSON object"), ('{"header": "a"}', "has no 'recitals'")],
     )
     def test_bad_documents(self, folder, content, message):
         (folder / "test" / "d.json").write_text(content)
@@ -419,12 +426,12 @@ class TestEurlex57k:
         content = archive.read_bytes()
         for length in range(0, len(content) - 100, 16):
             archive.write_bytes(content[:length])
-            with pytest.raises(ValueError, match=r"EURLEX57K\.tar\.xz is cut off; fetch it again"):
+            with pytest.raises(ValueError, match=r"EURLEX57K\.tar\.xz is incomplete; download it again"):
                 load_eurlex57k(archive)
 
     def test_no_archive(self, archive):
         archive.write_text("<html>Not found</html>")
-        with pytest.raises(ValueError, match=r"damaged, or no \.tar\.xz archive"):
+        with pytest.raises(ValueError, match=r"damaged, or not a \.tar\.xz archive"):
             load_eurlex57k(archive)
 
     def test_real_corpus(self, real_data):

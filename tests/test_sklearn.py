@@ -19,6 +19,7 @@ from toy_corpus import HIERARCHY, QUICK, binarize, make_corpus
 
 import skhimatch
 from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors, as_hierarchy
+from skhimatch.baseline import LinearBaseline
 
 TEXTS, LABEL_SETS = make_corpus(90)
 INDICATOR = binarize(LABEL_SETS)
@@ -64,8 +65,8 @@ def _texts_and_indicators(monkeypatch):
     monkeypatch.setattr(estimator_checks, "_enforce_estimator_tags_y", indicator_for)
 
 
-class CheckedClassifier(HiMatchClassifier):
-    """The checks leave out whatever takes no 2-D array; here X becomes texts on the way."""
+class Checked:
+    """Tag an estimator as one for 2-D arrays: the checks leave out all others, and make texts of X here."""
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -73,11 +74,16 @@ class CheckedClassifier(HiMatchClassifier):
         return tags
 
 
-class CheckedTokenizer(WordTokenizer):
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = True
-        return tags
+class CheckedClassifier(Checked, HiMatchClassifier):
+    pass
+
+
+class CheckedBaseline(Checked, LinearBaseline):
+    pass
+
+
+class CheckedTokenizer(Checked, WordTokenizer):
+    pass
 
 
 NOT_FOR_TEXTS = {
@@ -98,29 +104,30 @@ NOT_FOR_TEXTS = {
     "check_transformer_data_not_an_array": "reads X.shape[1]; texts are 1-D",
     "check_transformer_general": "reads X.shape[1]; texts are 1-D, see test_fit_transform",
 }
+NOT_FOR_LABEL_SETS = {
+    "check_classifier_data_not_an_array": "wraps X in what is no iterable; texts come as one",
+    "check_classifier_multioutput": "wants classes_ to be 0 and 1; they are the names of the labels",
+    "check_classifiers_classes": "teaches one class a text in a 1-D y; y is multi-label",
+    "check_classifiers_one_label": "teaches one class a text in a 1-D y; see test_a_single_label",
+    "check_classifiers_train": "wants a 1-D prediction and probabilities that sum to 1; y is multi-label",
+}
 LEFT_OUT = {
     CheckedClassifier: NOT_FOR_TEXTS
+    | NOT_FOR_LABEL_SETS
     | {
-        "check_classifier_data_not_an_array": "wraps X in what is no iterable; texts come as one",
-        "check_classifier_multioutput": "wants classes_ to be 0 and 1; they are the names of the labels",
-        "check_classifiers_classes": "teaches one class a text in a 1-D y; y is multi-label",
-        "check_classifiers_multilabel_representation_invariance": (
-            "passes an indicator as lists of 0 and 1, which could be sets of numbered labels: refused"
-        ),
-        "check_classifiers_one_label": "teaches one class a text in a 1-D y; see test_a_single_label",
-        "check_classifiers_train": "wants a 1-D prediction and probabilities that sum to 1; y is multi-label",
         "check_decision_proba_consistency": (
             "feeds 2-D numbers with a 1-D y; see test_probabilities_rank_like_logits"
         ),
         "check_estimators_partial_fit_n_features": "counts features, and names numbers as the classes",
     },
+    CheckedBaseline: NOT_FOR_TEXTS | NOT_FOR_LABEL_SETS,
     CheckedTokenizer: NOT_FOR_TEXTS
     | {"check_transformer_preserve_dtypes": "casts X to float types; ids are integers"},
 }
 
 
 @parametrize_with_checks(
-    [CheckedClassifier(**QUICK | {"max_epochs": 1}), CheckedTokenizer()],
+    [CheckedClassifier(**QUICK | {"max_epochs": 1}), CheckedBaseline(), CheckedTokenizer()],
     expected_failed_checks=lambda estimator: LEFT_OUT[type(estimator)],
 )
 @pytest.mark.usefixtures("_texts_and_indicators")
@@ -139,8 +146,9 @@ def fitted():
     return HiMatchClassifier(HIERARCHY, **QUICK).fit(TEXTS, LABEL_SETS)
 
 
-def test_tags():
-    tags = get_tags(HiMatchClassifier())
+@pytest.mark.parametrize("estimator", [HiMatchClassifier(), LinearBaseline()])
+def test_tags(estimator):
+    tags = get_tags(estimator)
     assert tags.estimator_type == "classifier"
     assert tags.classifier_tags.multi_label
     assert tags.target_tags.multi_output

@@ -1,4 +1,4 @@
-"""Corpora with a label hierarchy: one that is always at hand, and readers of published ones."""
+"""Corpora with a label hierarchy: one that needs no file, and readers of published corpora."""
 
 from skhimatch.datasets.api_docs import load_api_docs
 from skhimatch.datasets.corpus import Corpus

@@ -1,4 +1,4 @@
-"""Corpora with a label hierarchy: one that is always at hand, and readers of published ones."""
+"""The API-docs corpus: docstrings of the installed libraries."""
 
 import ast
 import importlib.util
@@ -19,36 +19,39 @@ from skhimatch.labels.hierarchy import LabelHierarchy
 __all__ = ["load_api_docs"]
 
 LIBRARIES = ("numpy", "scipy", "sklearn", "torch", "joblib")
-# Not a library's own reference: tests, vendored code, build machinery.
+# Not part of the public API: tests, vendored code and build tools.
 SKIPPED = {"tests", "testing", "conftest.py", "externals", "_external", "_vendor"}
 SKIPPED |= {"_lib", "_build_utils", "distutils", "f2py"}
-# The rest of torch (compiler, distributed runtime, exporters) would outweigh all other libraries.
+# The other parts of torch (compiler, distributed runtime, exporters) have more docstrings than all other
+# libraries together.
 PARTS_OF_TORCH = {"_torch_docs.py", "functional.py", "autograd", "distributions", "fft", "func", "linalg"}
 PARTS_OF_TORCH |= {"nn", "optim", "sparse", "special"}
-# Modules that only hold the docstrings of compiled functions of their package.
+# Modules that only contain docstrings of compiled functions. Their texts belong to the package.
 DOCSTRING_MODULES = {"__init__", "_torch_docs", "_add_newdocs", "_add_newdocs_scalars"}
 DOCSTRING_CALLS = ("add_docstr", "add_newdoc")
-FEWEST_WORDS = 20
+# Minimum number of words of a text.
+MIN_WORDS = 20
 
 
 @lru_cache
 def load_api_docs(min_texts: int = 15) -> Corpus:
-    """Load the embedded corpus: docstrings of the libraries that skhimatch itself stands on.
+    """Load the embedded corpus: docstrings of the libraries that skhimatch depends on.
 
-    The sources of numpy, scipy, scikit-learn, torch and joblib, as installed, are parsed and never
-    imported. A text is the docstring of a public function, class or method; its labels are its
-    library, subpackage and module: ``{"scipy", "scipy.optimize", "scipy.optimize.linprog"}``.
+    The installed sources of numpy, scipy, scikit-learn, torch and joblib are parsed and not imported. A
+    text is the docstring of a public function, class or method. Its labels are its library, subpackage
+    and module, such as ``{"scipy", "scipy.optimize", "scipy.optimize.linprog"}``.
 
     Parameters
     ----------
     min_texts : int, default=15
-        A subpackage or module with fewer texts is no label; its texts stop at the label above.
+        The minimum number of texts of a label. The texts of a smaller subpackage or module have only the
+        labels above it.
 
     Returns
     -------
     Corpus
-        Nearly 6,000 texts of 20 words or more, split 80/10/10 so that each label has a training text.
-        Built once a process, so treat it as read-only.
+        About 6,000 texts of at least 20 words, split 80/10/10 so that each label has a training text.
+        All calls in one process return the same object, so do not change it.
 
     Raises
     ------
@@ -57,8 +60,8 @@ def load_api_docs(min_texts: int = 15) -> Corpus:
 
     Notes
     -----
-    Texts and labels depend on the installed versions of the libraries: compare figures only within
-    one environment.
+    Texts and labels depend on the installed versions of the libraries. Compare results only within one
+    environment.
 
     Examples
     --------
@@ -69,13 +72,13 @@ def load_api_docs(min_texts: int = 15) -> Corpus:
     True
     """
     paths: dict[str, list[str]] = {}
-    with warnings.catch_warnings(action="ignore"):  # the parser's, about others' sources
+    with warnings.catch_warnings(action="ignore"):  # syntax warnings about the parsed sources
         for library in LIBRARIES:
             for text, path in _documentation(library):
                 paths.setdefault(text, path)
     n_texts = Counter(label for path in paths.values() for label in path)
     parents = {label: label.rpartition(".")[0] for label in n_texts if label not in LIBRARIES}
-    # A module that holds all texts of its subpackage would say nothing more.
+    # A module with all texts of its subpackage is not a label.
     edges = [
         (parent, label) for label, parent in parents.items() if min_texts <= n_texts[label] < n_texts[parent]
     ]
@@ -88,7 +91,7 @@ def _documentation(library: str) -> Iterator[tuple[str, list[str]]]:
     """Yield the docstrings of a library, each with its labels from the library down to the module."""
     spec = importlib.util.find_spec(library)
     if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(f"load_api_docs reads the docstrings of {library}, which is not installed.")
+        raise ModuleNotFoundError(f"load_api_docs needs {library}, which is not installed.")
     root = Path(spec.submodule_search_locations[0])
     for file in sorted(root.rglob("*.py")):
         place = file.relative_to(root)
@@ -98,12 +101,12 @@ def _documentation(library: str) -> Iterator[tuple[str, list[str]]]:
         names = [library, *(module.strip("_").removesuffix("_impl") for module in modules[:2])]
         labels = list(accumulate(names, "{}.{}".format))
         for text in map(inspect.cleandoc, _docstrings(ast.parse(file.read_bytes()))):
-            if len(text.split()) >= FEWEST_WORDS:
+            if len(text.split()) >= MIN_WORDS:
                 yield text, labels
 
 
 def _docstrings(node: ast.AST) -> Iterator[str]:
-    """Yield what is written about the public functions, classes and methods below a node."""
+    """Yield the docstrings of the public functions, classes and methods below a node."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             if not child.name.startswith("_"):
@@ -120,7 +123,7 @@ def _docstrings(node: ast.AST) -> Iterator[str]:
 
 
 def _split(label_sets: list[frozenset[str]]) -> dict[str, NDArray[np.int64]]:
-    """Split 80/10/10 by a fixed shuffle, with a text of each label set in the training part."""
+    """Split 80/10/10 with a fixed seed. The training part has a text of each label set."""
     order = np.random.RandomState(0).permutation(len(label_sets)).tolist()
     first = set({label_sets[row]: row for row in reversed(order)}.values())
     order.sort(key=lambda row: row not in first)

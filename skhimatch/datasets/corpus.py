@@ -19,17 +19,17 @@ class Corpus:
     Parameters
     ----------
     name : str
-        What to call it.
+        The name of the corpus.
     texts : list of str, length n
         The texts.
     label_sets : list of frozenset of str, length n
         The labels of each text.
     hierarchy : LabelHierarchy
-        The tree or graph of the labels.
+        The hierarchy of the labels.
     splits : dict of str to ndarray of int64
         Positions in `texts` of ``"train"``, ``"validation"`` and ``"test"``.
     label_texts : dict of str to list of str, optional
-        The name of each label and its other names, where labels are mere identifiers.
+        The names of each label, if labels are identifiers.
 
     Examples
     --------
@@ -54,17 +54,19 @@ class Corpus:
         Parameters
         ----------
         name : {"train", "validation", "test"}
-            Which part.
+            The name of the part.
 
         Returns
         -------
         texts : list of str
+            The texts of the part.
         label_sets : list of frozenset of str
+            The labels of each text.
 
         Raises
         ------
         ValueError
-            If there is no such part.
+            If the corpus does not have this part.
         """
         if name not in self.splits:
             raise ValueError(f"The corpus {self.name} has no part {name!r}; it has {', '.join(self.splits)}.")
@@ -72,18 +74,18 @@ class Corpus:
         return [self.texts[row] for row in rows], [self.label_sets[row] for row in rows]
 
     def frequency_groups(self, *, frequent: int = 50) -> dict[str, NDArray[np.int64]]:
-        """Group the labels by their number of training texts, as `ranking.frequency_groups` does.
+        """Group the labels by their number of training texts.
 
         Parameters
         ----------
         frequent : int, default=50
-            A label of more texts than that is frequent.
+            A label with more texts than this is frequent.
 
         Returns
         -------
-        dict
-            Positions in the hierarchy of the labels that are ``"frequent"``, ``"few"`` (one text or more) and
-            ``"zero"`` (none).
+        dict of str to ndarray of int64
+            The positions of the labels of each group: ``"frequent"``, ``"few"`` (at least one text) and
+            ``"zero"`` (no text).
         """
         _, label_sets = self.part("train")
         return frequency_groups(encode_targets(label_sets, self.hierarchy), frequent=frequent)

@@ -22,24 +22,24 @@ def load_eurlex57k(path: str | os.PathLike[str]) -> Corpus:
     Parameters
     ----------
     path : path-like
-        The folder ``EURLEX57K``, which holds ``train/*.json``, ``dev/*.json``, ``test/*.json`` and the
-        concepts, ``EURLEX57K.json``; or its ``.tar.xz`` archive, which is read without being unpacked.
+        The folder ``EURLEX57K`` with ``train/*.json``, ``dev/*.json``, ``test/*.json`` and the concepts,
+        ``EURLEX57K.json``; or its ``.tar.xz`` archive, which is read without unpacking it.
 
     Returns
     -------
     Corpus
-        A text is a document's header, recitals, main body and attachments; its labels are the concepts
-        that it is tagged with, without their ancestors. Documents are in the order of their file names.
-        The hierarchy holds the concepts that any part is tagged with, contracted over the others, and
-        `label_texts` their names.
+        A text is the header, recitals, main body and attachments of a document. Its labels are the
+        concepts of the document, without their ancestors. Documents are in the order of their file
+        names. The hierarchy is restricted to the concepts of at least one document, and `label_texts`
+        are their names.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such path, or it lacks a part or the concepts.
+        If the path does not exist, or a part or the concepts are missing.
     ValueError
-        If the archive is cut off or damaged, a file (named) is not as it should be, a document is
-        tagged with an unknown concept, or a concept has an unknown parent.
+        If the archive is incomplete or damaged, a file is not as described, a document has an unknown
+        concept, or a concept has an unknown parent. The message names the file.
 
     Examples
     --------
@@ -55,13 +55,13 @@ def load_eurlex57k(path: str | os.PathLike[str]) -> Corpus:
         elif file.parent.name in documents and file.suffix == ".json":
             documents[file.parent.name][file.name] = _read_eurlex_document(file, content)
     if not concepts:
-        raise FileNotFoundError(f"{path} lacks EURLEX57K.json, the concepts; fetch it again.")
+        raise FileNotFoundError(f"{path} lacks EURLEX57K.json, the concepts; download it again.")
     texts: list[str] = []
     label_sets: list[frozenset[str]] = []
     splits = {}
     for part, folder in (("train", "train"), ("validation", "dev"), ("test", "test")):
         if not documents[folder]:
-            raise FileNotFoundError(f"{path} lacks {folder}/*.json, the documents; fetch it again.")
+            raise FileNotFoundError(f"{path} lacks {folder}/*.json, the documents; download it again.")
         start = len(texts)
         for name, (text, labels) in sorted(documents[folder].items()):
             for label in sorted(labels):
@@ -86,18 +86,20 @@ def _eurlex_files(path: Path) -> Iterator[tuple[PurePosixPath, bytes]]:
             yield PurePosixPath(file.relative_to(path).as_posix()), file.read_bytes()
         return
     if not path.exists():
-        raise FileNotFoundError(f"There is no {path}; pass the folder EURLEX57K or its .tar.xz archive.")
+        raise FileNotFoundError(f"{path} does not exist; pass the folder EURLEX57K or its .tar.xz archive.")
     try:
-        # Not tarfile's own "r|xz", which takes an archive that is cut between two files for a whole one.
+        # tarfile's own "r|xz" does not notice that an archive ends between two files.
         with lzma.open(path) as unpacked, tarfile.open(fileobj=unpacked, mode="r|") as archive:
             for member in archive:
                 content = archive.extractfile(member) if member.isfile() else None
                 if content is not None:
                     yield PurePosixPath(member.name), content.read()
     except EOFError as error:
-        raise ValueError(f"The archive {path} is cut off; fetch it again.") from error
+        raise ValueError(f"The archive {path} is incomplete; download it again.") from error
     except (lzma.LZMAError, tarfile.ReadError) as error:
-        raise ValueError(f"{path} is damaged, or no .tar.xz archive ({error}); fetch it again.") from error
+        raise ValueError(
+            f"{path} is damaged, or not a .tar.xz archive ({error}); download it again."
+        ) from error
 
 
 def _read_eurlex_concepts(content: bytes) -> dict[str, Any]:

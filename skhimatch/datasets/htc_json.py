@@ -1,4 +1,4 @@
-"""Corpora in the json-lines layout of the field."""
+"""Corpora in the json-lines format of HiAGM."""
 
 import os
 from collections.abc import Iterator
@@ -15,28 +15,29 @@ __all__ = ["load_htc_json"]
 
 
 def load_htc_json(folder: str | os.PathLike[str], name: str | None = None) -> Corpus:
-    """Load a corpus in the json-lines layout of HiAGM, with its own split.
+    """Load a corpus in the json-lines format of HiAGM, with its split.
 
     Parameters
     ----------
     folder : path-like
-        Holds ``*_train.json``, ``*_val.json`` and ``*_test.json``, where a line is an object with
-        ``doc_token``, a text or a list of its words, and ``doc_label``, a list of labels; and
-        ``*.taxonomy`` (or ``*.taxnomy``), see `~skhimatch.read_taxonomy`.
+        The folder with ``*_train.json``, ``*_val.json``, ``*_test.json`` and ``*.taxonomy`` (or
+        ``*.taxnomy``, see `~skhimatch.read_taxonomy`). A line of a json file is an object with
+        ``doc_token``, a text or a list of its words, and ``doc_label``, a list of labels.
     name : str, optional
-        The name of the corpus, by default that of the folder.
+        The name of the corpus. By default the name of the folder.
 
     Returns
     -------
     Corpus
+        The corpus.
 
     Raises
     ------
     FileNotFoundError
-        If the folder lacks one of the files.
+        If a file is missing.
     ValueError
-        If a file is there twice, or a line (named by file and number) is no such object or has a label
-        that the taxonomy does not know.
+        If a file exists twice, or a line is not such an object or has a label that is not in the
+        taxonomy. The message names the file and the line.
 
     Examples
     --------
@@ -61,9 +62,9 @@ def _only_file(folder: Path, *patterns: str) -> Path:
     found = sorted(file for pattern in patterns for file in folder.glob(pattern))
     wanted = " or ".join(patterns)
     if not found:
-        raise FileNotFoundError(f"There is no {wanted} in {folder}; place the file there.")
+        raise FileNotFoundError(f"{folder} has no file {wanted}; add it.")
     if len(found) > 1:
-        raise ValueError(f"{folder} has {len(found)} files {wanted}; leave one of them.")
+        raise ValueError(f"{folder} has {len(found)} files {wanted}; keep one of them.")
     return found[0]
 
 
@@ -76,5 +77,7 @@ def _read_json_lines(path: Path, hierarchy: LabelHierarchy) -> Iterator[tuple[st
         labels = frozenset([labels] if isinstance(labels, str) else labels)
         for label in sorted(labels):
             if label not in hierarchy:
-                raise ValueError(f"Line {number} of {path} has the label {label!r}; the taxonomy lacks it.")
+                raise ValueError(
+                    f"Line {number} of {path} has the label {label!r}, which is not in the taxonomy."
+                )
         yield text if isinstance(text, str) else " ".join(text), labels

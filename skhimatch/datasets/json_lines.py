@@ -1,4 +1,4 @@
-"""Lines and objects of corpus files, checked."""
+"""Checked lines and JSON objects of corpus files."""
 
 import json
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ __all__ = []
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    # Only "\n" ends a line: abstracts contain other line breaks, and a few damaged characters.
-    with path.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+    # Only "\n" ends a line. Abstracts contain other line breaks, and a few damaged characters.
+    with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as lines:
         for number, line in enumerate(lines, start=1):
             yield number, line.rstrip("\r\n")
 
@@ -25,8 +25,8 @@ def _json_object(text: str | bytes, keys: tuple[str, ...], place: str) -> dict[s
 
 def _checked_entry(entry: Any, keys: tuple[str, ...], place: str) -> dict[str, Any]:
     if not isinstance(entry, dict):
-        raise ValueError(f"{place} is no JSON object, with names and values in braces.")
+        raise ValueError(f'{place} is not a JSON object, such as {{"name": "value"}}.')
     for key in keys:
         if key not in entry:
-            raise ValueError(f"{place} has no {key!r}; it needs one.")
+            raise ValueError(f"{place} has no {key!r}, which is required.")
     return entry

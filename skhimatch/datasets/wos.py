@@ -16,31 +16,33 @@ __all__ = ["load_wos"]
 
 
 def load_wos(folder: str | os.PathLike[str]) -> Corpus:
-    """Load Web of Science (Kowsari et al. 2017) from any of its layouts.
+    """Load Web of Science (Kowsari et al. 2017) from any of its published formats.
 
     Parameters
     ----------
     folder : path-like
-        Holds one of
+        The folder with one of
 
         - the json lines of HiAGM, see `load_htc_json`;
-        - ``Data.txt``, the original table saved with tabs; its columns Domain, area and Abstract give the
-          labels and the text;
-        - ``X.txt``, ``YL1.txt`` and ``YL2.txt``, where a line is a text, the number of its domain and the
-          number of its area within the domain. Labels are then called ``"0"`` and ``"0.3"``.
+        - ``Data.txt``, the original table, saved with tabs. The columns Domain and area are the labels,
+          and Abstract is the text;
+        - ``X.txt``, ``YL1.txt`` and ``YL2.txt``. Their lines are the text, the number of its domain, and
+          the number of its area within the domain. Label names are then such as ``"0"`` and ``"0.3"``.
 
     Returns
     -------
     Corpus
-        The original layouts are split as published: a shuffle with seed 7, then twice 20 % off for test
-        and validation, which makes 30,070, 7,518 and 9,397 of 46,985 texts.
+        The json lines have their own split. The other formats are split as published: a shuffle with
+        seed 7, then 20 % for testing, then 20 % of the rest for validation. Of 46,985 texts, 30,070 are
+        for training, 7,518 for validation and 9,397 for testing.
 
     Raises
     ------
     FileNotFoundError
-        If the folder holds none of the layouts.
+        If the folder has none of these formats.
     ValueError
-        If a line (named by file and number) does not fit, or the files differ in length.
+        If a line is not as described, or the files have different lengths. The message names the file
+        and the line.
 
     Examples
     --------
@@ -57,7 +59,7 @@ def load_wos(folder: str | os.PathLike[str]) -> Corpus:
     else:
         raise FileNotFoundError(
             f"{folder} has neither *_train.json nor Data.txt (Data.xlsx saved with tabs) nor X.txt; "
-            "pass the folder that holds one of them."
+            "pass a folder with one of them."
         )
     hierarchy = LabelHierarchy(sorted(set(paths)))
     rows = np.arange(len(texts))
@@ -73,7 +75,7 @@ def _read_wos_table(path: Path) -> tuple[list[str], list[tuple[str, str]]]:
     header = [name.strip().lower() for name in next(lines, (1, ""))[1].split("\t")]
     for name in ("domain", "area", "abstract"):
         if name not in header:
-            raise ValueError(f"Line 1 of {path} names no column {name!r}; it needs the original header.")
+            raise ValueError(f"Line 1 of {path} has no column {name!r}; the original header is required.")
     texts, paths = [], []
     for number, line in lines:
         if not line.strip():
@@ -102,6 +104,8 @@ def _read_wos_lines(folder: Path) -> tuple[list[str], list[tuple[str, str]]]:
             if not field.isdecimal():
                 raise ValueError(f"Line {number} of {path} is {field!r}, not the number of a label.")
         if len(column) != len(texts):
-            raise ValueError(f"{path} has {len(column)} lines, but X.txt has {len(texts)}; they must match.")
+            raise ValueError(
+                f"{path} has {len(column)} lines, but X.txt has {len(texts)}; the numbers must be equal."
+            )
         numbers.append(column)
     return texts, [(domain, f"{domain}.{area}") for domain, area in zip(*numbers, strict=True)]

@@ -1,1 +1,1 @@
-"""Decisions, metrics and displays."""
+"""Decision rules, metrics and displays."""

@@ -1,8 +1,9 @@
-"""How probabilities become labels: thresholds, best paths and consistency with the hierarchy."""
+"""Decision rules from probabilities to labels: thresholds, best paths and consistency."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
 __all__ = [
     "DecisionRule",
     "add_ancestors",
+    "check_consistency",
     "check_threshold",
     "drop_orphans",
     "highest",
@@ -29,22 +31,23 @@ Probabilities = npt.NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, eq=False)
 class DecisionRule:
-    """From probabilities to labels, as learned from the training targets.
+    """A rule that turns probabilities into labels, learned from the training targets.
 
     Attributes
     ----------
     hierarchy : LabelHierarchy
         L labels in column order.
     threshold : float or ndarray of shape (L,)
-        Least probability of a predicted label; in a path, the probability at which it may as well go on
-        to a label as stop before it.
+        The minimum probability of a predicted label. If paths are predicted, a path is as likely to
+        continue to a label of this probability as to stop before it.
     ends : ndarray of int64 or None
-        Positions of the labels that may end a path, see :func:`path_ends`; None predicts by threshold.
+        Positions of the labels that may end a path, see :func:`path_ends`. With None, labels are
+        predicted by threshold. If it is empty, nothing is predicted.
     tagged : ndarray of shape (L,), bool
-        Labels that are a target of at least one training text.
+        Whether a label is a target of at least one training text.
     consistency : {"ancestors", "descendants"} or None
-        Make predictions consistent by adding missing ancestors or by dropping labels that lack a
-        tagged one. Ancestors that no training text carries are never missed: they cannot be predicted.
+        "ancestors" adds the missing ancestors of predicted labels. "descendants" drops predicted labels
+        that lack a tagged ancestor; other ancestors are not required, because they are never predicted.
 
     Examples
     --------
@@ -64,6 +67,9 @@ class DecisionRule:
     tagged: npt.NDArray[np.bool_]
     consistency: str | None = None
 
+    def __post_init__(self) -> None:
+        check_consistency(self.consistency)
+
     @classmethod
     def learn(
         cls,
@@ -74,7 +80,7 @@ class DecisionRule:
         decoding: str = "auto",
         consistency: str | None = None,
     ) -> DecisionRule:
-        """Learn from training targets which labels end a path.
+        """Learn from training targets which labels may end a path.
 
         Parameters
         ----------
@@ -82,15 +88,24 @@ class DecisionRule:
             An indicator: 0 or 1.
         hierarchy : LabelHierarchy
             L labels in column order.
-        threshold, consistency
-            As the attributes.
-        decoding : {"auto", "threshold", "path"}
-            "auto" predicts a path where every text carries a single one. "path" does so anyway: then
-            labels without a tagged descendant end one.
+        threshold : float or ndarray of shape (L,), default=0.5
+            The attribute of this name.
+        decoding : {"auto", "threshold", "path"}, default="auto"
+            "threshold" predicts by threshold. "auto" predicts a path if the labels of every text are a
+            single path, and by threshold otherwise. "path" always predicts a path. If the training
+            targets are not single paths, a path then ends at a label without a tagged descendant.
+        consistency : {"ancestors", "descendants"} or None, default=None
+            The attribute of this name.
 
         Returns
         -------
         DecisionRule
+            The rule.
+
+        Raises
+        ------
+        ValueError
+            If `targets` is not an indicator, or `decoding` or `consistency` is not one of the options.
 
         Examples
         --------
@@ -98,6 +113,7 @@ class DecisionRule:
         >>> DecisionRule.learn([[0, 1, 1], [0, 0, 1]], hierarchy).ends  # physics, science
         array([1, 2])
         """
+        _check_option("decoding", decoding, ("auto", "threshold", "path"))
         indicator = as_indicator(targets, len(hierarchy))
         tagged = np.bincount(indicator.indices, minlength=len(hierarchy)) > 0
         ends = None if decoding == "threshold" else path_ends(indicator, hierarchy)
@@ -107,23 +123,23 @@ class DecisionRule:
         return cls(hierarchy, threshold, ends=ends, tagged=tagged, consistency=consistency)
 
     def tuned(self, probabilities: Probabilities, targets: Any) -> DecisionRule:
-        """Return the rule with the threshold that does best on these texts.
+        """Return the rule with the threshold that has the best F1 on these texts.
 
         Parameters
         ----------
         probabilities : ndarray of shape (n, L)
-            Of texts that were not trained on.
+            Probabilities for texts that are not training texts.
         targets : array-like or sparse of shape (n, L)
-            Their labels, an indicator.
+            The labels of these texts, an indicator.
 
         Returns
         -------
         DecisionRule
-            Of all thresholds from 0.05 to 0.7 in steps of 0.01 that with the highest micro-F1 +
-            macro-F1; of equally good ones the middle one.
+            The rule with the highest micro-F1 + macro-F1 among the thresholds 0.05, 0.06, ..., 0.7. Of
+            several best thresholds, the middle one is taken.
         """
         if self.ends is not None and self.hierarchy.children[self.ends].nnz == 0:
-            # Every path goes on to a leaf, whatever the threshold.
+            # Every path ends at a leaf, so the threshold has no effect.
             return self
         rules = [replace(self, threshold=round(0.01 * percent, 2)) for percent in range(5, 71)]
         scores = np.array([sum(micro_macro_f1(targets, rule(probabilities))) for rule in rules])
@@ -131,17 +147,18 @@ class DecisionRule:
         return rules[best[len(best) // 2]]
 
     def with_labels(self, hierarchy: LabelHierarchy) -> DecisionRule:
-        """Return the rule for more labels, which no training text carries, but which may end a path.
+        """Return the rule for more labels. They have no training text, but may end a path.
 
         Parameters
         ----------
         hierarchy : LabelHierarchy
-            L labels, of which the first are those of this rule. Where each label has a threshold of its
-            own, the median becomes that of the others.
+            L labels. The first ones are the labels of this rule. If each label has its own threshold,
+            the new labels get the median.
 
         Returns
         -------
         DecisionRule
+            The rule for all L labels.
         """
         others = np.arange(len(self.hierarchy), len(hierarchy))
         threshold = self.threshold
@@ -156,7 +173,7 @@ class DecisionRule:
         )
 
     def __call__(self, probabilities: Probabilities) -> csr_array:
-        """Decide on probabilities of shape (n, L); returns a csr_array of shape (n, L), bool."""
+        """Return the predicted labels, a csr_array of shape (n, L), bool, of probabilities (n, L)."""
         if self.ends is None:
             indicator = predict_threshold(probabilities, self.threshold)
         else:
@@ -170,7 +187,7 @@ class DecisionRule:
 
 
 def _relative_to(probabilities: Probabilities, threshold: float | npt.NDArray[np.float64]) -> Probabilities:
-    """Shift log-odds so that the threshold becomes one half."""
+    """Shift the log-odds so that the threshold becomes 0.5."""
     smallest = np.finfo(np.float64).eps
     numbers = np.clip(np.asarray(probabilities, dtype=np.float64), smallest, 1 - smallest)
     return expit(logit(numbers) - logit(np.clip(threshold, smallest, 1 - smallest)))
@@ -182,18 +199,19 @@ def check_threshold(threshold: Any, classes: Any) -> float | npt.NDArray[np.floa
     Parameters
     ----------
     threshold : float or array-like of shape (L,)
-        One for all labels or one per label.
+        One threshold for all labels, or one per label.
     classes : sequence of length L
         The labels.
 
     Returns
     -------
     float or ndarray of shape (L,), float64
+        The threshold.
 
     Raises
     ------
     ValueError
-        If the shape does not fit, or a number is not finite or outside [0, 1].
+        If the shape does not match the labels, or a number is not in [0, 1].
 
     Examples
     --------
@@ -201,6 +219,8 @@ def check_threshold(threshold: Any, classes: Any) -> float | npt.NDArray[np.floa
     array([0.5, 0.3])
     """
     try:
+        if threshold is None:
+            raise TypeError
         numbers = np.array(threshold, dtype=np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"threshold is {threshold!r}; pass a number or one number per label") from None
@@ -216,36 +236,76 @@ def check_threshold(threshold: Any, classes: Any) -> float | npt.NDArray[np.floa
     return numbers if numbers.ndim else float(numbers)
 
 
+def check_consistency(value: Any) -> str | None:
+    """Check a choice of how predictions are made consistent with the hierarchy.
+
+    Parameters
+    ----------
+    value : {"ancestors", "descendants"} or None
+        The choice, see :class:`DecisionRule`.
+
+    Returns
+    -------
+    {"ancestors", "descendants"} or None
+        The choice itself.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+
+    Examples
+    --------
+    >>> check_consistency("ancestor")
+    Traceback (most recent call last):
+        ...
+    ValueError: consistency is 'ancestor'; did you mean 'ancestors'? Pass 'ancestors', 'descendants' or None
+    """
+    return _check_option("consistency", value, ("ancestors", "descendants", None))
+
+
+def _check_option(parameter: str, value: Any, options: tuple[str | None, ...]) -> Any:
+    if value is None or isinstance(value, str):
+        if value in options:
+            return value
+        near = get_close_matches(value or "", [option for option in options if option], n=1)
+    else:
+        near = []
+    hint = f"did you mean {near[0]!r}? Pass " if near else "pass "
+    *first, last = map(repr, options)
+    raise ValueError(f"{parameter} is {value!r}; {hint}{', '.join(first)} or {last}")
+
+
 def highest(scores: Probabilities, k: int) -> npt.NDArray[np.int64]:
-    """Find the columns of the k highest scores of each text, the highest first.
+    """Find the columns of the k highest scores of each text.
 
     Parameters
     ----------
     scores : ndarray of shape (n, L)
         Probabilities or log-odds.
     k : int
-        At most L.
+        The number of columns, from 1 to L.
 
     Returns
     -------
     ndarray of shape (n, k), int64
-        Of equal scores those of the first columns, and in their order.
+        The columns, the highest score first. Columns of equal scores are in ascending order.
 
     Examples
     --------
     >>> highest(np.array([[0.1, 0.7, 0.7, 0.4]]), 3)
     array([[1, 2, 3]])
     """
-    least = np.partition(scores, -k, axis=1)[:, -k, None]
+    kth_score = np.partition(scores, -k, axis=1)[:, -k, None]
     found = np.empty((len(scores), k), dtype=np.int64)
-    for row, above in enumerate(scores >= least):
+    for row, above in enumerate(scores >= kth_score):
         columns = np.flatnonzero(above)
         found[row] = columns[np.argsort(-scores[row, columns], kind="stable")][:k]
     return found
 
 
 def predict_threshold(probabilities: Probabilities, threshold: float | npt.NDArray[np.float64]) -> csr_array:
-    """Predict every label whose probability reaches the threshold.
+    """Predict every label whose probability is at least the threshold.
 
     Parameters
     ----------
@@ -257,6 +317,7 @@ def predict_threshold(probabilities: Probabilities, threshold: float | npt.NDArr
     Returns
     -------
     csr_array of shape (n, L), bool
+        The predicted labels.
 
     Examples
     --------
@@ -272,24 +333,27 @@ def predict_path(
     hierarchy: LabelHierarchy,
     tagged: npt.NDArray[np.bool_],
 ) -> csr_array:
-    """Predict one path a text: the label most likely to end it, and the tagged labels above.
+    """Predict one path per text: the most probable end of the path, and its tagged ancestors.
 
-    A label ends the path with its own probability, times that its most probable child does not go on.
+    The probability that a label ends the path is p (1 - q), where p is the probability of the label and
+    q the highest probability of its children.
 
     Parameters
     ----------
     probabilities : ndarray of shape (n, L)
-        Floats in [0, 1]; the first of equal candidates wins.
+        Floats in [0, 1].
     candidates : ndarray of shape (n_ends,), int64
-        Positions of the labels that may end a path, see :func:`path_ends`.
+        Positions of the labels that may end a path, see :func:`path_ends`. Of equally probable
+        candidates, the first is taken. Without a candidate nothing is predicted.
     hierarchy : LabelHierarchy
         L labels in column order.
     tagged : ndarray of shape (L,), bool
-        Labels that are ever a target.
+        Whether a label is a target of at least one training text.
 
     Returns
     -------
     csr_array of shape (n, L), bool
+        The predicted labels.
 
     Examples
     --------
@@ -298,28 +362,31 @@ def predict_path(
     >>> everywhere = np.ones(3, dtype=bool)
     >>> predict_path(np.array([[0.1, 0.3, 0.2]]), leaves, hierarchy, everywhere).toarray().astype(int)
     array([[0, 1, 1]])
-    >>> every = np.arange(3)  # science may end a path, too
+    >>> every = np.arange(3)  # science may end a path too
     >>> probabilities = np.array([[0.1, 0.3, 0.9], [0.1, 0.6, 0.9]])
     >>> predict_path(probabilities, every, hierarchy, everywhere).toarray().astype(int)
     array([[0, 0, 1],
            [0, 1, 1]])
     """
     probabilities = np.asarray(probabilities)
+    if not len(candidates):
+        return csr_array(probabilities.shape, dtype=bool)
     ending = probabilities[:, candidates]
-    # A label is at least as probable as its children, so it ends a path only where none of them goes on.
+    # A label is at least as probable as its children. Without the factor 1 - q, inner labels always win.
     children = hierarchy.children[candidates]
     inner = np.flatnonzero(np.diff(children.indptr))
     if inner.size:
-        onwards = np.maximum.reduceat(probabilities[:, children.indices], children.indptr[inner], axis=1)
-        ending[:, inner] *= 1 - onwards
+        child_max = np.maximum.reduceat(probabilities[:, children.indices], children.indptr[inner], axis=1)
+        ending[:, inner] *= 1 - child_max
     return _paths(hierarchy, tagged)[candidates[np.argmax(ending, axis=1)]]
 
 
 def path_ends(targets: Any, hierarchy: LabelHierarchy) -> npt.NDArray[np.int64] | None:
-    """Find the labels that end a path, provided every text carries a single path.
+    """Find the labels that end a path, if every row of the targets is a single path.
 
-    A row is a single path when it is one label with all those of its ancestors that are a target of
-    any text; so in a flat hierarchy it is one label, and targets of leaves alone count too.
+    A row is a single path if it is one label with its tagged ancestors: those that are a target in some
+    row. So a row with one leaf is a single path if no row has an inner label. In a flat hierarchy a
+    single path is one label.
 
     Parameters
     ----------
@@ -331,7 +398,7 @@ def path_ends(targets: Any, hierarchy: LabelHierarchy) -> npt.NDArray[np.int64] 
     Returns
     -------
     ndarray of shape (n_ends,), int64, or None
-        Sorted positions; None where some row is no single path, an all-zero row included.
+        Sorted positions. None if a row is not a single path; an all-zero row is not.
 
     Raises
     ------
@@ -349,7 +416,7 @@ def path_ends(targets: Any, hierarchy: LabelHierarchy) -> npt.NDArray[np.int64] 
     indicator = as_indicator(targets, len(hierarchy))
     if not indicator.shape[0] or not np.diff(indicator.indptr).all():
         return None
-    # The deepest label of each row; were there two of one level, the row would be no path anyway.
+    # The deepest label of each row. A row with two deepest labels is not a path, whichever is taken.
     depth_first = hierarchy.levels[indicator.indices] * len(hierarchy) + indicator.indices
     deepest = np.maximum.reduceat(depth_first, indicator.indptr[:-1]) % len(hierarchy)
     tagged = np.bincount(indicator.indices, minlength=len(hierarchy)) > 0
@@ -373,6 +440,7 @@ def add_ancestors(indicator: Any, hierarchy: LabelHierarchy) -> csr_array:
     Returns
     -------
     csr_array of shape (n, L), bool
+        The predictions with ancestors.
 
     Raises
     ------
@@ -391,7 +459,7 @@ def add_ancestors(indicator: Any, hierarchy: LabelHierarchy) -> csr_array:
 def drop_orphans(
     indicator: Any, hierarchy: LabelHierarchy, required: npt.NDArray[np.bool_] | None = None
 ) -> csr_array:
-    """Drop every predicted label of which an ancestor is not predicted.
+    """Drop every predicted label that has an ancestor which is not predicted.
 
     Parameters
     ----------
@@ -400,12 +468,12 @@ def drop_orphans(
     hierarchy : LabelHierarchy
         L labels in column order.
     required : ndarray of shape (L,), bool, default=None
-        The ancestors that may orphan a label; by default all.
+        Whether a label is required where it is an ancestor. By default all labels are.
 
     Returns
     -------
     csr_array of shape (n, L), bool
-        Closed over its required ancestors.
+        The predicted labels that have all required ancestors.
 
     Raises
     ------
@@ -421,7 +489,7 @@ def drop_orphans(
     """
     predicted = as_indicator(indicator, len(hierarchy))
     text = np.repeat(np.arange(predicted.shape[0]), np.diff(predicted.indptr))
-    # One row per predicted label, holding its ancestors; each is looked up in the text's own row.
+    # One row per predicted label, with its ancestors. Each ancestor is searched in the row of the text.
     entry, ancestor = hierarchy.ancestors[predicted.indices].nonzero()
     missing = ~np.isin(text[entry] * len(hierarchy) + ancestor, text * len(hierarchy) + predicted.indices)
     if required is not None:
@@ -432,7 +500,7 @@ def drop_orphans(
 
 
 def _paths(hierarchy: LabelHierarchy, tagged: npt.NDArray[np.bool_]) -> csr_array:
-    """Each label with its tagged ancestors: csr_array of shape (L, L), bool."""
+    """Return each label with its tagged ancestors: csr_array of shape (L, L), bool."""
     label, ancestor = hierarchy.ancestors.nonzero()
     kept = tagged[ancestor]
     itself = np.arange(len(hierarchy))

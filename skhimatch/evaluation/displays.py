@@ -1,4 +1,4 @@
-"""Pictures of F1 by level, with matplotlib or in the terminal."""
+"""Bar charts of F1 by level, with matplotlib or as text."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ __all__ = ["LevelF1Display", "text_bars"]
 
 Scores = Mapping[str, Sequence[LevelScore]]
 
-# One colour a model, safe for colour-blind readers (Okabe and Ito, 2008).
+# One colour per model, suitable for colour-blind readers (Okabe and Ito, 2008).
 COLORS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"]
+# Blocks of 0 to 7 eighths of a character.
 EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
 class LevelF1Display:
-    """Micro- and macro-F1 on each level of the hierarchy, for one model or several.
+    """Bar chart of micro- and macro-F1 on each level of the hierarchy, for one model or several.
 
     Parameters
     ----------
@@ -29,8 +30,9 @@ class LevelF1Display:
     Attributes
     ----------
     scores : dict of str to list of LevelScore
+        The scores of each model.
     ax_ : matplotlib.axes.Axes
-        Where :meth:`plot` drew last.
+        The axes of the last call of :meth:`plot`.
     figure_ : matplotlib.figure.Figure
         The figure of `ax_`.
 
@@ -63,33 +65,36 @@ class LevelF1Display:
         ----------
         y_true, y_pred : array-like or sparse of shape (n, L)
             Indicators: 0 or 1.
-        hierarchy : LabelHierarchy or what :func:`~skhimatch.labels.formats.as_hierarchy` takes
+        hierarchy : LabelHierarchy, or any format that :func:`~skhimatch.labels.formats.as_hierarchy` accepts
             Its labels are the columns.
         name : str, default=None
-            Name of the model in the legend.
+            The name of the model in the legend.
         ax : matplotlib.axes.Axes, default=None
-            Where to draw; by default a new figure.
+            The axes to draw on. By default a new figure is made.
 
         Returns
         -------
         LevelF1Display
+            The display, with `ax_` and `figure_` set.
 
         Raises
         ------
         ImportError
             If matplotlib is not installed.
         ValueError
-            If an argument is no indicator, or shapes differ.
+            If an argument is not an indicator, or shapes differ.
         """
         return cls({name or "": f1_by_level(y_true, y_pred, hierarchy)}).plot(ax=ax)
 
     def plot(self, ax: Any = None) -> LevelF1Display:
-        """Draw a group of bars for each level: micro-F1 full, macro-F1 pale, a colour a model.
+        """Draw a group of bars for each level.
+
+        Each model has one colour. Bars of micro-F1 are opaque, bars of macro-F1 are transparent.
 
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
-            Where to draw; by default a new figure.
+            The axes to draw on. By default a new figure is made.
 
         Returns
         -------
@@ -105,7 +110,7 @@ class LevelF1Display:
             import matplotlib.pyplot as plt
         except ImportError as error:
             raise ImportError(
-                'LevelF1Display draws with matplotlib: python -m pip install "skhimatch[plot]"'
+                'LevelF1Display needs matplotlib: python -m pip install "skhimatch[plot]"'
             ) from error
         levels = next(iter(self.scores.values()))
         bars = 2 * len(self.scores)
@@ -134,18 +139,19 @@ class LevelF1Display:
 
 
 def text_bars(scores: Scores | Sequence[LevelScore], width: int = 40) -> str:
-    """Draw F1 by level with characters.
+    """Draw F1 by level as text.
 
     Parameters
     ----------
-    scores : sequence of LevelScore, or mapping of str to such
-        The scores of one model, or of several by name.
+    scores : sequence of LevelScore, or mapping of str to sequence of LevelScore
+        The scores of one model, or of several models by name.
     width : int, default=40
-        Characters of a bar of F1 = 1.
+        The number of characters of a bar of F1 = 1.
 
     Returns
     -------
     str
+        The bar chart.
 
     Raises
     ------
@@ -193,6 +199,6 @@ def _checked(scores: Scores) -> dict[str, list[LevelScore]]:
         if levels != expected:
             raise ValueError(
                 f"{name!r} was scored on levels {levels} and {first!r} on {expected}; score all models "
-                "on one hierarchy"
+                "on the same hierarchy"
             )
     return models

@@ -1,4 +1,4 @@
-"""How good predictions are: F1 overall and by level, hierarchical F1, consistency with the hierarchy."""
+"""Metrics of predictions: F1 overall and by level, hierarchical F1, consistency with the hierarchy."""
 
 from __future__ import annotations
 
@@ -24,14 +24,32 @@ __all__ = [
 
 
 class MicroMacroF1(NamedTuple):
-    """F1 over all decisions, and the mean of the labels' F1."""
+    """Micro-F1 and macro-F1.
+
+    Attributes
+    ----------
+    micro : float
+        F1 over all pairs of a text and a label.
+    macro : float
+        The mean of the F1 of each label.
+    """
 
     micro: float
     macro: float
 
 
 class HierarchicalScore(NamedTuple):
-    """Precision, recall and F1 of labels counted with their ancestors."""
+    """Precision, recall and F1 of labels counted with their ancestors.
+
+    Attributes
+    ----------
+    precision : float
+        The share of predicted labels that are true.
+    recall : float
+        The share of true labels that are predicted.
+    f1 : float
+        The harmonic mean of both.
+    """
 
     precision: float
     recall: float
@@ -45,13 +63,15 @@ class LevelScore:
     Attributes
     ----------
     level : int
-        1 for the roots.
+        The level. It is 1 for the roots.
     labels : int
-        Number of labels on this level.
+        The number of labels on this level.
     support : int
-        Number of true tags on this level.
-    micro_f1, macro_f1 : float
-        Over the labels of this level.
+        The number of pairs of a text and a true label of this level.
+    micro_f1 : float
+        Micro-F1 of the labels of this level.
+    macro_f1 : float
+        Macro-F1 of the labels of this level.
     """
 
     level: int
@@ -64,8 +84,8 @@ class LevelScore:
 def micro_macro_f1(y_true: Any, y_pred: Any) -> MicroMacroF1:
     """Compute micro- and macro-averaged F1 in one pass over the nonzeros.
 
-    The numbers are those of :func:`sklearn.metrics.f1_score` with ``zero_division=0``: a label that is
-    neither true nor predicted anywhere counts as 0 in the macro average.
+    The result equals that of :func:`sklearn.metrics.f1_score` with ``zero_division=0``: a label that is
+    never true and never predicted counts as 0 in the macro average.
 
     Parameters
     ----------
@@ -80,7 +100,7 @@ def micro_macro_f1(y_true: Any, y_pred: Any) -> MicroMacroF1:
     Raises
     ------
     ValueError
-        If an argument is no indicator, or their shapes differ.
+        If an argument is not an indicator, or their shapes differ.
 
     Examples
     --------
@@ -97,18 +117,19 @@ def f1_by_level(y_true: Any, y_pred: Any, hierarchy: Any) -> list[LevelScore]:
     ----------
     y_true, y_pred : array-like or sparse of shape (n, L)
         Indicators: 0 or 1.
-    hierarchy : LabelHierarchy or what :func:`~skhimatch.labels.formats.as_hierarchy` takes
-        Its labels are the columns. A label's level is 1 + the longest path from a root.
+    hierarchy : LabelHierarchy, or any format that :func:`~skhimatch.labels.formats.as_hierarchy` accepts
+        Its labels are the columns. The level of a label is 1 + the length of the longest path from a
+        root.
 
     Returns
     -------
     list of LevelScore
-        From the roots down.
+        One per level, from the roots down.
 
     Raises
     ------
     ValueError
-        If an argument is no indicator, or shapes differ.
+        If an argument is not an indicator, or shapes differ.
 
     Examples
     --------
@@ -129,16 +150,16 @@ def f1_by_level(y_true: Any, y_pred: Any, hierarchy: Any) -> list[LevelScore]:
 
 
 def hierarchical_precision_recall_f1(y_true: Any, y_pred: Any, hierarchy: Any) -> HierarchicalScore:
-    """Compute precision, recall and F1 after adding the ancestors to both sides.
+    """Compute precision, recall and F1 after adding the ancestors of true and predicted labels.
 
-    A prediction in the right branch thus earns the part of the path it has right (Kiritchenko et al.,
-    2006). Counts are summed over all texts; 0 where nothing is true or predicted.
+    So a wrong label counts as partly right if it shares ancestors with a true label (Kiritchenko et
+    al., 2006). Counts are summed over all texts. The result is 0 if nothing is true or predicted.
 
     Parameters
     ----------
     y_true, y_pred : array-like or sparse of shape (n, L)
         Indicators: 0 or 1.
-    hierarchy : LabelHierarchy or what :func:`~skhimatch.labels.formats.as_hierarchy` takes
+    hierarchy : LabelHierarchy, or any format that :func:`~skhimatch.labels.formats.as_hierarchy` accepts
         Its labels are the columns.
 
     Returns
@@ -149,7 +170,7 @@ def hierarchical_precision_recall_f1(y_true: Any, y_pred: Any, hierarchy: Any) -
     Raises
     ------
     ValueError
-        If an argument is no indicator, or shapes differ.
+        If an argument is not an indicator, or shapes differ.
 
     Examples
     --------
@@ -174,18 +195,18 @@ def hierarchy_violation_rate(y_pred: Any, hierarchy: Any) -> float:
     ----------
     y_pred : array-like or sparse of shape (n, L)
         An indicator: 0 or 1.
-    hierarchy : LabelHierarchy or what :func:`~skhimatch.labels.formats.as_hierarchy` takes
+    hierarchy : LabelHierarchy, or any format that :func:`~skhimatch.labels.formats.as_hierarchy` accepts
         Its labels are the columns.
 
     Returns
     -------
     float
-        In [0, 1]; 0 without texts.
+        In [0, 1]. It is 0 without texts.
 
     Raises
     ------
     ValueError
-        If `y_pred` is no indicator of L columns.
+        If `y_pred` is not an indicator with L columns.
 
     Examples
     --------
@@ -202,17 +223,17 @@ def hierarchy_violation_rate(y_pred: Any, hierarchy: Any) -> float:
 def _checked(y_true: Any, y_pred: Any, n_labels: int | None = None) -> tuple[csr_array, csr_array]:
     true, predicted = as_indicator(y_true), as_indicator(y_pred)
     if true.shape != predicted.shape:
-        raise ValueError(f"y_true has shape {true.shape} and y_pred {predicted.shape}; they must be alike")
+        raise ValueError(f"y_true has shape {true.shape} and y_pred {predicted.shape}; they must be equal")
     if n_labels is not None and true.shape[1] != n_labels:
         raise ValueError(
-            f"y_true and y_pred have shape {true.shape} and the hierarchy has {n_labels} labels; a column "
-            "per label is needed: restrict the hierarchy to the labels of the columns, in their order"
+            f"y_true and y_pred have shape {true.shape}, but the hierarchy has {n_labels} labels; one "
+            "column per label is needed: restrict the hierarchy to the labels of the columns, in their order"
         )
     return true, predicted
 
 
 def _counts(true: csr_array, predicted: csr_array) -> tuple[npt.NDArray[np.int64], ...]:
-    """Hits, true and predicted tags of each label, each of shape (L,)."""
+    """Count hits, true and predicted occurrences of each label: three arrays of shape (L,)."""
     sides = (true.multiply(predicted).tocsr(), true, predicted)
     return tuple(np.bincount(side.indices, minlength=true.shape[1]) for side in sides)
 
@@ -225,4 +246,4 @@ def _micro_macro(
 
 
 def _ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    return np.asarray(part) / np.maximum(whole, 1)  # no part of nothing: 0
+    return np.asarray(part) / np.maximum(whole, 1)  # 0 / 0 is 0

@@ -1,4 +1,4 @@
-"""How high the right labels rank: recall, R-precision and nDCG at k, overall and by frequency in training."""
+"""Ranking metrics: recall, R-precision and nDCG at k, overall and by label frequency in training."""
 
 from __future__ import annotations
 
@@ -20,22 +20,26 @@ __all__ = [
     "rprecision_at_k",
 ]
 
-# Scores are looked at in blocks of so many numbers: 64 MiB of single precision.
-NUMBERS_AT_ONCE = 2**24
+# Scores per chunk of texts: 64 MiB in float32.
+CHUNK_SCORES = 2**24
 
 
 @dataclass(frozen=True)
 class RankingScore:
-    """How high the right labels rank, among some labels.
+    """Ranking metrics of a group of labels.
 
     Attributes
     ----------
     labels : int
-        Number of labels that are ranked.
+        The number of labels that are ranked.
     texts : int
-        Number of texts that carry at least one of them; the scores are means over these.
-    recall, rprecision, ndcg : float
-        As `recall_at_k`, `rprecision_at_k` and `ndcg_at_k` have them.
+        The number of texts with at least one of them. The metrics are means over these texts.
+    recall : float
+        See `recall_at_k`.
+    rprecision : float
+        See `rprecision_at_k`.
+    ndcg : float
+        See `ndcg_at_k`.
     """
 
     labels: int
@@ -46,31 +50,32 @@ class RankingScore:
 
 
 def recall_at_k(y_true: Any, y_score: Any, k: int = 5, *, labels: npt.ArrayLike | None = None) -> float:
-    """Compute the share of a text's labels that are among the k best-scored ones, mean over texts.
+    """Compute recall at k: the share of true labels among the k highest scores, mean over texts.
 
-    R@k = |right labels among the first k| / |right labels|. Labels of equal score share their ranks: each
-    counts with the chance that it comes among the first k when ties are broken at random.
+    R@k = |true labels among the first k| / |true labels|. Ties are broken at random, and the result is
+    the expected value.
 
     Parameters
     ----------
     y_true : array-like or sparse of shape (n, L)
         An indicator: 0 or 1.
     y_score : ndarray or sparse of shape (n, L)
-        The higher, the likelier; what a sparse array does not store is 0.
+        Scores. A higher score means a more probable label. Scores that a sparse array does not store
+        are 0.
     k : int, default=5
-        The number of labels looked at.
+        The length of the ranking.
     labels : array-like of int, optional
-        Rank these columns only; by default all. Texts without any of them as a right label do not count.
+        The columns to rank. By default all. Texts without a true label among them are left out.
 
     Returns
     -------
     float
-        In [0, 1]; nan where no text counts.
+        In [0, 1]. It is nan if all texts are left out.
 
     Raises
     ------
     ValueError
-        If `y_true` is no indicator, shapes differ, a score is NaN, or k is not positive.
+        If `y_true` is not an indicator, shapes differ, a score is NaN, or k is not positive.
 
     Examples
     --------
@@ -81,19 +86,25 @@ def recall_at_k(y_true: Any, y_score: Any, k: int = 5, *, labels: npt.ArrayLike 
 
 
 def rprecision_at_k(y_true: Any, y_score: Any, k: int = 5, *, labels: npt.ArrayLike | None = None) -> float:
-    """Compute recall at k relative to the best that k labels can have, mean over texts.
+    """Compute R-precision at k: recall at k divided by its maximum, mean over texts.
 
-    RP@k = |right labels among the first k| / min(k, |right labels|).
+    RP@k = |true labels among the first k| / min(k, |true labels|).
 
     Parameters
     ----------
-    y_true, y_score, k, labels
-        As in `recall_at_k`; ties, too.
+    y_true : array-like or sparse of shape (n, L)
+        An indicator: 0 or 1.
+    y_score : ndarray or sparse of shape (n, L)
+        Scores, as in `recall_at_k`. Ties are handled in the same way.
+    k : int, default=5
+        The length of the ranking.
+    labels : array-like of int, optional
+        The columns to rank, as in `recall_at_k`.
 
     Returns
     -------
     float
-        In [0, 1]; nan where no text counts.
+        In [0, 1]. It is nan if all texts are left out.
 
     Raises
     ------
@@ -111,19 +122,25 @@ def rprecision_at_k(y_true: Any, y_score: Any, k: int = 5, *, labels: npt.ArrayL
 def ndcg_at_k(y_true: Any, y_score: Any, k: int = 5, *, labels: npt.ArrayLike | None = None) -> float:
     """Compute the normalised discounted cumulative gain of the first k labels, mean over texts.
 
-    nDCG@k = sum over right labels of rank r <= k of 1 / log2(1 + r), divided by the same sum were they
-    ranked first. Those of :func:`sklearn.metrics.ndcg_score`, ties included, but texts without any right
-    label do not count, and it can look at some of the labels.
+    nDCG@k = sum of 1 / log2(1 + r) over the true labels of rank r <= k, divided by the maximum of this
+    sum. It equals :func:`sklearn.metrics.ndcg_score`, also with ties, except that texts without a true
+    label are left out.
 
     Parameters
     ----------
-    y_true, y_score, k, labels
-        As in `recall_at_k`.
+    y_true : array-like or sparse of shape (n, L)
+        An indicator: 0 or 1.
+    y_score : ndarray or sparse of shape (n, L)
+        Scores, as in `recall_at_k`.
+    k : int, default=5
+        The length of the ranking.
+    labels : array-like of int, optional
+        The columns to rank, as in `recall_at_k`.
 
     Returns
     -------
     float
-        In [0, 1]; nan where no text counts.
+        In [0, 1]. It is nan if all texts are left out.
 
     Raises
     ------
@@ -146,12 +163,12 @@ def frequency_groups(y_train: Any, *, frequent: int = 50) -> dict[str, npt.NDArr
     y_train : array-like or sparse of shape (n, L)
         The training targets, an indicator.
     frequent : int, default=50
-        A label of more texts than that is frequent.
+        A label with more texts than this is frequent.
 
     Returns
     -------
-    dict
-        The columns of the labels that are ``"frequent"``, ``"few"`` (one text or more) and ``"zero"`` (none).
+    dict of str to ndarray of int64
+        The columns of each group: ``"frequent"``, ``"few"`` (at least one text) and ``"zero"`` (no text).
 
     Examples
     --------
@@ -169,21 +186,26 @@ def frequency_groups(y_train: Any, *, frequent: int = 50) -> dict[str, npt.NDArr
 
 
 def ranking_by_frequency(y_true: Any, y_score: Any, y_train: Any, k: int = 5) -> dict[str, RankingScore]:
-    """Score rankings overall and by the labels' number of training texts.
+    """Compute the ranking metrics overall and by the number of training texts of the labels.
 
-    Each group ranks its own labels only, over the texts that carry one of them.
+    In each group, only the labels of the group are ranked, on the texts that have one of them.
 
     Parameters
     ----------
-    y_true, y_score, k
-        As in `recall_at_k`.
+    y_true : array-like or sparse of shape (n, L)
+        An indicator: 0 or 1.
+    y_score : ndarray or sparse of shape (n, L)
+        Scores, as in `recall_at_k`.
     y_train : array-like or sparse of shape (n_train, L)
         The training targets, an indicator.
+    k : int, default=5
+        The length of the ranking.
 
     Returns
     -------
     dict of str to RankingScore
-        ``"frequent"``, ``"few"`` and ``"zero"``, as of `frequency_groups`, and ``"overall"``.
+        The metrics of ``"frequent"``, ``"few"`` and ``"zero"``, see `frequency_groups`, and
+        ``"overall"``.
 
     Raises
     ------
@@ -204,55 +226,58 @@ def _score(y_true: Any, y_score: Any, k: int, labels: npt.ArrayLike | None) -> R
     true = as_indicator(y_true)
     scores = csr_array(y_score) if issparse(y_score) else np.asarray(y_score)
     if true.shape != scores.shape:
-        raise ValueError(f"y_true has shape {true.shape} and y_score {scores.shape}; they must be alike")
+        raise ValueError(f"y_true has shape {true.shape} and y_score {scores.shape}; they must be equal")
     if k < 1:
-        raise ValueError(f"k is {k}; look at one label at least")
+        raise ValueError(f"k is {k}; it must be at least 1")
     if np.isnan(scores.data if issparse(scores) else scores).any():
-        raise ValueError("y_score holds NaN; a label without a score cannot be ranked")
+        raise ValueError("y_score contains NaN; every label needs a score")
     if labels is not None:
         columns = np.asarray(labels, dtype=np.int64)
         true, scores = true[:, columns], scores[:, columns]
-    n_right = np.diff(true.indptr)
-    counted = np.flatnonzero(n_right)
+    n_true = np.diff(true.indptr)
+    counted = np.flatnonzero(n_true)
     if not len(counted):
         return RankingScore(true.shape[1], 0, np.nan, np.nan, np.nan)
-    n_right = n_right[counted]
+    n_true = n_true[counted]
     before, tied = _ranks(true[counted], scores[counted])
-    text = np.repeat(np.arange(len(counted)), n_right)
+    text = np.repeat(np.arange(len(counted)), n_true)
     hits = np.bincount(text, weights=_gain(before, tied, np.ones(k)))
     discounts = 1 / np.log2(np.arange(2, k + 2))
-    gained = np.bincount(text, weights=_gain(before, tied, discounts))
-    most = np.minimum(n_right, k)
+    gains = np.bincount(text, weights=_gain(before, tied, discounts))
+    max_hits = np.minimum(n_true, k)
     return RankingScore(
         true.shape[1],
         len(counted),
-        recall=float((hits / n_right).mean()),
-        rprecision=float((hits / most).mean()),
-        ndcg=float((gained / np.cumsum(discounts)[most - 1]).mean()),
+        recall=float((hits / n_true).mean()),
+        rprecision=float((hits / max_hits).mean()),
+        ndcg=float((gains / np.cumsum(discounts)[max_hits - 1]).mean()),
     )
 
 
 def _ranks(true: csr_array, scores: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Count for each right label those of a higher score, and those of its own, itself included."""
+    """Count, for each true label, the labels of a higher score and those of the same score.
+
+    The label itself is one of those of the same score.
+    """
     n_texts, n_labels = true.shape
     before = np.empty(true.nnz, dtype=np.int64)
     tied = np.empty(true.nnz, dtype=np.int64)
-    at_once = max(1, NUMBERS_AT_ONCE // n_labels)
-    for start in range(0, n_texts, at_once):
-        block = scores[start : start + at_once]
-        block = block.toarray() if issparse(block) else block
-        for row, of_text in enumerate(block, start):
+    chunk_size = max(1, CHUNK_SCORES // n_labels)
+    for start in range(0, n_texts, chunk_size):
+        chunk = scores[start : start + chunk_size]
+        chunk = chunk.toarray() if issparse(chunk) else chunk
+        for row, text_scores in enumerate(chunk, start):
             entries = slice(true.indptr[row], true.indptr[row + 1])
-            right = of_text[true.indices[entries], None]
-            before[entries] = (of_text > right).sum(axis=1)
-            tied[entries] = (of_text == right).sum(axis=1)
+            true_scores = text_scores[true.indices[entries], None]
+            before[entries] = (text_scores > true_scores).sum(axis=1)
+            tied[entries] = (text_scores == true_scores).sum(axis=1)
     return before, tied
 
 
 def _gain(
     before: npt.NDArray[np.int64], tied: npt.NDArray[np.int64], discounts: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Return the mean discount over the ranks that a label may have; 0 behind the last discount."""
+    """Return the mean discount over the ranks that a label may have. Ranks above k have discount 0."""
     k = len(discounts)
     total = np.concatenate([[0.0], np.cumsum(discounts)])
     return (total[np.minimum(before + tied, k)] - total[np.minimum(before, k)]) / tied

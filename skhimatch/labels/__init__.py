@@ -1,1 +1,1 @@
-"""Label hierarchies, targets and the texts of labels."""
+"""Label hierarchies, training targets and the words of labels."""

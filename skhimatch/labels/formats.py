@@ -1,10 +1,12 @@
-"""The forms a hierarchy may come in: dictionaries, pairs, paths, graphs and taxonomy files."""
+"""The formats a hierarchy may be given in: dictionaries, pairs, paths, graphs and taxonomy files."""
 
 from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +17,36 @@ __all__ = [
     "hierarchy_from_dict",
     "hierarchy_from_networkx",
     "hierarchy_from_paths",
+    "hierarchy_over",
     "read_taxonomy",
 ]
 
 
 def as_hierarchy(source: Any) -> LabelHierarchy:
-    """Make a :class:`~skhimatch.LabelHierarchy` of any of its forms.
+    """Make a :class:`~skhimatch.LabelHierarchy` of any accepted format.
 
     Parameters
     ----------
     source : LabelHierarchy, mapping, iterable of (parent, child), iterable of paths, DiGraph or file
-        A hierarchy is returned as it is; a mapping goes to :func:`hierarchy_from_dict`; strings such as
-        ``"a/b/c"`` to :func:`hierarchy_from_paths`; a networkx graph to :func:`hierarchy_from_networkx`;
-        the path of an existing file to :func:`read_taxonomy` or, if it ends in ``.json``, its content
-        as any of these forms.
+        One of
+
+        - a hierarchy, which is returned as it is;
+        - a mapping, see :func:`hierarchy_from_dict`;
+        - pairs (parent, child);
+        - strings such as ``"a/b/c"``, see :func:`hierarchy_from_paths`;
+        - a networkx graph, see :func:`hierarchy_from_networkx`;
+        - the path of a taxonomy file, see :func:`read_taxonomy`, or of a ``.json`` file that holds any
+          of the other formats.
 
     Returns
     -------
     LabelHierarchy
+        The hierarchy.
 
     Raises
     ------
     TypeError
-        If `source` is none of these.
+        If `source` has none of these formats.
     ValueError
         If the hierarchy itself is invalid.
 
@@ -56,39 +65,42 @@ def as_hierarchy(source: Any) -> LabelHierarchy:
         return _read_json(source) if os.fspath(source).endswith(".json") else read_taxonomy(source)
     if hasattr(source, "edges") and hasattr(source, "nodes"):
         return hierarchy_from_networkx(source)
-    forms = "a dict, (parent, child) pairs, paths such as 'a/b/c', a networkx DiGraph or a taxonomy file"
+    formats = "a dict, (parent, child) pairs, paths such as 'a/b/c', a networkx DiGraph or a taxonomy file"
     if isinstance(source, str):
-        raise TypeError(f"the hierarchy is the string {source!r}, which is no file here; pass {forms}")
+        raise TypeError(f"the hierarchy is the string {source!r}, not an existing file; pass {formats}")
     if not isinstance(source, Iterable):
         raise TypeError(
-            f"{type(source).__name__!r} is not a hierarchy; pass {forms}, "
-            "or LabelHierarchy.flat(labels) for none"
+            f"{type(source).__name__!r} is not a hierarchy; pass {formats}, "
+            "or LabelHierarchy.flat(labels) for labels without a hierarchy"
         )
     items = list(source)
     strings = sum(isinstance(item, str) for item in items)
     if 0 < strings < len(items):
-        raise TypeError("the hierarchy mixes paths with (parent, child) pairs; use one of the two")
+        raise TypeError("the hierarchy mixes paths with (parent, child) pairs; use one format")
     return hierarchy_from_paths(items) if strings else LabelHierarchy(items)
 
 
 def hierarchy_from_dict(mapping: Mapping[str, Any]) -> LabelHierarchy:
-    """Read a mapping of parent to children.
+    """Read a mapping of parents to children.
 
     Parameters
     ----------
     mapping : mapping of str to iterable of str, mapping or None
-        Either parent -> list of children, where a child may be a key itself and may have several
-        parents; or dictionaries within dictionaries to any depth, whose leaves are lists, empty
-        dictionaries or None. The nested form promises a tree.
+        Either a list of children for each parent, or nested dictionaries of any depth. In the first
+        format a child may also be a key, and it may have several parents. Nested dictionaries end in
+        lists, empty dictionaries or None, and must be a tree.
 
     Returns
     -------
     LabelHierarchy
+        The hierarchy. Its labels are sorted.
 
     Raises
     ------
+    TypeError
+        If a label is not a string, or the children are not a collection.
     ValueError
-        If a nested mapping has one name in two places.
+        If a label occurs in two places of a nested mapping.
 
     Examples
     --------
@@ -109,23 +121,24 @@ def hierarchy_from_dict(mapping: Mapping[str, Any]) -> LabelHierarchy:
 
 
 def hierarchy_from_paths(paths: Iterable[str], sep: str = "/") -> LabelHierarchy:
-    """Read paths from the top, such as ``"science/physics/optics"``; each component is a label.
+    """Read paths from a root down, such as ``"science/physics/optics"``.
 
     Parameters
     ----------
     paths : iterable of str
-        The paths. Inner labels need no path of their own.
+        The paths. Each component is a label. Inner labels need no path of their own.
     sep : str, default="/"
-        What separates the components.
+        The separator of the components.
 
     Returns
     -------
     LabelHierarchy
+        The hierarchy. Its labels are sorted.
 
     Raises
     ------
     ValueError
-        If a component is empty, or one name stands under two parents.
+        If a component is empty, or a label occurs under two parents.
 
     Examples
     --------
@@ -145,16 +158,18 @@ def hierarchy_from_paths(paths: Iterable[str], sep: str = "/") -> LabelHierarchy
 
 
 def hierarchy_from_networkx(graph: Any) -> LabelHierarchy:
-    """Read a :class:`networkx.DiGraph` with edges from parent to child; isolated nodes are kept.
+    """Read a :class:`networkx.DiGraph` with edges from parent to child.
 
     Parameters
     ----------
     graph : networkx.DiGraph
-        Or anything with ``edges``, ``nodes`` and ``is_directed()``.
+        The graph, or another object with ``edges``, ``nodes`` and ``is_directed()``. Nodes without an
+        edge are labels too.
 
     Returns
     -------
     LabelHierarchy
+        The hierarchy. Its labels are sorted.
 
     Raises
     ------
@@ -167,24 +182,90 @@ def hierarchy_from_networkx(graph: Any) -> LabelHierarchy:
     return LabelHierarchy(graph.edges(), nodes)
 
 
-def read_taxonomy(path: str | os.PathLike[str], root: str = "Root") -> LabelHierarchy:
-    r"""Read a taxonomy file: a line is ``parent<TAB>child<TAB>child...`` in UTF-8.
+def hierarchy_over(hierarchy: LabelHierarchy, classes: Iterable[str]) -> LabelHierarchy:
+    """Reduce or extend a hierarchy to exactly these classes, in this order.
+
+    A class without an edge, which the hierarchy therefore does not know, becomes a root. See
+    :meth:`LabelHierarchy.restrict` for labels that are not among the classes.
 
     Parameters
     ----------
-    path : str or path-like
-        The file.
-    root : str, default="Root"
-        The virtual node above all others, which is dropped.
+    hierarchy : LabelHierarchy
+        The known labels and their edges.
+    classes : iterable of str
+        The labels in column order.
 
     Returns
     -------
     LabelHierarchy
+        Over `classes`.
+
+    Raises
+    ------
+    TypeError
+        If a class is not a string.
+    ValueError
+        If a class is unknown and its name is close to that of a known label, no class is known,
+        the hierarchy is flat and lacks a class, or a class is empty or repeated.
+
+    Warns
+    -----
+    UserWarning
+        If a class becomes a root.
+
+    Examples
+    --------
+    >>> hierarchy = LabelHierarchy([("science", "physics")], labels=["science", "physics", "other"])
+    >>> hierarchy_over(hierarchy, ["other", "physics", "science"]).labels
+    ('other', 'physics', 'science')
+    """
+    if isinstance(classes, str):
+        raise TypeError(f"classes is the string {classes!r}; pass a list of labels")
+    names = [check_label(name, f"classes[{place}]") for place, name in enumerate(classes)]
+    unknown = [name for name in dict.fromkeys(names) if name not in hierarchy]
+    if not unknown:
+        return hierarchy.restrict(names)
+    if hierarchy.is_flat or len(unknown) == len(set(names)):
+        hierarchy.positions(unknown)  # raises, with a suggestion
+    for name in unknown:
+        near = get_close_matches(name, hierarchy.labels, n=1)
+        if near:
+            raise ValueError(
+                f"the hierarchy has no label {name!r}; did you mean {near[0]!r}? If {name!r} is another "
+                "label, name it in LabelHierarchy(edges, labels=[...])"
+            )
+    shown = ", ".join(map(repr, unknown[:3]))
+    if len(unknown) > 3:
+        shown += f" and {len(unknown) - 3} more"
+    warnings.warn(
+        f"{len(unknown)} of {len(names)} classes have no edge in the hierarchy and become roots: {shown}. "
+        "To do so on purpose, name all labels: hierarchy=LabelHierarchy(edges, labels=[...]).",
+        UserWarning,
+        stacklevel=5,
+    )
+    edges = [(hierarchy.labels[parent], hierarchy.labels[child]) for parent, child in hierarchy.edges]
+    return LabelHierarchy(edges, [*hierarchy.labels, *unknown]).restrict(names)
+
+
+def read_taxonomy(path: str | os.PathLike[str], root: str = "Root") -> LabelHierarchy:
+    r"""Read a taxonomy file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file, in UTF-8. A line is ``parent<TAB>child<TAB>child...``.
+    root : str, default="Root"
+        The virtual node above all labels. It is dropped.
+
+    Returns
+    -------
+    LabelHierarchy
+        The hierarchy. Its labels are sorted.
 
     Raises
     ------
     ValueError
-        If a field is empty (the line is named) or `root` is itself a child.
+        If a field is empty or `root` is a child, or the file is not in UTF-8. The message names the line.
 
     Examples
     --------
@@ -200,7 +281,7 @@ def read_taxonomy(path: str | os.PathLike[str], root: str = "Root") -> LabelHier
     edges = []
     names: set[str] = set()
     try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not in UTF-8: save it in that encoding ({error})") from error
     for number, line in enumerate(lines, start=1):
@@ -211,7 +292,7 @@ def read_taxonomy(path: str | os.PathLike[str], root: str = "Root") -> LabelHier
         if root in below:
             raise ValueError(
                 f"{where} places the virtual node {root!r} under {parent!r}; "
-                "name the node above all others with root="
+                "pass the name of the virtual node as root="
             )
         names.update(below, {parent} - {root})
         edges += [(parent, child) for child in below if parent != root]
@@ -219,11 +300,11 @@ def read_taxonomy(path: str | os.PathLike[str], root: str = "Root") -> LabelHier
 
 
 def _read_json(path: str | os.PathLike[str]) -> LabelHierarchy:
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8-sig") as file:
         try:
             return as_hierarchy(json.load(file))
         except (ValueError, TypeError) as error:
-            raise ValueError(f"{path} holds no hierarchy: {error}") from error
+            raise ValueError(f"{path} does not hold a hierarchy: {error}") from error
 
 
 def _children_of(parent: str, below: Any) -> Iterable[Any]:
@@ -248,13 +329,13 @@ def _nested_parents(mapping: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def _place(parents: dict[str, str | None], label: str, parent: str | None) -> None:
-    """Note the one parent a label has in a tree; None is the top."""
+    """Record the only parent that a label has in a tree. None means a root."""
     known = parents.setdefault(label, parent)
     if known != parent:
         first, second = ("at the top" if name is None else f"under {name!r}" for name in (known, parent))
         raise ValueError(
-            f"label {label!r} stands both {first} and {second}, and a tree has it once; give the two unique "
-            "names, or pass (parent, child) pairs if it is one label with several parents"
+            f"label {label!r} occurs both {first} and {second}, but a label occurs once in a tree; use two "
+            "unique names, or pass (parent, child) pairs if one label has several parents"
         )
 
 

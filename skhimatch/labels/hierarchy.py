@@ -1,4 +1,4 @@
-"""Label hierarchies: closure, levels, siblings, edge priors and their drawing."""
+"""Label hierarchies: ancestors, levels, siblings, edge priors and a drawing as text."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ Positions = npt.NDArray[np.int64]
 class Families(NamedTuple):
     """Siblings in compact form: labels with the same parents share a family.
 
-    Family ``f`` lists ``members[offsets[f]:offsets[f + 1]]``: every child of those parents, in label
-    order, so a label is a member of its own family.
+    The members of family ``f`` are ``members[offsets[f]:offsets[f + 1]]``: all children of these
+    parents, in label order. A label is a member of its own family.
 
     Attributes
     ----------
     of : ndarray of shape (L,), int64
-        The family of each label; -1 where there is none (only in a flat hierarchy).
+        The family of each label. It is -1 in a flat hierarchy, which has no families.
     offsets : ndarray of shape (n_families + 1,), int64
-        Where each family begins in `members`.
+        The start of each family in `members`.
     members : ndarray of shape (n_members,), int64
         Positions of labels, family after family.
     """
@@ -42,16 +42,16 @@ class Families(NamedTuple):
 class LabelHierarchy:
     """An immutable hierarchy of labels: a tree, a forest or any directed acyclic graph.
 
-    The position of a label in `labels` is its column in an indicator. Arrays are read-only and made
-    when first asked for.
+    The position of a label in `labels` is its column in an indicator. Arrays are read-only. They are
+    computed at the first access.
 
     Parameters
     ----------
     edges : iterable of (parent, child)
         Pairs of label names. Repeated pairs count once.
     labels : sequence of str, default=None
-        All labels in the order wanted, isolated ones included. By default the sorted names of `edges`,
-        which is also the order of :class:`~sklearn.preprocessing.MultiLabelBinarizer`.
+        All labels in column order, also those without an edge. By default the sorted names in `edges`.
+        :class:`~sklearn.preprocessing.MultiLabelBinarizer` has the same order.
 
     Attributes
     ----------
@@ -60,15 +60,15 @@ class LabelHierarchy:
     edges : ndarray of shape (E, 2), int64
         Positions (parent, child), sorted by child, then parent.
     is_flat : bool
-        Whether this is :meth:`flat`: no hierarchy at all.
+        Whether it was made by :meth:`flat`: labels without a hierarchy.
 
     Raises
     ------
     TypeError
         If a label is not a string or an edge is not a pair.
     ValueError
-        If a label is empty or repeated in `labels`, an edge names a label outside `labels` or joins a
-        label to itself, or the edges form a cycle.
+        If a label is empty or repeated in `labels`, an edge names a label outside `labels`, or the
+        edges form a cycle.
 
     Examples
     --------
@@ -112,7 +112,7 @@ class LabelHierarchy:
     def _fill(self, labels: tuple[str, ...], edges: Positions, *, is_flat: bool) -> None:
         if not labels:
             raise ValueError("the hierarchy has no labels; give at least one edge, or labels=[...]")
-        # One number per edge sorts by (child, parent) and drops repetitions at once.
+        # One number per edge: np.unique sorts by (child, parent) and drops repeated edges.
         child, parent = np.divmod(np.unique(edges[:, 1] * len(labels) + edges[:, 0]), len(labels))
         self.__dict__.update(labels=labels, edges=_frozen(np.stack([parent, child], axis=1)), is_flat=is_flat)
         _ = self.levels  # raises on a cycle
@@ -125,7 +125,7 @@ class LabelHierarchy:
 
     @classmethod
     def flat(cls, labels: Sequence[str]) -> LabelHierarchy:
-        """Make the absence of a hierarchy: labels without edges that are not each other's siblings.
+        """Make a flat hierarchy: labels that have no edges and are not siblings of each other.
 
         Parameters
         ----------
@@ -135,6 +135,7 @@ class LabelHierarchy:
         Returns
         -------
         LabelHierarchy
+            The flat hierarchy.
 
         Examples
         --------
@@ -147,22 +148,25 @@ class LabelHierarchy:
 
     @cached_property
     def index(self) -> dict[str, int]:
-        """Position of each label."""
+        """Return the position of each label."""
         return {label: position for position, label in enumerate(self.labels)}
 
     @cached_property
     def parents(self) -> csr_array:
-        """Parents of each label: csr_array of shape (L, L), bool, [child, parent]."""
+        """Return the parents of each label: csr_array of shape (L, L), bool, [child, parent]."""
         return self._relation(self.edges[:, 1], self.edges[:, 0])
 
     @cached_property
     def children(self) -> csr_array:
-        """Children of each label: csr_array of shape (L, L), bool, [parent, child]."""
+        """Return the children of each label: csr_array of shape (L, L), bool, [parent, child]."""
         return self._relation(self.edges[:, 0], self.edges[:, 1])
 
     @cached_property
     def ancestors(self) -> csr_array:
-        """All labels above each label: csr_array of shape (L, L), bool, [label, ancestor]; not itself."""
+        """Return the ancestors of each label: csr_array of shape (L, L), bool, [label, ancestor].
+
+        A label is not its own ancestor.
+        """
         step = self.parents
         pairs = [step.nonzero()]
         while step.nnz:
@@ -172,50 +176,58 @@ class LabelHierarchy:
 
     @cached_property
     def descendants(self) -> csr_array:
-        """All labels below each label: csr_array of shape (L, L), bool, [label, descendant]; not itself."""
+        """Return the descendants of each label: csr_array of shape (L, L), bool, [label, descendant].
+
+        A label is not its own descendant.
+        """
         label, ancestor = self.ancestors.nonzero()
         return self._relation(ancestor, label)
 
     @cached_property
     def levels(self) -> Positions:
-        """Level of each label: ndarray of shape (L,), int64, 1 + the longest path from a root."""
+        """Return the level of each label: ndarray of shape (L,), int64.
+
+        The level is 1 + the length of the longest path from a root.
+        """
         level = [1] * len(self)
-        unplaced = np.diff(self.parents.indptr).tolist()
+        unleveled = np.diff(self.parents.indptr).tolist()
         starts, below = self.children.indptr.tolist(), self.children.indices.tolist()
-        order = [label for label, count in enumerate(unplaced) if not count]
-        for label in order:  # grows while it is read
+        order = [label for label, count in enumerate(unleveled) if not count]
+        for label in order:  # the loop extends this list
             for child in below[starts[label] : starts[label + 1]]:
                 level[child] = max(level[child], level[label] + 1)
-                unplaced[child] -= 1
-                if not unplaced[child]:
+                unleveled[child] -= 1
+                if not unleveled[child]:
                     order.append(child)
         if len(order) < len(self):
-            self._raise_cycle({label for label, count in enumerate(unplaced) if count})
+            self._raise_cycle({label for label, count in enumerate(unleveled) if count})
         return _frozen(np.array(level, dtype=np.int64))
 
     @cached_property
     def roots(self) -> Positions:
-        """Positions of the labels without a parent: ndarray of shape (n_roots,), int64."""
+        """Return the positions of the labels without a parent: ndarray of shape (n_roots,), int64."""
         return _frozen(np.flatnonzero(np.diff(self.parents.indptr) == 0))
 
     @cached_property
     def leaves(self) -> Positions:
-        """Positions of the labels without a child: ndarray of shape (n_leaves,), int64."""
+        """Return the positions of the labels without a child: ndarray of shape (n_leaves,), int64."""
         return _frozen(np.flatnonzero(np.diff(self.children.indptr) == 0))
 
     @property
     def depth(self) -> int:
-        """Number of levels."""
+        """Return the number of levels."""
         return int(self.levels.max())
 
     @property
     def is_tree(self) -> bool:
-        """Whether every label has at most one parent (so a forest counts)."""
+        """Tell whether every label has at most one parent. A forest counts as a tree."""
         return bool(np.diff(self.parents.indptr).max() <= 1)
 
     @cached_property
     def families(self) -> Families:
-        """Siblings in compact form, linear in the edges of a tree; the roots are one family.
+        """Return the siblings in compact form. In a tree its size is linear in the number of edges.
+
+        The roots are one family.
 
         Examples
         --------
@@ -248,10 +260,11 @@ class LabelHierarchy:
 
     @cached_property
     def siblings(self) -> csr_array:
-        """Labels that share a parent with each label: csr_array of shape (L, L), bool, symmetric.
+        """Return the labels that share a parent with each label: csr_array of shape (L, L), bool.
 
-        A label is not its own sibling. Labels without a parent are siblings of each other, except in a
-        :meth:`flat` hierarchy. The size is quadratic in the size of a family; see :attr:`families`.
+        The array is symmetric. A label is not its own sibling. Labels without a parent are siblings of
+        each other, except in a :meth:`flat` hierarchy. The size is quadratic in the size of a family,
+        see :attr:`families`.
         """
         if self.is_flat:
             return self._relation(np.empty(0, np.int64), np.empty(0, np.int64))
@@ -263,10 +276,10 @@ class LabelHierarchy:
     def _relation(self, rows: npt.NDArray[Any], columns: npt.NDArray[Any]) -> csr_array:
         return _relation(rows, columns, (len(self), len(self)))
 
-    # Work on targets and labels
+    # Targets and labels
 
     def positions(self, labels: Iterable[str]) -> Positions:
-        """Look up where labels stand.
+        """Return the positions of labels.
 
         Parameters
         ----------
@@ -276,11 +289,12 @@ class LabelHierarchy:
         Returns
         -------
         ndarray of shape (n_labels,), int64
+            The position of each.
 
         Raises
         ------
         ValueError
-            If a label is unknown; similar names are suggested.
+            If a label is unknown. The message suggests similar names.
         """
         found = []
         for label in labels:
@@ -290,7 +304,7 @@ class LabelHierarchy:
         return np.array(found, dtype=np.int64)
 
     def close(self, targets: Any) -> csr_array:
-        """Add to every row the ancestors of its labels.
+        """Add the ancestors of its labels to every row.
 
         Parameters
         ----------
@@ -300,6 +314,7 @@ class LabelHierarchy:
         Returns
         -------
         csr_array of shape (n, L), bool
+            The indicator with ancestors.
 
         Raises
         ------
@@ -320,20 +335,21 @@ class LabelHierarchy:
         return closed
 
     def edge_priors(self, targets: Any) -> npt.NDArray[np.float64]:
-        """Estimate P(child | parent) of every edge from targets closed over their ancestors.
+        """Estimate P(child | parent) of every edge.
 
-        An edge weighs N(child) / N(parent). A child without a single text gets
-        1 / (N(parent) + number of children of the parent) instead, so no weight is zero.
+        The estimate is N(child) / N(parent), where N counts the texts with the label or a descendant of
+        it. For a child without a text it is 1 / (N(parent) + number of children of the parent), so no
+        estimate is zero.
 
         Parameters
         ----------
         targets : array-like or sparse of shape (n, L)
-            An indicator: 0 or 1. The parents need not be tagged.
+            An indicator: 0 or 1. Missing ancestors are added.
 
         Returns
         -------
         ndarray of shape (E,), float64
-            Weights in (0, 1], aligned with `edges`.
+            Probabilities in (0, 1], in the order of `edges`.
 
         Raises
         ------
@@ -356,8 +372,7 @@ class LabelHierarchy:
     def restrict(self, labels: Sequence[str]) -> LabelHierarchy:
         """Keep exactly these labels, in this order.
 
-        A label whose parents are left out goes to its nearest kept ancestors. All labels in another
-        order are simply a permutation.
+        If the parents of a label are not kept, its nearest kept ancestors become its parents.
 
         Parameters
         ----------
@@ -367,6 +382,7 @@ class LabelHierarchy:
         Returns
         -------
         LabelHierarchy
+            The hierarchy of these labels.
 
         Raises
         ------
@@ -393,7 +409,10 @@ class LabelHierarchy:
         )
 
     def _contracted(self, kept: Positions, parents: csr_array) -> csr_array:
-        """Edges [child, parent] among the kept labels through missing labels, unless implied by others."""
+        """Return the edges [child, parent] among the kept labels that replace paths over missing labels.
+
+        Edges that follow from other edges are left out.
+        """
         missing = np.setdiff1d(np.arange(len(self)), kept)
         inner = self.parents[missing][:, missing]
         exits = self.parents[missing][:, kept]
@@ -405,22 +424,23 @@ class LabelHierarchy:
         implied = (parents + reached) @ self.ancestors[kept][:, kept]
         return reached > implied
 
-    # Reading
+    # Drawing
 
     def to_text(self, max_labels: int | None = None) -> str:
-        """Draw the hierarchy.
+        """Draw the hierarchy as text.
 
-        A label with several parents is shown under each of them, and what is below it only the first
-        time; an ellipsis stands for the rest.
+        A label with several parents is drawn under each of them. Its descendants are drawn only the
+        first time; after that, an ellipsis replaces them.
 
         Parameters
         ----------
         max_labels : int, default=None
-            Draw at most so many lines; by default all.
+            The maximum number of lines. By default all labels are drawn.
 
         Returns
         -------
         str
+            One label per line.
 
         Examples
         --------
@@ -482,13 +502,13 @@ class LabelHierarchy:
     def __hash__(self) -> int:
         return hash((self.labels, self.edges.tobytes(), self.is_flat))
 
-    # Immutable: cached properties write to __dict__ and copies are the object itself.
+    # Immutable. Cached properties write to __dict__ directly, and a copy is the object itself.
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError(f"a LabelHierarchy is immutable; make a new one instead of setting {name!r}")
 
     def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"a LabelHierarchy is immutable; {name!r} stays")
+        raise AttributeError(f"a LabelHierarchy is immutable; {name!r} cannot be deleted")
 
     def __copy__(self) -> LabelHierarchy:
         return self
@@ -506,10 +526,10 @@ class LabelHierarchy:
         self.__dict__.update(state)
         _frozen(self.edges)
 
-    def _raise_cycle(self, unplaced: set[int]) -> NoReturn:
-        # Every label that could not be placed has a parent that could not be placed either.
-        parent_of = {child: parent for parent, child in self.edges[::-1].tolist() if parent in unplaced}
-        label = min(unplaced)
+    def _raise_cycle(self, unleveled: set[int]) -> NoReturn:
+        # Every label without a level has a parent without a level.
+        parent_of = {child: parent for parent, child in self.edges[::-1].tolist() if parent in unleveled}
+        label = min(unleveled)
         trail: dict[int, None] = {}
         while label not in trail:
             trail[label] = None
@@ -528,9 +548,9 @@ def as_indicator(targets: Any, n_labels: int | None = None) -> csr_array:
     Parameters
     ----------
     targets : array-like or sparse of shape (n, L)
-        0 or 1 everywhere.
+        Only 0 and 1.
     n_labels : int, default=None
-        L, if it is known.
+        The expected L. By default it is not checked.
 
     Returns
     -------
@@ -540,7 +560,7 @@ def as_indicator(targets: Any, n_labels: int | None = None) -> csr_array:
     Raises
     ------
     ValueError
-        If `targets` is not two-dimensional, has not L columns, or holds anything but 0 and 1.
+        If `targets` does not have two dimensions or L columns, or has an entry other than 0 and 1.
 
     Examples
     --------
@@ -553,7 +573,8 @@ def as_indicator(targets: Any, n_labels: int | None = None) -> csr_array:
     if targets.ndim != 2 or (n_labels is not None and targets.shape[1] != n_labels):
         wanted = "L" if n_labels is None else n_labels
         raise ValueError(
-            f"an indicator of shape (n, {wanted}) is needed, a column per label; got shape {targets.shape}"
+            f"an indicator of shape (n, {wanted}), with one column per label, is needed; "
+            f"got shape {targets.shape}"
         )
     values = targets.tocoo().data if sparse else targets
     if values.dtype != bool and not np.all((values == 0) | (values == 1)):
@@ -565,25 +586,26 @@ def as_indicator(targets: Any, n_labels: int | None = None) -> csr_array:
 
 
 def check_label(name: Any, what: str) -> str:
-    """Return a label's name if it is one.
+    """Check the name of a label.
 
     Parameters
     ----------
     name : str
-        A non-empty string, or an error.
+        The name.
     what : str
-        What to call it in the error, such as ``"labels[3]"``.
+        How the error message calls it, such as ``"labels[3]"``.
 
     Returns
     -------
     str
+        The name.
 
     Raises
     ------
     TypeError
-        If it is not a string.
+        If the name is not a string.
     ValueError
-        If it is empty.
+        If the name is empty.
     """
     if not isinstance(name, str):
         raise TypeError(f"{what} is {name!r}; a label is a non-empty string")

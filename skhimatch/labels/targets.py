@@ -1,20 +1,51 @@
-"""What ``y`` may be: label sets, indicators and frames in, one sparse matrix out."""
+"""Training targets: every accepted format of `y` becomes one sparse indicator."""
 
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from difflib import get_close_matches
+from itertools import pairwise
+from numbers import Number
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
 
-__all__ = ["encode_targets", "hold_out", "is_indicator", "label_names", "to_label_sets"]
+__all__ = [
+    "encode_targets",
+    "hold_out",
+    "is_indicator",
+    "label_names",
+    "to_label_sets",
+    "validation_pair",
+    "warn_of_broken_rows",
+]
 
 
 def is_indicator(y: Any) -> bool:
-    """Tell a 0/1 matrix or a frame of label columns from an iterable of label sets."""
-    return sp.issparse(y) or (hasattr(y, "shape") and len(y.shape) == 2)
+    """Tell whether `y` is an indicator: one column per label, not one entry per text.
+
+    Parameters
+    ----------
+    y : object
+        The targets, in any format. An iterator is not consumed.
+
+    Returns
+    -------
+    bool
+        True for a sparse array, a DataFrame, a 2-D array of numbers, and lists of 0 and 1.
+
+    Examples
+    --------
+    >>> is_indicator([[0, 1], [1, 0]]), is_indicator([{"a"}, {"b"}])
+    (True, False)
+    """
+    if sp.issparse(y) or hasattr(y, "columns"):
+        return True
+    if len(getattr(y, "shape", ())) == 2:
+        return not _is_array_of_names(y)
+    return _is_nested_indicator(y)
 
 
 def label_names(y: Any) -> list[str]:
@@ -22,54 +53,80 @@ def label_names(y: Any) -> list[str]:
 
     Parameters
     ----------
-    y : iterable of iterables of str, or indicator of shape (n, L)
-        The training targets.
+    y : iterable of iterables of str, iterable of str, or indicator of shape (n, L)
+        The training targets. A string is one label. It is not split into parts.
 
     Returns
     -------
     list of str
-        The sorted union of the label sets, a frame's column names, or the
-        column numbers "0", "1", ... of a plain matrix.
+        The sorted labels that occur, the column names of a DataFrame, or the column numbers
+        "0", "1", ... of another indicator.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `encode_targets`.
 
     Examples
     --------
     >>> label_names([{"b", "a"}, {"c"}])
     ['a', 'b', 'c']
+    >>> label_names(["b", "a", "b"])
+    ['a', 'b']
     """
     if hasattr(y, "columns"):
         return [str(name) for name in y.columns]
     if is_indicator(y):
-        return [str(column) for column in range(y.shape[1])]
-    return sorted({label for _, labels in _rows(y) for label in labels})
+        n_columns = y.shape[1] if hasattr(y, "shape") and len(y.shape) == 2 else len(_nested_rows(y)[0])
+        return [str(column) for column in range(n_columns)]
+    rows, _ = _rows(y)
+    return sorted({str(label) for labels in rows for label in labels})
 
 
-def encode_targets(y: Any, hierarchy: LabelHierarchy, n_texts: int | None = None) -> sp.csr_array:
-    """Turn any accepted form of `y` into a sparse 0/1 matrix.
+def encode_targets(
+    y: Any, hierarchy: LabelHierarchy, n_texts: int | None = None, *, sep: str = "/"
+) -> sp.csr_array:
+    """Turn any accepted format of `y` into a sparse indicator.
 
     Parameters
     ----------
-    y : iterable of iterables of str, indicator or DataFrame
-        Label sets, one a text; or a dense or sparse 0/1 matrix of shape
-        (n, L) whose columns are `hierarchy.labels`; or a frame whose column
-        names are these labels, in any order. An empty set or an all-zero row
-        is a text without labels: it counts as a negative example of each.
+    y : iterable of iterables of str, iterable of str, indicator or DataFrame
+        One of
+
+        - one collection of labels per text, such as a set or a list. Exactly these labels are
+          targets. An empty collection is a text without labels: a negative example of each label;
+        - one string per text. The string names the end of a path: its ancestors in the hierarchy
+          are targets too. A string that is not a label but a path, such as "science/physics", makes
+          exactly its parts targets. In a flat hierarchy a string is always one label;
+        - an indicator of shape (n, L), dense, sparse or as nested lists of 0 and 1. Its columns are
+          `hierarchy.labels`;
+        - a DataFrame of 0 and 1. Its column names are these labels, in any order.
     hierarchy : LabelHierarchy
         The known labels, in column order.
     n_texts : int, optional
-        The number of texts that `y` has to match.
+        The number of texts. By default it is not checked.
+    sep : str, default="/"
+        The separator of the parts of a path.
 
     Returns
     -------
     scipy.sparse.csr_array of shape (n, L), float32
-        Ones where a label is a target.
+        One where a label is a target.
 
     Raises
     ------
     ValueError
-        When lengths differ, a label is unknown, a column is missing, or an
-        entry is neither 0 nor 1.
+        If lengths differ, a label is unknown, a path is not in the hierarchy, a column is missing,
+        or an entry of an indicator is neither 0 nor 1.
     TypeError
-        When a row is no collection of strings.
+        If `y` is a single string or has no order, a row is not a collection of strings, or only
+        some of the rows are strings.
+
+    Warns
+    -----
+    UserWarning
+        If an indicator without column names seems to have its columns in another order. See
+        `warn_of_broken_rows`.
 
     Examples
     --------
@@ -77,18 +134,124 @@ def encode_targets(y: Any, hierarchy: LabelHierarchy, n_texts: int | None = None
     >>> encode_targets([{"science", "physics"}, set()], h).toarray()
     array([[0., 1., 1.],
            [0., 0., 0.]], dtype=float32)
+    >>> encode_targets(["physics", "science/biology", "science"], h).toarray()
+    array([[0., 1., 1.],
+           [1., 0., 1.],
+           [0., 0., 1.]], dtype=float32)
     """
-    encoded = _encode_indicator(y, hierarchy) if is_indicator(y) else _encode_label_sets(y, hierarchy)
+    if isinstance(y, Iterator):
+        y = list(y)
+    if is_indicator(y):
+        encoded = _encode_indicator(y, hierarchy)
+        if not hasattr(y, "columns"):
+            warn_of_broken_rows(encoded, hierarchy)
+    else:
+        encoded = _encode_rows(y, hierarchy, sep)
     if n_texts is not None and encoded.shape[0] != n_texts:
         raise ValueError(
             f"Found input variables with inconsistent numbers of samples: {n_texts} texts in X and "
-            f"{encoded.shape[0]} rows in y. Pass one row of targets a text."
+            f"{encoded.shape[0]} rows in y. Pass one row of targets per text."
         )
     return encoded
 
 
+def warn_of_broken_rows(encoded: sp.csr_array, hierarchy: LabelHierarchy) -> None:
+    """Warn if the columns of an indicator seem to be in another order than the labels.
+
+    A row is broken if it lacks an ancestor of one of its labels. Ancestors that no row has are not
+    counted, so targets that are only leaves break no row. Targets of one label per text are not
+    checked either: they may be the most specific label of each text, without its ancestors.
+
+    Parameters
+    ----------
+    encoded : csr_array of shape (n, L)
+        0/1 targets.
+    hierarchy : LabelHierarchy
+        L labels in column order. Nothing is checked if it has no edges.
+
+    Warns
+    -----
+    UserWarning
+        If more than half of the rows with a label are broken.
+
+    Examples
+    --------
+    >>> h = LabelHierarchy([("science", "physics")])  # columns: physics, science
+    >>> warn_of_broken_rows(sp.csr_array([[1, 1], [0, 1]]), h)
+    """
+    n_labels = np.diff(encoded.indptr)
+    if not len(hierarchy.edges) or n_labels.max(initial=0) < 2:
+        return
+    present = as_indicator(encoded)
+    tagged = np.flatnonzero(np.bincount(present.indices, minlength=len(hierarchy)))
+    wanted = (present @ hierarchy.ancestors)[:, tagged]
+    found = sp.csr_array(wanted.multiply(present[:, tagged]))
+    broken = np.diff(wanted.indptr) > np.diff(found.indptr)
+    share = broken.sum() / (n_labels > 0).sum()
+    if share > 0.5:
+        warnings.warn(
+            f"{100 * share:.0f} % of the rows of y with a label lack an ancestor of one of their labels. "
+            f"The columns may be in another order than the labels, {', '.join(hierarchy.labels[:3])}, ...: "
+            "pass `classes=mlb.classes_`, where `mlb` is the MultiLabelBinarizer that made y, or a DataFrame "
+            "with the labels as column names. If the order is right and ancestors are left out on purpose, "
+            "ignore this warning.",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+def validation_pair(
+    X_val: Any, y_val: Any, validation_data: tuple[Any, Any] | None
+) -> tuple[Any, Any] | None:
+    """Return the validation set that the arguments of a `fit` method name.
+
+    Parameters
+    ----------
+    X_val : iterable of str, optional
+        The validation texts.
+    y_val : object, optional
+        The labels of the validation texts.
+    validation_data : (X, y), optional
+        Both in one tuple. Deprecated.
+
+    Returns
+    -------
+    (X, y) or None
+        None if there is no validation set.
+
+    Raises
+    ------
+    ValueError
+        If only one of `X_val` and `y_val` is given, or both these and `validation_data`, or
+        `validation_data` is not a pair.
+
+    Warns
+    -----
+    FutureWarning
+        If `validation_data` is given.
+
+    Examples
+    --------
+    >>> validation_pair(["a wave"], [{"physics"}], None)
+    (['a wave'], [{'physics'}])
+    """
+    if validation_data is not None:
+        if X_val is not None or y_val is not None:
+            raise ValueError("Both validation_data and X_val, y_val are given: pass only X_val and y_val.")
+        warnings.warn(
+            "validation_data=(X, y) is deprecated: pass X_val=X, y_val=y.", FutureWarning, stacklevel=4
+        )
+        if not isinstance(validation_data, Sequence) or len(validation_data) != 2:
+            raise ValueError("validation_data is not a pair (X, y): pass X_val=X, y_val=y.")
+        return validation_data[0], validation_data[1]
+    if (X_val is None) != (y_val is None):
+        given, missing = ("X_val", "y_val") if y_val is None else ("y_val", "X_val")
+        raise ValueError(f"{given} is given but {missing} is not: pass both or neither.")
+    return None if X_val is None else (X_val, y_val)
+
+
 def to_label_sets(indicator: Any, labels: Sequence[str]) -> list[set[str]]:
-    """Turn a 0/1 matrix into label sets.
+    """Turn an indicator into label sets.
 
     Parameters
     ----------
@@ -100,12 +263,12 @@ def to_label_sets(indicator: Any, labels: Sequence[str]) -> list[set[str]]:
     Returns
     -------
     list of set of str
-        One set a row.
+        One set per row.
 
     Raises
     ------
     ValueError
-        When the number of columns is not the number of labels.
+        If the number of columns is not the number of labels.
 
     Examples
     --------
@@ -133,15 +296,15 @@ def hold_out(
     targets : csr_array of shape (n, L)
         0/1 targets.
     fraction : float in (0, 1)
-        Share of the texts to hold out; fewer where rare labels forbid it.
+        Share of the texts to hold out. Fewer texts are held out if labels are too rare.
     random_state : numpy.random.RandomState
-        Source of the order in which texts are tried.
+        The rng that shuffles the texts.
 
     Returns
     -------
     train, validation : int64 arrays
-        Sorted row numbers. A text that is the last training example of one
-        of its labels stays in `train`.
+        Sorted row numbers. A text that is the last training text of one of its labels stays in
+        `train`.
 
     Examples
     --------
@@ -165,46 +328,106 @@ def hold_out(
     return np.setdiff1d(np.arange(n_texts), validation), validation
 
 
-def _rows(y: Iterable[Any]) -> Iterable[tuple[int, list[str]]]:
-    """Yield each row's labels, checked."""
+def _is_array_of_names(y: Any) -> bool:
+    """Tell whether a 2-D array holds label names, one row per text, and not "0" and "1"."""
+    if not isinstance(y, np.ndarray) or y.dtype.kind not in "UO":
+        return False
+    entries = set(map(type, y.flat)) if y.dtype.kind == "O" else {str}
+    return all(issubclass(kind, str) for kind in entries) and (not y.size or not {*y.flat} <= {"0", "1"})
+
+
+def _is_nested_indicator(y: Any) -> bool:
+    """Tell whether `y` is a sequence of sequences of 0 and 1, not all of them empty."""
+    if isinstance(y, str | bytes) or not (isinstance(y, Sequence | np.ndarray) or hasattr(y, "iloc")):
+        return False
+    if getattr(getattr(y, "dtype", None), "kind", "O") != "O" or getattr(y, "shape", None) == ():
+        return False
+    empty = True
+    for row in y:
+        if not isinstance(row, list | tuple | np.ndarray) or getattr(row, "ndim", 1) != 1:
+            return False
+        entries = row.tolist() if isinstance(row, np.ndarray) else row
+        if not all(isinstance(entry, Number | np.bool_) and entry in (0, 1) for entry in entries):
+            return False
+        empty = empty and not len(entries)
+    return not empty
+
+
+def _nested_rows(y: Any) -> list[Any]:
+    """Return the rows of a nested indicator, of which all have one length."""
+    rows = list(y)
+    for position, row in enumerate(rows):
+        if len(row) != len(rows[0]):
+            raise ValueError(
+                f"y[{position}] has {len(row)} entries and y[0] has {len(rows[0])}: rows of 0 and 1 are an "
+                "indicator, with one column per label. Label names are strings."
+            )
+    return rows
+
+
+def _rows(y: Iterable[Any]) -> tuple[list[list[str]], bool]:
+    """Return the label names of each row, and whether each row is a plain string."""
     if y is None:
         raise ValueError(
-            "This HiMatchClassifier estimator requires y to be passed, but the target y is None: "
-            "pass one set of labels a text, or an indicator matrix."
+            "This estimator requires y to be passed, but the target y is None: "
+            "pass one set of labels per text, or an indicator."
         )
-    if isinstance(y, str | bytes) or not isinstance(y, Iterable):
+    if isinstance(y, str | bytes) or not isinstance(y, Iterable) or getattr(y, "shape", None) == ():
         raise TypeError(
-            f"y is {type(y).__name__}, not one set of labels a text: pass [{{'science', 'physics'}}, ...]."
+            f"y is {type(y).__name__}, not one set of labels per text: pass [{{'science', 'physics'}}, ...]."
+        )
+    if isinstance(y, Set | Mapping):
+        raise TypeError(
+            f"y is {type(y).__name__}, which has no order: pass a list with one set of labels per text."
         )
     dtype = getattr(y, "dtype", None)
     if getattr(dtype, "kind", "O") in "biufc":
         raise ValueError(
-            f"Unknown label type: y is one {dtype} a text: pass one set of label names a text, or an "
+            f"Unknown label type: y is one {dtype} per text: pass one set of label names per text, or an "
             "indicator of shape (n, L) that holds 0 and 1."
         )
+    rows: list[list[str]] = []
+    are_strings = False
     for row, labels in enumerate(y):
-        if isinstance(labels, str | bytes) or not isinstance(labels, Iterable):
+        if row and isinstance(labels, str) != are_strings:
             raise TypeError(
-                f"y[{row}] is {labels!r}, not a collection of label names: "
-                f"wrap a single label in a set, {{{labels!r}}}."
+                f"y[{row}] is {labels!r}, but y[0] is {'a' if are_strings else 'not a'} string: "
+                "pass one kind for all texts, such as a set of labels."
+            )
+        if isinstance(labels, str):
+            are_strings = True
+            rows.append([labels])
+            continue
+        if isinstance(labels, bytes) or not isinstance(labels, Iterable):
+            raise TypeError(
+                f"y[{row}] is {labels!r}, not a collection of label names: pass a set of strings, or set() "
+                "for a text without labels."
             )
         names = list(labels)
         for name in names:
             if not isinstance(name, str):
                 raise TypeError(
-                    f"y[{row}] holds {name!r} of type {type(name).__name__}: label names are strings."
+                    f"y[{row}] holds {name!r} of type {type(name).__name__}: label names are strings, and an "
+                    "indicator holds only 0 and 1."
                 )
-        yield row, names
+        rows.append(names)
+    return rows, are_strings
 
 
-def _encode_label_sets(y: Iterable[Any], hierarchy: LabelHierarchy) -> sp.csr_array:
+def _encode_rows(y: Iterable[Any], hierarchy: LabelHierarchy, sep: str) -> sp.csr_array:
+    rows, are_strings = _rows(y)
     columns: list[int] = []
     offsets = [0]
-    for row, labels in _rows(y):
-        try:
-            columns.extend(sorted({hierarchy.index[label] for label in labels}))
-        except KeyError as error:
-            raise _unknown_label(error.args[0], f"y[{row}]", hierarchy) from None
+    known: dict[str, list[int]] = {}
+    for row, labels in enumerate(rows):
+        place = f"y[{row}]"
+        if are_strings:
+            [label] = labels
+            if label not in known:
+                known[label] = _path_columns(label, place, hierarchy, sep)
+            columns.extend(known[label])
+        else:
+            columns.extend(sorted({_column(label, place, hierarchy) for label in labels}))
         offsets.append(len(columns))
     return sp.csr_array(
         (np.ones(len(columns), dtype=np.float32), np.asarray(columns, dtype=np.int64), np.asarray(offsets)),
@@ -212,14 +435,49 @@ def _encode_label_sets(y: Iterable[Any], hierarchy: LabelHierarchy) -> sp.csr_ar
     )
 
 
+def _path_columns(label: str, place: str, hierarchy: LabelHierarchy, sep: str) -> list[int]:
+    """Return the columns of a label and its ancestors, or of the parts of a path, sorted."""
+    ancestors = hierarchy.ancestors
+    if label in hierarchy:
+        column = hierarchy.index[label]
+        above = ancestors.indices[ancestors.indptr[column] : ancestors.indptr[column + 1]]
+        return sorted([column, *above.tolist()])
+    parts = label.split(sep)
+    if hierarchy.is_flat or len(parts) == 1:
+        raise _unknown_label(label, place, hierarchy)
+    if not all(part in hierarchy for part in parts):
+        # It may be a misspelt label that itself contains the separator.
+        if get_close_matches(label, [name for name in hierarchy.labels if sep in name], n=1):
+            raise _unknown_label(label, place, hierarchy)
+        place = f"the path {label!r} of {place}"
+    path = [_column(part, place, hierarchy) for part in parts]
+    for above, below in pairwise(path):
+        if not ancestors[below, above]:
+            raise ValueError(
+                f"{place} is {label!r}, but {hierarchy.labels[above]!r} is not an ancestor of "
+                f"{hierarchy.labels[below]!r} in the hierarchy: write a path from the top down, or pass a "
+                "set of labels."
+            )
+    return sorted(path)
+
+
+def _column(label: str, place: str, hierarchy: LabelHierarchy) -> int:
+    try:
+        return hierarchy.index[label]
+    except KeyError:
+        raise _unknown_label(label, place, hierarchy) from None
+
+
 def _encode_indicator(y: Any, hierarchy: LabelHierarchy) -> sp.csr_array:
     if hasattr(y, "columns"):
         y = _reorder_columns(y, hierarchy)
+    elif len(getattr(y, "shape", ())) != 2:
+        y = np.asarray(_nested_rows(y))
     if y.shape[1] != len(hierarchy):
         raise ValueError(
             f"y has {y.shape[1]} columns but there are {len(hierarchy)} labels "
-            f"({', '.join(hierarchy.labels[:3])}, ...): one column a label, in the order of `classes=` "
-            "or of the sorted labels."
+            f"({', '.join(hierarchy.labels[:3])}, ...): pass one column per label, in the order of "
+            "`classes=` or of the sorted labels."
         )
     if not sp.issparse(y):
         y = np.asarray(y)

@@ -1,4 +1,4 @@
-"""The words of labels: of their names, or of the texts that describe them."""
+"""The words of labels, from their names or descriptions."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -13,16 +13,18 @@ def check_label_texts(label_texts: Any) -> dict[str, str | list[str]]:
     Parameters
     ----------
     label_texts : mapping of str to str or iterable of str, or None
-        None is as good as an empty one.
+        One text or several for some labels. None means an empty mapping.
 
     Returns
     -------
     dict of str to str or list of str
+        The same texts.
 
     Raises
     ------
     TypeError
-        If it is no mapping, a label is no string, or its text is neither a string nor several (named).
+        If `label_texts` is not a mapping, a label is not a string, or its text is neither a string nor
+        a collection of strings. The message names the label.
 
     Examples
     --------
@@ -38,31 +40,32 @@ def check_label_texts(label_texts: Any) -> dict[str, str | list[str]]:
         )
     checked: dict[str, str | list[str]] = {}
     for label, text in label_texts.items():
-        several = text if isinstance(text, str) or not isinstance(text, Iterable) else list(text)
-        fits = isinstance(several, str) or (
-            isinstance(several, list) and all(isinstance(part, str) for part in several)
+        value = text if isinstance(text, str) or not isinstance(text, Iterable) else list(text)
+        is_valid = isinstance(value, str) or (
+            isinstance(value, list) and all(isinstance(part, str) for part in value)
         )
-        if not isinstance(label, str) or not fits:
+        if not isinstance(label, str) or not is_valid:
             raise TypeError(
-                f"label_texts has {label!r}: {text!r}; pass a string, or several, for the name of a label."
+                f"label_texts has {label!r}: {text!r}; pass a string, or a list of strings, for each label."
             )
-        checked[label] = several
+        checked[label] = value
     return checked
 
 
 def label_words(label: str, text: str | Iterable[str] | None = None) -> list[str]:
-    """Cut the name of a label, or the text that describes it, into lower-case words.
+    """Split the name of a label, or its description, into lower-case words.
 
     Parameters
     ----------
     label : str
-        The name; camel case, underscores, dots, digits and punctuation separate words.
+        The name. Camel case, underscores, dots, digits and punctuation separate words.
     text : str or iterable of str, optional
-        The description, taken in place of the name.
+        The description. It replaces the name.
 
     Returns
     -------
     list of str
+        The words.
 
     Examples
     --------

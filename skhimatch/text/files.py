@@ -1,4 +1,4 @@
-"""A user's own texts and labels: json lines and tables."""
+"""Reading texts and labels from files: json lines and tables."""
 
 from __future__ import annotations
 
@@ -20,30 +20,32 @@ Entries = Iterator[tuple[int, Any, Any]]  # line, text, labels
 def read_texts(
     path: str | os.PathLike[str], hierarchy: LabelHierarchy | None = None
 ) -> tuple[list[str], list[frozenset[str]] | None]:
-    r"""Read texts, with their labels where they have any.
+    r"""Read texts, and their labels if the file has labels.
 
     Parameters
     ----------
     path : path-like
-        A file in UTF-8, by its suffix one of
+        A file in UTF-8. The suffix names the format:
 
-        - ``.jsonl`` or ``.json``: a line is an object with ``text`` and ``labels``, a list; called
-          ``doc_token`` and ``doc_label`` they are read as well;
-        - ``.csv`` or ``.tsv``: a header with the columns ``text`` and ``labels``, where ``|`` separates
-          several labels. Other columns are ignored.
+        - ``.jsonl`` or ``.json``: a line is an object with ``text`` and ``labels``, a list. The names
+          ``doc_token`` and ``doc_label`` are accepted too;
+        - ``.csv`` or ``.tsv``: the header has the columns ``text`` and ``labels``. In ``labels``, ``|``
+          separates several labels. Other columns are ignored.
     hierarchy : LabelHierarchy, optional
-        The labels that may occur; by default any.
+        The known labels. By default any label is accepted.
 
     Returns
     -------
     texts : list of str
+        The texts.
     label_sets : list of frozenset of str, or None
-        None where the file has no labels.
+        The labels of each text. None if the file has no labels.
 
     Raises
     ------
     ValueError
-        If the suffix is another, there is no text, or a line, named by file and number, does not fit.
+        If the suffix is not one of these, there is no text, or a line is not as described. The message
+        names the file and the line.
 
     Examples
     --------
@@ -58,10 +60,12 @@ def read_texts(
     path = Path(path)
     reader = {".jsonl": _json_lines, ".json": _json_lines, ".csv": _table, ".tsv": _table}.get(path.suffix)
     if reader is None:
-        raise ValueError(f"{path} ends in none of .jsonl, .json, .csv, .tsv: save it as one of these")
+        raise ValueError(
+            f"{path} does not end in .jsonl, .json, .csv or .tsv: save it in one of these formats"
+        )
     texts: list[str] = []
     label_sets: list[frozenset[str]] = []
-    bare = 0
+    first_without_labels = 0
     try:
         for number, text, labels in reader(path):
             where = f"line {number} of {path}"
@@ -69,20 +73,23 @@ def read_texts(
                 raise ValueError(f"{where} has no text")
             texts.append(text)
             if labels is None:
-                bare = bare or number
+                first_without_labels = first_without_labels or number
             else:
                 label_sets.append(_checked(labels, where, hierarchy))
-            if bare and label_sets:
-                raise ValueError(f"line {bare} of {path} has no labels, other lines do: give it some, or []")
+            if first_without_labels and label_sets:
+                raise ValueError(
+                    f"line {first_without_labels} of {path} has no labels, but other lines have: "
+                    "add labels, or [] for none"
+                )
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not in UTF-8: save it in that encoding ({error})") from error
     if not texts:
-        raise ValueError(f"{path} holds no text")
-    return texts, None if bare else label_sets
+        raise ValueError(f"{path} has no text")
+    return texts, None if first_without_labels else label_sets
 
 
 def _json_lines(path: Path) -> Entries:
-    # Only "\n" ends a line: texts contain other line breaks.
+    # Only "\n" ends a line. Texts may contain other line breaks.
     with path.open(encoding="utf-8-sig", newline="\n") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -106,22 +113,22 @@ def _table(path: Path) -> Entries:
         rows = csv.DictReader(lines, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
         try:
             if "text" not in (rows.fieldnames or ()):
-                raise ValueError(f"line 1 of {path} names no column 'text': the header is text,labels")
+                raise ValueError(f"line 1 of {path} has no column 'text': the header must be text,labels")
             for row in rows:
                 labels = row.get("labels")
-                yield rows.line_num, row["text"], labels if labels is None else _cut(labels)
+                yield rows.line_num, row["text"], labels if labels is None else _split_labels(labels)
         except csv.Error as error:
             raise ValueError(f"line {rows.reader.line_num} of {path} is not CSV: {error}") from error
 
 
-def _cut(labels: str) -> list[str]:
+def _split_labels(labels: str) -> list[str]:
     return [label.strip() for label in labels.split("|") if label.strip()]
 
 
 def _checked(labels: Any, where: str, hierarchy: LabelHierarchy | None) -> frozenset[str]:
     names = [labels] if isinstance(labels, str) else labels
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"the labels in {where} are {labels!r}: give a list of strings")
+        raise ValueError(f"the labels in {where} are {labels!r}: write a list of strings")
     for name in names:
         if hierarchy is not None and name not in hierarchy:
             near = difflib.get_close_matches(name, hierarchy.labels, n=1)

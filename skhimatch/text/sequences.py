@@ -1,4 +1,4 @@
-"""Texts as ragged sequences of ids that scikit-learn can split, index and clone."""
+"""Texts as sequences of ids of unequal length, which scikit-learn can split, index and clone."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,20 +28,20 @@ SPECIAL_WORDS = ("<padding>", "<unknown>")
 
 
 class Vocabulary:
-    """The known words and their ids; immutable, so clones and pipelines share it.
+    """The known words and their ids. It is immutable, so clones and pipelines share it.
 
     Parameters
     ----------
     words : iterable of str
-        The known words in the order of their ids, which start at 2: id 0 is padding and
-        id 1 any unknown word.
+        The known words in the order of their ids, which start at 2. Id 0 is padding, and id 1 is any
+        unknown word.
 
     Raises
     ------
     TypeError
         If a word is not a str.
     ValueError
-        If a word comes twice.
+        If a word occurs twice.
 
     Examples
     --------
@@ -59,16 +59,16 @@ class Vocabulary:
                 raise TypeError(f"Word {position} of the vocabulary is {word!r}; words are str.")
         if len(set(self._words)) < len(self._words):
             [(twice, _)] = Counter(self._words).most_common(1)
-            raise ValueError(f"The word {twice!r} comes twice in the vocabulary; each word has one id.")
+            raise ValueError(f"The word {twice!r} occurs twice in the vocabulary; each word has one id.")
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The known words in the order of their ids, behind the special ones."""
+        """Return the known words in the order of their ids, without the special words."""
         return self._words
 
     @cached_property
     def index(self) -> dict[str, int]:
-        """The id of each known word."""
+        """Return the id of each known word."""
         return {word: id for id, word in enumerate(self._words, start=len(self.special_words))}
 
     def __len__(self) -> int:
@@ -94,12 +94,12 @@ class Vocabulary:
 
 
 class SubwordVocabulary(Vocabulary):
-    """The pieces of words that a pretrained tokenizer knows; a piece's id is its place.
+    """The subwords of a pretrained tokenizer. The id of a subword is its position.
 
     Parameters
     ----------
     words : iterable of str
-        The pieces, padding and other special ones among them.
+        The subwords, including padding and other special ones.
 
     Examples
     --------
@@ -111,11 +111,11 @@ class SubwordVocabulary(Vocabulary):
 
 
 class TokenSequences:
-    """Texts as word ids: one flat array, cut at offsets.
+    """Texts as word ids, in one flat array with offsets.
 
-    It has the shape of a column of texts, so scikit-learn splits and indexes it like one: an integer
-    gives the ids of that text, and a slice, mask or array of integers gives `TokenSequences` that
-    share the vocabulary.
+    It has the shape of a column of texts, so scikit-learn can split and index it. An integer index
+    returns the ids of one text. A slice, a mask or an array of integers returns `TokenSequences` with
+    the same vocabulary.
 
     Parameters
     ----------
@@ -124,18 +124,21 @@ class TokenSequences:
     offsets : array-like of int, shape (n_texts + 1,)
         Text ``i`` is ``ids[offsets[i]:offsets[i + 1]]``.
     vocabulary : Vocabulary
-        What the ids mean.
+        The words of the ids.
 
     Attributes
     ----------
     ids : ndarray of int32, shape (n_tokens,)
+        The ids of all texts.
     offsets : ndarray of int64, shape (n_texts + 1,)
+        The start of each text in `ids`, then the number of ids.
     vocabulary : Vocabulary
+        The words of the ids.
 
     Raises
     ------
     ValueError
-        If the offsets do not cut `ids` into texts, or an id lies outside the vocabulary.
+        If the offsets do not split `ids` into texts, or an id is not in the vocabulary.
 
     Examples
     --------
@@ -173,18 +176,19 @@ class TokenSequences:
 
     @classmethod
     def from_lists(cls, lists: Iterable[Sequence[int]], vocabulary: Vocabulary) -> "TokenSequences":
-        """Join one list of ids a text.
+        """Make `TokenSequences` from one list of ids per text.
 
         Parameters
         ----------
         lists : iterable of sequences of int
             The ids of each text.
         vocabulary : Vocabulary
-            What the ids mean.
+            The words of the ids.
 
         Returns
         -------
         TokenSequences
+            The texts.
         """
         lists = list(lists)
         offsets = np.cumsum([0, *map(len, lists)])
@@ -193,41 +197,43 @@ class TokenSequences:
 
     @classmethod
     def concatenated(cls, parts: Sequence["TokenSequences"]) -> "TokenSequences":
-        """Join texts over one vocabulary.
+        """Concatenate texts with equal vocabularies.
 
         Parameters
         ----------
         parts : sequence of TokenSequences
-            One or more, with equal vocabularies.
+            One or more parts.
 
         Returns
         -------
         TokenSequences
+            The texts of all parts.
         """
         offsets = np.cumsum(np.concatenate([[0], *(part.lengths for part in parts)]))
         return cls(np.concatenate([part.ids for part in parts]), offsets, parts[0].vocabulary)
 
     @property
     def shape(self) -> tuple[int]:
-        """``(n_texts,)``."""
+        """Return ``(n_texts,)``."""
         return (len(self),)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Number of tokens of each text, shape (n_texts,)."""
+        """Return the number of tokens of each text, shape (n_texts,)."""
         return np.diff(self.offsets)
 
     def words(self, position: int) -> list[str]:
-        """The words of one text, ``"<unknown>"`` where the vocabulary lacks the word.
+        """Return the words of one text.
 
         Parameters
         ----------
         position : int
-            Which text.
+            The position of the text.
 
         Returns
         -------
         list of str
+            The words. An unknown word is ``"<unknown>"``.
         """
         names = self.vocabulary.special_words + self.vocabulary.words
         return [names[id] for id in self[position].tolist()]
@@ -245,7 +251,7 @@ class TokenSequences:
     def __getitem__(self, key: Any) -> "TokenSequences": ...
 
     def __getitem__(self, key: Any) -> "NDArray[np.int32] | TokenSequences":
-        # scikit-learn indexes whatever has a shape as container[key, ...].
+        # scikit-learn indexes objects that have a shape as container[key, ...].
         if isinstance(key, tuple):
             key, *rest = key
             if rest != [Ellipsis]:
@@ -271,18 +277,18 @@ class TokenSequences:
 
 
 class SubwordSequences:
-    """Texts read twice: as pieces of words by a pretrained encoder, as words by the evidence beside it.
+    """Texts as subwords for a pretrained encoder and as words for the other models.
 
-    As `TokenSequences`, it has the shape of a column of texts, and is split and indexed like one.
+    Like `TokenSequences`, it has the shape of a column of texts and can be split and indexed.
 
     Parameters
     ----------
     subwords : TokenSequences of n texts
-        Over a `SubwordVocabulary`.
+        The subwords, with a `SubwordVocabulary`.
     words : TokenSequences of n texts
-        The same texts.
+        The words of the same texts.
     encodings : float32 ndarray of shape (n, d), optional
-        What the encoder made of each text, where it is not trained and has read them already.
+        The vector of each text from an encoder that is not trained.
 
     Raises
     ------
@@ -309,7 +315,7 @@ class SubwordSequences:
         numbers = {len(subwords), len(words), len(subwords if encodings is None else encodings)}
         if len(numbers) > 1:
             raise ValueError(
-                f"subwords, words and encodings are of {sorted(numbers)} texts; they are the same."
+                f"subwords, words and encodings have {sorted(numbers)} texts; the numbers must be equal."
             )
         self.subwords = subwords
         self.words = words
@@ -317,12 +323,12 @@ class SubwordSequences:
 
     @property
     def shape(self) -> tuple[int]:
-        """``(n_texts,)``."""
+        """Return ``(n_texts,)``."""
         return (len(self),)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Number of subwords of each text, shape (n_texts,)."""
+        """Return the number of subwords of each text, shape (n_texts,)."""
         return self.subwords.lengths
 
     def __len__(self) -> int:
@@ -351,14 +357,16 @@ Texts = TokenSequences | SubwordSequences
 
 
 def words_of(texts: Texts) -> TokenSequences:
-    """Return the words of texts, whatever else they are read as.
+    """Return the words of texts.
 
     Parameters
     ----------
     texts : TokenSequences or SubwordSequences of n texts
+        The texts, with or without subwords.
 
     Returns
     -------
     TokenSequences of shape (n,)
+        The words of each text.
     """
     return texts.words if isinstance(texts, SubwordSequences) else texts

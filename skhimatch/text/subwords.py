@@ -1,4 +1,4 @@
-"""Texts become pieces of words, as a pretrained encoder knows them."""
+"""The subword tokenizer: texts to the subwords of a pretrained encoder, and to words."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ from skhimatch.text.words import WordTokenizer, check_texts
 
 __all__ = ["SubwordTokenizer", "pieces_of", "vocabulary_of"]
 
-TEXTS_AT_ONCE = 1_000
+# Texts per call of the pretrained tokenizer.
+CHUNK_SIZE = 1_000
 
 
 class SubwordTokenizer(TransformerMixin, BaseEstimator):
-    """Turn texts into subwords for a pretrained encoder, and into words for the evidence beside it.
+    """Turn texts into subwords for a pretrained encoder, and into words for the other models.
 
     Parameters
     ----------
     encoder : str or path
-        The encoder, whose tokenizer it is: a folder, or a model's name on the Hugging Face hub.
+        The encoder: a folder, or the name of a model on the Hugging Face hub. Its tokenizer is used.
     words : WordTokenizer, optional
-        Turns the same texts into words; None means `WordTokenizer()`.
+        The tokenizer that turns the same texts into words. None means `WordTokenizer()`.
 
     Attributes
     ----------
     tokenizer_ : transformers.PreTrainedTokenizerBase
-        The encoder's own.
+        The tokenizer of the encoder.
     vocabulary_ : SubwordVocabulary
-        Its pieces.
+        The subwords of this tokenizer.
     words_ : WordTokenizer
-        Fitted on the training texts.
+        The word tokenizer, fitted on the training texts.
 
     See Also
     --------
@@ -44,7 +45,7 @@ class SubwordTokenizer(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    Texts are kept whole: how much of a text is read is up to the encoder.
+    Texts are not truncated here. The encoder does that.
     """
 
     _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's convention
@@ -58,27 +59,28 @@ class SubwordTokenizer(TransformerMixin, BaseEstimator):
 
     @classmethod
     def of(cls, encoder: str, tokenizer: Any, words: WordTokenizer) -> SubwordTokenizer:
-        """Put a fitted one together from its parts.
+        """Make a fitted tokenizer from its parts.
 
         Parameters
         ----------
         encoder : str
-            The encoder's name.
+            The name of the encoder.
         tokenizer : transformers.PreTrainedTokenizerBase
-            Its tokenizer.
+            The tokenizer of the encoder.
         words : WordTokenizer
-            Fitted.
+            The fitted word tokenizer.
 
         Returns
         -------
         SubwordTokenizer
+            The fitted tokenizer.
         """
         made = cls(encoder, words=clone(words))
         made.tokenizer_, made.vocabulary_, made.words_ = tokenizer, vocabulary_of(tokenizer), words
         return made
 
     def fit(self, X: Iterable[str], y: object = None) -> SubwordTokenizer:
-        """Load the encoder's tokenizer, and learn the vocabulary of words.
+        """Load the tokenizer of the encoder, and learn the vocabulary of words.
 
         Parameters
         ----------
@@ -95,16 +97,16 @@ class SubwordTokenizer(TransformerMixin, BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            As `WordTokenizer.fit`; also for texts that come as lists of tokens.
+            As `WordTokenizer.fit`. Also if texts are lists of tokens.
         ImportError, OSError
-            When transformers is not installed, or there is no such encoder.
+            If transformers is not installed, or the encoder does not exist.
         """
         self.fit_transform(X)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_transform(self, X: Iterable[str], y: object = None) -> SubwordSequences:
-        """Do what `fit` does, and return the same texts, tokenised once.
+        """Do the same as `fit`, and return the same texts. Each text is tokenised once.
 
         Parameters
         ----------
@@ -116,13 +118,14 @@ class SubwordTokenizer(TransformerMixin, BaseEstimator):
         Returns
         -------
         SubwordSequences of shape (n_texts,)
+            The subwords and words of each text.
 
         Raises
         ------
         TypeError, ValueError, ImportError, OSError
             As `fit`.
         """
-        texts = _whole(check_texts(X))
+        texts = _check_whole(check_texts(X))
         tokenizer = load_tokenizer(self.encoder, describe(self.encoder).subfolder)
         words = WordTokenizer() if self.words is None else clone(self.words)
         read = words.fit_transform(texts)
@@ -135,21 +138,22 @@ class SubwordTokenizer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : iterable of str, length n_texts
-            The texts; one without any token becomes an empty sequence.
+            The texts. A text without a token becomes an empty sequence.
 
         Returns
         -------
         SubwordSequences of shape (n_texts,)
+            The subwords and words of each text.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
-            Before `fit`.
+            If it is not fitted.
         TypeError, ValueError
-            As `check_texts`; also for texts that come as lists of tokens.
+            As `check_texts`. Also if texts are lists of tokens.
         """
         check_is_fitted(self)
-        texts = _whole(check_texts(X))
+        texts = _check_whole(check_texts(X))
         pieces = pieces_of(texts, self.tokenizer_, self.vocabulary_)
         return SubwordSequences(pieces, self.words_.transform(texts))
 
@@ -158,16 +162,32 @@ class SubwordTokenizer(TransformerMixin, BaseEstimator):
         tags.input_tags.one_d_array = True
         tags.input_tags.two_d_array = False
         tags.input_tags.string = True
+        tags.transformer_tags.preserves_dtype = []
         return tags
 
 
 def pieces_of(texts: Sequence[str], tokenizer: Any, vocabulary: SubwordVocabulary) -> TokenSequences:
-    """Cut whole texts into the pieces of a pretrained tokenizer, whose vocabulary is given."""
+    """Split texts into the subwords of a pretrained tokenizer.
+
+    Parameters
+    ----------
+    texts : sequence of n str
+        The texts.
+    tokenizer : transformers.PreTrainedTokenizerBase
+        The pretrained tokenizer.
+    vocabulary : SubwordVocabulary
+        The vocabulary of this tokenizer, see `vocabulary_of`.
+
+    Returns
+    -------
+    TokenSequences of shape (n,)
+        The subword ids of each text, without special tokens.
+    """
     lists: list[list[int]] = []
-    for start in range(0, len(texts), TEXTS_AT_ONCE):
-        # Special tokens go around what the encoder reads at once, which may be a part of a text.
+    for start in range(0, len(texts), CHUNK_SIZE):
+        # The encoder adds special tokens to each window, which may be a part of a text.
         found = tokenizer(
-            list(texts[start : start + TEXTS_AT_ONCE]),
+            list(texts[start : start + CHUNK_SIZE]),
             add_special_tokens=False,
             truncation=False,
             return_attention_mask=False,
@@ -178,14 +198,25 @@ def pieces_of(texts: Sequence[str], tokenizer: Any, vocabulary: SubwordVocabular
 
 
 def vocabulary_of(tokenizer: Any) -> SubwordVocabulary:
-    """List a pretrained tokenizer's pieces in the order of their ids."""
+    """Return the subwords of a pretrained tokenizer, in the order of their ids.
+
+    Parameters
+    ----------
+    tokenizer : transformers.PreTrainedTokenizerBase
+        The pretrained tokenizer.
+
+    Returns
+    -------
+    SubwordVocabulary
+        The subwords. Ids without a subword get a placeholder.
+    """
     by_id = {number: piece for piece, number in tokenizer.get_vocab().items()}
     return SubwordVocabulary(by_id.get(number, f"<no piece {number}>") for number in range(max(by_id) + 1))
 
 
-def _whole(texts: list[Any]) -> list[str]:
+def _check_whole(texts: list[Any]) -> list[str]:
     if isinstance(texts[0], list):
         raise TypeError(
-            "Text 0 is a list of tokens; a pretrained encoder has a tokenizer of its own: pass whole texts."
+            "Text 0 is a list of tokens; a pretrained encoder has its own tokenizer: pass whole texts."
         )
     return texts

@@ -1,4 +1,4 @@
-"""Pretrained word vectors: read from files, shared between clones."""
+"""Pretrained word vectors: reading files, and a class that clones share."""
 
 import gzip
 import os
@@ -16,24 +16,26 @@ __all__ = ["WordVectors", "as_word_vectors", "read_word_vectors"]
 
 
 class WordVectors:
-    """Words and their vectors; immutable, so clones share it instead of copying it.
+    """Words and their vectors. It is immutable, so clones share it instead of copying it.
 
     Parameters
     ----------
     words : iterable of str, length n
-        Each word once.
+        The words, each once.
     vectors : array-like of float, shape (n, d)
-        One row a word; kept as a read-only copy in float32.
+        One row per word.
 
     Attributes
     ----------
     words : tuple of str
+        The words.
     vectors : ndarray of float32, shape (n, d)
+        A read-only copy of the vectors.
 
     Raises
     ------
     ValueError
-        If words and rows differ in number, a word comes twice, or a vector is not finite.
+        If the numbers of words and rows differ, a word occurs twice, or a vector is not finite.
 
     Examples
     --------
@@ -50,54 +52,56 @@ class WordVectors:
         self.vectors.flags.writeable = False
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.words):
             raise ValueError(
-                f"{len(self.words)} words need a matrix of as many rows; got shape {self.vectors.shape}."
+                f"{len(self.words)} words need a matrix with one row per word; "
+                f"got shape {self.vectors.shape}."
             )
         if len(self.index) < len(self.words):
             twice = next(word for i, word in enumerate(self.words) if self.index[word] != i)
-            raise ValueError(f"The word {twice!r} comes twice; give each word one vector.")
+            raise ValueError(f"The word {twice!r} occurs twice; pass one vector per word.")
         finite = np.isfinite(self.vectors).all(axis=1)
         if not finite.all():
             word = self.words[int(finite.argmin())]
-            raise ValueError(f"The vector of {word!r} holds NaN or infinite numbers; repair or drop it.")
+            raise ValueError(f"The vector of {word!r} contains NaN or infinity; correct or drop it.")
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, ArrayLike]) -> "WordVectors":
-        """Stack the vectors of a mapping.
+        """Make `WordVectors` from a mapping.
 
         Parameters
         ----------
         mapping : mapping of str to array-like of float, shape (d,)
-            At least one word.
+            The vector of each word.
 
         Returns
         -------
         WordVectors
+            The vectors.
 
         Raises
         ------
         ValueError
-            If the mapping is empty or a word's vector has another shape than the first one.
+            If the mapping is empty, or not all vectors have the same shape.
         """
         rows = {word: np.asarray(vector, dtype=np.float32) for word, vector in mapping.items()}
         if not rows:
-            raise ValueError("The mapping of word vectors is empty; it needs one word at least.")
+            raise ValueError("The mapping of word vectors is empty; it needs at least one word.")
         (first, row), *others = rows.items()
         for word, other in others:
             if other.shape != row.shape:
                 raise ValueError(
                     f"The vector of {word!r} has shape {other.shape}, that of {first!r} has {row.shape}; "
-                    "all need one length."
+                    "all vectors need the same length."
                 )
         return cls(rows, np.stack(list(rows.values())))
 
     @cached_property
     def index(self) -> dict[str, int]:
-        """The row of each word."""
+        """Return the row of each word."""
         return {word: position for position, word in enumerate(self.words)}
 
     @property
     def dimension(self) -> int:
-        """The length d of a vector."""
+        """Return the length d of a vector."""
         return self.vectors.shape[1]
 
     def lookup(self, words: Iterable[str]) -> NDArray[np.int64]:
@@ -111,17 +115,41 @@ class WordVectors:
         Returns
         -------
         ndarray of int64, shape (n,)
-            Rows of `vectors`, -1 for a word without one.
+            Rows of `vectors`. It is -1 for an unknown word.
         """
         return np.array([self.index.get(word, -1) for word in words], dtype=np.int64)
 
     def get(self, word: str, default: Any = None) -> Any:
-        """Return the vector of a word, shape (d,), or `default`."""
+        """Return the vector of a word, or a default.
+
+        Parameters
+        ----------
+        word : str
+            The word.
+        default : object, default=None
+            The result for an unknown word.
+
+        Returns
+        -------
+        ndarray of float32, shape (d,), or object
+            The vector or the default.
+        """
         position = self.index.get(word)
         return default if position is None else self.vectors[position]
 
     def find(self, word: str) -> NDArray[np.float32] | None:
-        """Return the vector of a word, or else of its lower-case or capitalised form, or None."""
+        """Return the vector of a word, else that of its lower-case form, else of its capitalised form.
+
+        Parameters
+        ----------
+        word : str
+            The word.
+
+        Returns
+        -------
+        ndarray of float32, shape (d,), or None
+            The vector. None if no form is known.
+        """
         return next((self[form] for form in _forms(word) if form in self), None)
 
     def __getitem__(self, word: str) -> NDArray[np.float32]:
@@ -147,27 +175,30 @@ class WordVectors:
 
 
 def read_word_vectors(path: str | os.PathLike[str], words: Collection[str] | None = None) -> WordVectors:
-    r"""Read a text file of GloVe or word2vec, line by line, keeping only the words asked for.
+    r"""Read a text file of GloVe or word2vec vectors.
 
     Parameters
     ----------
     path : path-like
-        A line is a word and its d numbers, separated by blanks; a first line with the number of words
-        and d may precede them (word2vec). Read through gzip if the name ends in ``.gz``.
+        The file, in UTF-8. A line is a word and its d numbers, separated by spaces. In the word2vec
+        format, the first line is the number of words and d. A name that ends in ``.gz`` is read with
+        gzip.
     words : container of str, optional
-        The words to keep, by default all. A set is fastest.
+        The words to keep. By default all. A set is fastest.
 
     Returns
     -------
     WordVectors
-        The words found, in the order of the file; of a word that comes twice, the first.
+        The vectors of these words, in the order of the file. If a word occurs twice, the first vector
+        is kept.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     ValueError
-        If the file is empty or ends early, or a line (named by its number) does not hold d numbers.
+        If the file is empty or incomplete, or a line does not have d numbers. The message names the
+        line.
 
     Examples
     --------
@@ -182,17 +213,17 @@ def read_word_vectors(path: str | os.PathLike[str], words: Collection[str] | Non
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
-            f"There is no file of word vectors at {path}; pass the path of a GloVe or word2vec text file."
+            f"The file of word vectors {path} does not exist; pass the path of a GloVe or word2vec text file."
         )
     kept: dict[str, None] = {}
     numbers = array("f")
     n_read = 0
     opened = gzip.open if path.suffix == ".gz" else open
-    # Only "\n" ends a line: some words of the published files contain other line breaks.
-    with opened(path, "rt", encoding="utf-8", errors="replace", newline="\n") as lines:
+    # Only "\n" ends a line. Some words of the published files contain other line breaks.
+    with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="\n") as lines:
         first = lines.readline()
-        promised, dimension = _layout(first, path)
-        numbered = enumerate(lines, 2) if promised is not None else enumerate(chain([first], lines), 1)
+        n_expected, dimension = _layout(first, path)
+        numbered = enumerate(lines, 2) if n_expected is not None else enumerate(chain([first], lines), 1)
         for number, line in numbered:
             line = line.rstrip(" \r\n")
             if not line:
@@ -205,13 +236,15 @@ def read_word_vectors(path: str | os.PathLike[str], words: Collection[str] | Non
                     kept[word] = None
             except ValueError as error:
                 raise ValueError(f"Line {number} of {path}: {error}.") from error
-    if promised is not None and n_read < promised:
-        raise ValueError(f"{path} promises {promised} vectors but ends after {n_read}; get the whole file.")
+    if n_expected is not None and n_read < n_expected:
+        raise ValueError(
+            f"{path} should have {n_expected} vectors but has {n_read}; download the whole file."
+        )
     return WordVectors(kept, np.array(numbers, dtype=np.float32).reshape(-1, dimension))
 
 
 def _layout(first: str, path: Path) -> tuple[int | None, int]:
-    """Tell from the first line how many vectors are promised, if so, and their length."""
+    """Read the number of vectors, or None, and their length from the first line."""
     fields = first.rstrip(" \r\n").split(" ")
     if len(fields) == 2 and fields[0].isdigit() and fields[1].isdigit():
         return int(fields[0]), int(fields[1])
@@ -221,14 +254,16 @@ def _layout(first: str, path: Path) -> tuple[int | None, int]:
 
 
 def _word_and_vector(line: str, dimension: int) -> tuple[str, str]:
-    blanks = line.count(" ")
-    if blanks == dimension:
+    n_spaces = line.count(" ")
+    if n_spaces == dimension:
         word, _, vector = line.partition(" ")
         return word, vector
-    # A word may hold blanks itself: the last fields are the numbers.
+    # A word may contain spaces. The numbers are the last fields.
     word, *numbers = line.rsplit(" ", dimension)
-    if blanks < dimension or _is_number(word.rpartition(" ")[2]):
-        raise ValueError(f"expected {dimension} numbers after the word, found {blanks}; is the file damaged?")
+    if n_spaces < dimension or _is_number(word.rpartition(" ")[2]):
+        raise ValueError(
+            f"expected {dimension} numbers after the word, found {n_spaces}; is the file damaged?"
+        )
     return word, " ".join(numbers)
 
 
@@ -241,23 +276,25 @@ def _is_number(text: str) -> bool:
 
 
 def as_word_vectors(source: Any, words: Iterable[str] | None = None) -> WordVectors:
-    """Take word vectors in any accepted form, restricted to some words.
+    """Make `WordVectors` of any accepted format.
 
     Parameters
     ----------
     source : path-like, WordVectors, mapping of str to array-like, or gensim KeyedVectors
-        KeyedVectors are known by their attributes ``key_to_index`` (or ``index_to_key``) and ``vectors``.
+        The vectors. KeyedVectors are recognised by their attributes ``key_to_index`` (or
+        ``index_to_key``) and ``vectors``.
     words : iterable of str, optional
-        The words to keep, with their lower-case and capitalised forms; by default all.
+        The words to keep, with their lower-case and capitalised forms. By default all.
 
     Returns
     -------
     WordVectors
+        The vectors of these words.
 
     Raises
     ------
     TypeError
-        If `source` is something else.
+        If `source` has none of these formats.
     FileNotFoundError, ValueError
         As `read_word_vectors` and `WordVectors`.
 
@@ -275,7 +312,7 @@ def as_word_vectors(source: Any, words: Iterable[str] | None = None) -> WordVect
     elif isinstance(source, Mapping):
         if wanted is not None:
             found = {word: source[word] for word in wanted if word in source}
-            # Where no word is known, the first one tells at least the dimension.
+            # If no word is known, the first one is kept, for the dimension.
             return WordVectors.from_mapping(found or dict([*source.items()][:1]))
         return WordVectors.from_mapping(source)
     elif hasattr(source, "vectors") and hasattr(source, "key_to_index"):

@@ -1,4 +1,4 @@
-"""Texts become sequences of word ids."""
+"""The word tokenizer: texts to sequences of word ids."""
 
 import re
 from collections import defaultdict
@@ -18,29 +18,31 @@ from skhimatch.text.sequences import UNKNOWN_ID, TokenSequences, Vocabulary
 
 __all__ = ["WordTokenizer", "check_texts"]
 
-# Characters from which on it pays to stop at the last token that is wanted.
-LONG_TEXT = 20_000
+# Texts of at least this many characters are tokenised one token at a time, up to `max_length`.
+LONG_TEXT_LENGTH = 20_000
 
 
 def check_texts(texts: Iterable[Any]) -> list[str] | list[list[str]]:
-    """Return texts as a list of str or, where they come cut into tokens, of lists of str.
+    """Check texts and return them as a list.
 
     Parameters
     ----------
     texts : iterable of str, or of sequences of str
-        A list, tuple, 1-D array, pandas Series, generator, ...
+        A list, tuple, 1-D array, pandas Series, generator, ... Each text is a string, or each is a
+        sequence of tokens.
 
     Returns
     -------
     list of str or list of list of str
+        The texts.
 
     Raises
     ------
     TypeError
-        If `texts` is a single string or no ordered iterable, or one of the texts (named by its
-        position) is missing, a number, bytes or of another kind than the first.
+        If `texts` is a single string or has no order, or a text is missing, a number, bytes or not of
+        the same kind as the first text. The message names the position of the text.
     ValueError
-        If there is no text at all, or `texts` has two dimensions.
+        If there is no text, or `texts` has two dimensions.
 
     Examples
     --------
@@ -63,7 +65,7 @@ def check_texts(texts: Iterable[Any]) -> list[str] | list[list[str]]:
         raise TypeError(
             f"Expected a list of texts or another ordered iterable, got a {type(texts).__name__}."
         )
-    # An array's own scalars (numpy.str_) are slower than str and do not belong in a vocabulary.
+    # numpy.str_ is slower than str and must not get into a vocabulary.
     checked = list(texts.tolist() if isinstance(texts, np.ndarray) else texts)
     if not checked:
         raise ValueError("Found 0 samples in the texts while a minimum of 1 is required.")
@@ -97,26 +99,27 @@ def _check_tokens(tokens: Sequence[Any] | NDArray, position: int) -> list[str]:
 
 
 class WordTokenizer(TransformerMixin, BaseEstimator):
-    r"""Turn texts into sequences of word ids over the vocabulary of the training texts.
+    r"""Turn texts into sequences of word ids. The vocabulary is learned from the training texts.
 
     Parameters
     ----------
     min_count : int, default=2
-        A word must occur this often in the training texts to be known.
+        The minimum number of occurrences in the training texts of a word in the vocabulary.
     max_vocabulary : int or None, default=50_000
-        Keep at most this many words, the most frequent ones; None keeps all.
+        The maximum number of words in the vocabulary. The most frequent words are kept. None keeps all.
     max_length : int or None, default=1_000
-        Keep this many tokens from the start of each text, also when words are counted; None keeps all.
+        The maximum number of tokens of a text. Later tokens are dropped, also when words are counted.
+        None keeps all.
     lowercase : bool, default=True
-        Whether "Wave" and "wave" are the same word.
+        Whether texts are converted to lower case.
     token_pattern : str, default=r"(?u)\b\w+\b"
-        Regular expression of a token, or with one group, of which the group is the token.
-        Texts that come as lists of tokens are taken as they are.
+        The regular expression of a token. If it has a group, the group is the token. It is not used for
+        texts that are lists of tokens.
 
     Attributes
     ----------
     vocabulary_ : Vocabulary
-        The known words, by falling count and then by alphabet.
+        The known words, sorted by descending count, then alphabetically.
 
     See Also
     --------
@@ -173,15 +176,15 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            As `check_texts`; also if a parameter is out of its range, `token_pattern` is no regular
-            expression, or none of the texts has a token.
+            As `check_texts`. Also if a parameter is out of its range, `token_pattern` is not a regular
+            expression, or no text has a token.
         """
         self.fit_transform(X)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_transform(self, X: Iterable[Any], y: object = None) -> TokenSequences:
-        """Learn the vocabulary and return the same texts as ids, tokenised once.
+        """Learn the vocabulary and return the same texts as ids. Each text is tokenised once.
 
         Parameters
         ----------
@@ -193,17 +196,18 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
         Returns
         -------
         TokenSequences of shape (n_texts,)
+            The ids of each text.
 
         Raises
         ------
         TypeError, ValueError
             As `fit`.
         """
-        # Every word gets an id when it is first seen; the final ids follow from the counts.
-        first_seen: defaultdict[str, int] = defaultdict()
-        first_seen.default_factory = first_seen.__len__
+        # A word gets a preliminary id when it first occurs. The final ids depend on the counts.
+        preliminary_id: defaultdict[str, int] = defaultdict()
+        preliminary_id.default_factory = preliminary_id.__len__
         lists = [
-            np.fromiter(map(first_seen.__getitem__, self.tokenize(text)), dtype=np.int32)
+            np.fromiter(map(preliminary_id.__getitem__, self.tokenize(text)), dtype=np.int32)
             for text in check_texts(X)
         ]
         ids = np.concatenate(lists)
@@ -212,11 +216,13 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
                 f"token_pattern={self.token_pattern!r} finds no token in any of the {len(lists)} texts."
             )
         counts = np.bincount(ids).tolist()
-        common = [word for word, count in zip(first_seen, counts, strict=True) if count >= self.min_count]
-        common.sort(key=lambda word: (-counts[first_seen[word]], word))
+        common = [word for word, count in zip(preliminary_id, counts, strict=True) if count >= self.min_count]
+        common.sort(key=lambda word: (-counts[preliminary_id[word]], word))
         self.vocabulary_ = Vocabulary(common[: self.max_vocabulary])
         final = np.full(len(counts), UNKNOWN_ID, dtype=np.int32)
-        final[[first_seen[word] for word in self.vocabulary_.words]] = list(self.vocabulary_.index.values())
+        final[[preliminary_id[word] for word in self.vocabulary_.words]] = list(
+            self.vocabulary_.index.values()
+        )
         offsets = np.cumsum([0, *map(len, lists)])
         return TokenSequences(final[ids], offsets, self.vocabulary_)
 
@@ -226,16 +232,17 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : iterable of str, or of sequences of str, length n_texts
-            The texts; one without any token becomes an empty sequence.
+            The texts. A text without a token becomes an empty sequence.
 
         Returns
         -------
         TokenSequences of shape (n_texts,)
+            The ids of each text.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
-            Before `fit`.
+            If it is not fitted.
         TypeError, ValueError
             As `check_texts`.
         """
@@ -246,7 +253,7 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
         )
 
     def tokenize(self, text: str | Sequence[str]) -> list[str]:
-        """Cut one text into its first `max_length` tokens.
+        """Split one text into tokens, at most `max_length`.
 
         Parameters
         ----------
@@ -256,11 +263,12 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
         Returns
         -------
         list of str
+            The tokens.
 
         Raises
         ------
         ValueError
-            If `token_pattern` is no regular expression or has several groups.
+            If `token_pattern` is not a regular expression or has several groups.
 
         Examples
         --------
@@ -272,8 +280,8 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
             return [token.lower() for token in kept] if self.lowercase else list(kept)
         pattern = self._pattern()
         text = text.lower() if self.lowercase else text
-        if len(text) < LONG_TEXT:
-            # All at once is twice as fast as one by one.
+        if len(text) < LONG_TEXT_LENGTH:
+            # Twice as fast as finditer, but it finds all tokens of the text.
             tokens = iter(pattern.findall(text))
         else:
             tokens = (match[pattern.groups] for match in pattern.finditer(text))
@@ -284,7 +292,7 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
             pattern = re.compile(self.token_pattern)
         except re.error as error:
             raise ValueError(
-                f"token_pattern={self.token_pattern!r} is no regular expression: {error}."
+                f"token_pattern={self.token_pattern!r} is not a regular expression: {error}."
             ) from error
         if pattern.groups > 1:
             raise ValueError(
@@ -298,4 +306,5 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
         tags.input_tags.one_d_array = True
         tags.input_tags.two_d_array = False
         tags.input_tags.string = True
+        tags.transformer_tags.preserves_dtype = []
         return tags

@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from scipy import sparse
 from skhimatch.evaluation.decisions import (
     DecisionRule,
     add_ancestors,
+    check_consistency,
     check_threshold,
     drop_orphans,
     highest,
@@ -182,12 +184,71 @@ def test_check_threshold():
         ([[0.5] * 6], r"shape \(1, 6\)"),
         ([0.5, -1, 0.5, 0.5, 0.5, 0.5], "threshold of label 'b' is -1.0"),
         ("high", "threshold is 'high'"),
-        (None, "threshold is nan"),
+        (None, "threshold is None; pass a number"),
     ],
 )
 def test_bad_thresholds_are_named(threshold, message):
     with pytest.raises(ValueError, match=message):
         check_threshold(threshold, LABELS)
+
+
+def test_check_consistency():
+    assert [check_consistency(value) for value in ("ancestors", "descendants", None)] == [
+        "ancestors",
+        "descendants",
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            "ancestor",
+            "consistency is 'ancestor'; did you mean 'ancestors'\\? Pass 'ancestors', 'descendants' or None",
+        ),
+        ("all", "consistency is 'all'; pass 'ancestors', 'descendants' or None"),
+        (True, "consistency is True; pass"),
+        (["ancestors"], r"consistency is \['ancestors'\]; pass"),
+        (np.ones(2), r"consistency is array\(.*; pass"),
+    ],
+)
+def test_bad_consistency_is_named(value, message):
+    with pytest.raises(ValueError, match=message):
+        check_consistency(value)
+    rule = DecisionRule(TREE, 0.5, ends=None, tagged=EVERYWHERE)
+    with pytest.raises(ValueError, match=message):
+        replace(rule, consistency=value)
+    with pytest.raises(ValueError, match=message):
+        DecisionRule.learn(rows("a"), TREE, consistency=value)
+
+
+def test_bad_decoding_is_named():
+    with pytest.raises(
+        ValueError, match=r"decoding is 'paths'; did you mean 'path'\? Pass 'auto', 'threshold' or"
+    ):
+        DecisionRule.learn(rows("a"), TREE, decoding="paths")
+
+
+@pytest.mark.parametrize("consistency", [None, "ancestors", "descendants"])
+def test_no_label_is_predicted_where_none_was_a_target(consistency):
+    rule = DecisionRule.learn(rows("", ""), TREE, decoding="path", consistency=consistency)
+    assert rule.ends.tolist() == []
+    probabilities = np.random.default_rng(0).random((5, 6))
+    tuned = rule.tuned(probabilities, rows("", "", "", "", "a"))
+    for decide in (rule, tuned):
+        predicted = decide(probabilities)
+        assert predicted.shape == (5, 6)
+        assert predicted.dtype == bool
+        assert predicted.nnz == 0
+        assert decide(probabilities[:0]).shape == (0, 6)
+    # A label that is added later may end a path.
+    more = LabelHierarchy(
+        [("a", "a1"), ("a", "a2"), ("b", "b1"), ("a1", "a11"), ("b", "b2")], [*LABELS, "b2"]
+    )
+    extended = rule.with_labels(more)(np.full((1, 7), 0.5)).toarray()
+    expected = "b b2" if consistency == "ancestors" else "b2"
+    np.testing.assert_array_equal(extended, rows(expected, hierarchy=more))
 
 
 def test_learn_finds_ends_and_tagged_labels():

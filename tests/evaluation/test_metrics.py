@@ -118,9 +118,9 @@ def test_perfect_and_empty_predictions(indicators):
 def test_shapes_are_named():
     with pytest.raises(ValueError, match=r"y_true has shape \(3, 7\) and y_pred \(2, 7\)"):
         micro_macro_f1(np.zeros((3, 7)), np.zeros((2, 7)))
-    with pytest.raises(ValueError, match=r"have shape \(3, 6\) and the hierarchy has 7 labels"):
+    with pytest.raises(ValueError, match=r"have shape \(3, 6\), but the hierarchy has 7 labels"):
         f1_by_level(np.zeros((3, 6)), np.zeros((3, 6)), DAG)
-    with pytest.raises(ValueError, match=r"have shape \(3, 6\) and the hierarchy has 7 labels"):
+    with pytest.raises(ValueError, match=r"have shape \(3, 6\), but the hierarchy has 7 labels"):
         hierarchical_precision_recall_f1(np.zeros((3, 6)), np.zeros((3, 6)), DAG)
     with pytest.raises(ValueError, match=r"shape \(n, 7\).*shape \(3, 6\)"):
         hierarchy_violation_rate(np.zeros((3, 6)), DAG)

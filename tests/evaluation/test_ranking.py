@@ -91,7 +91,7 @@ def test_groups_begin_and_end_where_the_corpus_has_them():
 def test_sparse_scores_are_zero_where_nothing_is_stored(monkeypatch):
     true, scores = made_up(3)
     scores[scores < 0.5] = 0
-    monkeypatch.setattr(ranking, "NUMBERS_AT_ONCE", 70)
+    monkeypatch.setattr(ranking, "CHUNK_SCORES", 70)
     for metric in (recall_at_k, rprecision_at_k, ndcg_at_k):
         assert metric(true, sp.csr_array(scores)) == metric(sp.csr_array(true), scores)
 
@@ -105,7 +105,7 @@ def test_no_text_that_counts_gives_nan():
     [
         ([[0, 1]], [[0.1, 0.2, 0.3]], 5, r"y_true has shape \(1, 2\) and y_score \(1, 3\)"),
         ([[0, 2]], [[0.1, 0.2]], 5, "an indicator holds 0 and 1 only"),
-        ([[0, 1]], [[0.1, np.nan]], 5, "y_score holds NaN"),
+        ([[0, 1]], [[0.1, np.nan]], 5, "y_score contains NaN"),
         ([[0, 1]], [[0.1, 0.2]], 0, "k is 0"),
     ],
 )

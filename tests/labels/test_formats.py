@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skhimatch import LabelHierarchy, as_hierarchy, read_taxonomy
-from skhimatch.labels.formats import hierarchy_from_paths
+from skhimatch.labels.formats import hierarchy_from_paths, hierarchy_over
 
 NEWS = {"science": ["physics", "biology"], "sport": ["tennis"]}
 NEWS_EDGES = [("science", "physics"), ("science", "biology"), ("sport", "tennis")]
@@ -14,13 +14,13 @@ def edge_names(hierarchy):
     return {(hierarchy.labels[parent], hierarchy.labels[child]) for parent, child in hierarchy.edges}
 
 
-def test_every_form_gives_the_same_hierarchy(tmp_path):
+def test_every_format_gives_the_same_hierarchy(tmp_path):
     networkx = pytest.importorskip("networkx")
     file = tmp_path / "news.taxonomy"
     file.write_text("Root\tscience\tsport\nscience\tphysics\tbiology\n\nsport\ttennis\n", encoding="utf-8")
     as_json = tmp_path / "news.json"
     as_json.write_text(json.dumps(NEWS), encoding="utf-8")
-    forms = [
+    formats = [
         LabelHierarchy(NEWS_EDGES),
         NEWS,
         {"science": {"physics": None, "biology": {}}, "sport": ["tennis"]},
@@ -33,9 +33,9 @@ def test_every_form_gives_the_same_hierarchy(tmp_path):
         str(file),
         as_json,
     ]
-    for form in forms:
-        assert as_hierarchy(form) == forms[0]
-    assert as_hierarchy(forms[0]) is forms[0]
+    for source in formats:
+        assert as_hierarchy(source) == formats[0]
+    assert as_hierarchy(formats[0]) is formats[0]
 
 
 def test_isolated_labels_are_kept():
@@ -47,7 +47,7 @@ def test_isolated_labels_are_kept():
     assert as_hierarchy({"a": None, "z": {}}).labels == ("a", "z")
 
 
-def test_a_plain_dict_may_be_a_dag_and_a_nested_one_goes_deep():
+def test_a_plain_dict_may_be_a_dag_and_a_nested_dict_may_be_deep():
     dag = as_hierarchy({"a": ["c"], "b": {"c"}, "c": ["d"]})
     assert edge_names(dag) == {("a", "c"), ("b", "c"), ("c", "d")}
     assert not dag.is_tree
@@ -76,14 +76,14 @@ def test_another_separator_and_another_root(tmp_path):
         (
             {"a": {"b": ["c"]}, "d": {"c": None}},
             ValueError,
-            "label 'c' stands both under 'd' and under 'b'",
+            "label 'c' occurs both under 'd' and under 'b'",
         ),
-        ({"a": {"b": ["a"]}}, ValueError, "label 'a' stands both at the top and under 'b'"),
+        ({"a": {"b": ["a"]}}, ValueError, "label 'a' occurs both at the top and under 'b'"),
         ({"a": {"b": [{"c": None}]}}, TypeError, "a child of 'b' is"),
-        (["a/c", "b/c"], ValueError, "label 'c' stands both under 'a' and under 'b'.*unique names.*pairs"),
-        (["a/b", "b"], ValueError, "label 'b' stands both under 'a' and at the top"),
+        (["a/c", "b/c"], ValueError, "label 'c' occurs both under 'a' and under 'b'.*unique names.*pairs"),
+        (["a/b", "b"], ValueError, "label 'b' occurs both under 'a' and at the top"),
         (["a//b"], ValueError, "component of the path 'a//b' is empty"),
-        ("no such file", TypeError, "'no such file', which is no file"),
+        ("no such file", TypeError, "'no such file', not an existing file"),
         (3, TypeError, "'int' is not a hierarchy.*flat"),
         (None, TypeError, "not a hierarchy"),
     ],
@@ -111,6 +111,61 @@ def test_bad_graphs_and_files_are_named(tmp_path):
         as_hierarchy(file)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_label(tmp_path):
+    file = tmp_path / "news.taxonomy"
+    file.write_text("Root\tscience\nscience\tphysics\n", encoding="utf-8-sig")
+    assert as_hierarchy(file).labels == ("physics", "science")
+    file = tmp_path / "news.json"
+    file.write_text(json.dumps(NEWS), encoding="utf-8-sig")
+    assert as_hierarchy(file) == as_hierarchy(NEWS)
+
+
+class TestHierarchyOver:
+    TREE = as_hierarchy(NEWS)
+
+    def test_known_classes_are_restricted_without_a_warning(self):
+        assert hierarchy_over(self.TREE, self.TREE.labels) is self.TREE
+        classes = ["tennis", "physics", "science"]
+        assert hierarchy_over(self.TREE, np.array(classes)) == self.TREE.restrict(classes)
+
+    def test_a_class_without_an_edge_is_a_root(self):
+        classes = ["zoo", "physics", "science", "tennis", "queue"]
+        with pytest.warns(UserWarning, match=r"2 of 5 classes .* become roots: 'zoo', 'queue'\. .*labels=\["):
+            hierarchy = hierarchy_over(self.TREE, classes)
+        assert hierarchy.labels == tuple(classes)
+        assert edge_names(hierarchy) == {("science", "physics")}
+        on_purpose = LabelHierarchy(NEWS_EDGES, ["zoo", "queue", *self.TREE.labels])
+        assert hierarchy_over(on_purpose, classes) == hierarchy
+
+    def test_only_the_first_are_named(self):
+        with pytest.warns(UserWarning, match=r"4 of 5 .*: 'q0', 'q1', 'q2' and 1 more\. To"):
+            hierarchy_over(self.TREE, ["science", "q0", "q1", "q2", "q3"])
+
+    @pytest.mark.parametrize(
+        ("classes", "error", "message"),
+        [
+            (["science", "phisics"], ValueError, "no label 'phisics'; did you mean 'physics'.*labels="),
+            ([*TREE.labels, "scienc"], ValueError, "no label 'scienc'; did you mean 'science'"),
+            (["0", "1"], ValueError, "the hierarchy has no label '0'"),
+            (["science", "zoo", "science"], ValueError, "'science' is repeated"),
+            (["science", "zoo", "zoo"], ValueError, "'zoo' is repeated"),
+            (["science", 3], TypeError, r"classes\[1\] is 3"),
+            (["science", " "], ValueError, r"classes\[1\] is empty"),
+            ("science", TypeError, "classes is the string 'science'"),
+        ],
+    )
+    @pytest.mark.filterwarnings("ignore:1 of .* classes:UserWarning")
+    def test_refused(self, classes, error, message):
+        with pytest.raises(error, match=message):
+            hierarchy_over(self.TREE, classes)
+
+    def test_a_flat_hierarchy_names_all_its_labels(self):
+        flat = LabelHierarchy.flat(["ham", "spam"])
+        assert hierarchy_over(flat, ["spam", "ham"]).labels == ("spam", "ham")
+        with pytest.raises(ValueError, match="the hierarchy has no label 'zoo'"):
+            hierarchy_over(flat, ["spam", "zoo"])
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -122,5 +177,5 @@ def test_bad_graphs_and_files_are_named(tmp_path):
 def test_bad_json_is_named(tmp_path, content, message):
     file = tmp_path / "news.json"
     file.write_text(content, encoding="utf-8")
-    with pytest.raises(ValueError, match=rf"news\.json holds no hierarchy: .*{message}"):
+    with pytest.raises(ValueError, match=rf"news\.json does not hold a hierarchy: .*{message}"):
         as_hierarchy(file)

@@ -35,7 +35,7 @@ def family(hierarchy, label):
 
 @pytest.fixture
 def diamond():
-    """Two roots, a label with two parents, one below it, and a label on its own."""
+    """Return two roots, a label with two parents, a label below it, and a label without an edge."""
     edges = [("a", "c"), ("b", "c"), ("a", "d"), ("c", "e"), ("a", "e")]
     return LabelHierarchy(edges, labels=["e", "d", "c", "b", "a", "alone"])
 
@@ -56,7 +56,7 @@ def test_default_order_is_that_of_multilabelbinarizer():
     assert hierarchy.labels == tuple(binarizer.classes_)
 
 
-def test_labels_keep_the_order_given_and_the_isolated():
+def test_labels_keep_the_given_order():
     assert LabelHierarchy([("a", "b")], labels=["z", "b", "a"]).labels == ("z", "b", "a")
 
 
@@ -142,7 +142,7 @@ def test_closure_and_levels_agree_with_networkx(seed):
     assert hierarchy.depth == 1 + networkx.dag_longest_path_length(graph)
 
 
-def test_flat_labels_are_nobodys_siblings():
+def test_flat_labels_have_no_siblings():
     flat = LabelHierarchy.flat(["spam", "ham"])
     assert flat.labels == ("spam", "ham")
     assert flat.is_flat
@@ -197,7 +197,7 @@ def test_edge_priors_agree_with_counting(seed):
         assert 0 < prior <= 1
 
 
-def test_edge_priors_worked_by_hand():
+def test_edge_priors_of_a_small_example():
     hierarchy = LabelHierarchy(NEWS)  # edges: science -> biology, science -> physics, sport -> tennis
     targets = [[0, 1, 0, 0, 0], [0, 1, 1, 0, 0], [0, 0, 1, 0, 0]]
     np.testing.assert_allclose(hierarchy.edge_priors(targets), [1 / 5, 2 / 3, 1 / 1])
@@ -215,7 +215,7 @@ def test_indicator_that_does_not_fit_is_refused():
         hierarchy.close(np.full((1, 5), np.nan))
 
 
-def test_as_indicator_leaves_its_argument_alone():
+def test_as_indicator_does_not_change_its_argument():
     targets = sparse.csr_array((np.array([1, 0]), np.array([1, 0]), np.array([0, 2])), shape=(1, 2))
     assert as_indicator(targets).indices.tolist() == [1]
     assert targets.nnz == 2
@@ -247,7 +247,7 @@ def test_restrict_keeps_reachability(seed):
     np.testing.assert_array_equal(
         smaller.ancestors.toarray(), hierarchy.ancestors.toarray()[np.ix_(kept, kept)]
     )
-    # An edge is either there before, or the only way down.
+    # An edge is an original one, or the only path.
     inherited = hierarchy.parents.toarray()[np.ix_(kept, kept)]
     through = smaller.parents.toarray() @ smaller.ancestors.toarray()
     assert not (smaller.parents.toarray() & ~inherited & through).any()
@@ -262,7 +262,7 @@ def test_restrict_permutes(diamond):
     assert diamond.restrict(diamond.labels) is diamond
 
 
-def test_restrict_keeps_flat_flat():
+def test_a_restricted_flat_hierarchy_is_flat():
     assert LabelHierarchy.flat(["a", "b", "c"]).restrict(["c", "a"]) == LabelHierarchy.flat(["c", "a"])
 
 

@@ -1,10 +1,20 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
 
 from skhimatch.labels.hierarchy import LabelHierarchy
-from skhimatch.labels.targets import encode_targets, hold_out, is_indicator, label_names, to_label_sets
+from skhimatch.labels.targets import (
+    encode_targets,
+    hold_out,
+    is_indicator,
+    label_names,
+    to_label_sets,
+    validation_pair,
+    warn_of_broken_rows,
+)
 
 HIERARCHY = LabelHierarchy([("science", "physics"), ("science", "biology")])
 DENSE = np.array([[0, 1, 1], [1, 0, 0], [0, 0, 0]])
@@ -17,7 +27,17 @@ DENSE = np.array([[0, 1, 1], [1, 0, 0], [0, 0, 0]])
         [["science", "physics", "science"], ("biology",), []],
         (dict.fromkeys(labels, 1) for labels in (["physics", "science"], ["biology"], [])),
         np.array([{"physics", "science"}, {"biology"}, set()], dtype=object),
+        pd.Series([{"physics", "science"}, {"biology"}, set()], index=[7, 8, 9]),
+        pd.Series([["physics", "science"], ["biology"], []]),
+        pd.Series([("physics", "science"), np.array(["biology"]), ()]),
         DENSE,
+        DENSE.tolist(),
+        list(DENSE),
+        tuple(map(tuple, DENSE.astype(bool))),
+        DENSE.astype(float).tolist(),
+        iter(DENSE.tolist()),
+        pd.Series(DENSE.tolist()),
+        pd.Series(list(DENSE)).to_numpy(),
         DENSE.astype(bool),
         DENSE.astype(np.float64),
         sp.csr_array(DENSE),
@@ -33,6 +53,96 @@ def test_encode(y):
     assert encoded.toarray().tolist() == DENSE.tolist()
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        list,
+        tuple,
+        iter,
+        np.array,
+        lambda y: np.array(y, dtype=object),
+        pd.Series,
+        lambda y: pd.Series(y, dtype="category"),
+        lambda y: pd.Series(y, dtype="string"),
+    ],
+)
+def test_one_string_per_text_names_the_end_of_a_path(form):
+    names = ["physics", "science", "biology", "physics"]
+    expected = [[0, 1, 1], [0, 0, 1], [1, 0, 1], [0, 1, 1]]
+    assert encode_targets(form(names), HIERARCHY, 4).toarray().tolist() == expected
+    flat = LabelHierarchy.flat(HIERARCHY.labels)
+    expected = [[0, 1, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0]]
+    assert encode_targets(form(names), flat, 4).toarray().tolist() == expected
+    assert label_names(form(names)) == ["biology", "physics", "science"]
+
+
+class TestPaths:
+    DEEP = LabelHierarchy([("a", "b"), ("b", "c"), ("z", "c"), ("a", "x/y"), ("a", "b/c")])
+
+    def labels(self, path, hierarchy=DEEP, **options):
+        return to_label_sets(encode_targets([path], hierarchy, **options), hierarchy.labels)[0]
+
+    def test_the_parts_of_a_path_are_its_labels(self):
+        assert self.labels("a/b/c") == {"a", "b", "c"}
+        assert self.labels("a") == {"a"}
+        # The other parent of c belongs to the label, not to this path.
+        assert self.labels("c") == {"a", "b", "c", "z"}
+        assert self.labels("z/c") == {"z", "c"}
+        assert self.labels("a > b", sep=" > ") == {"a", "b"}
+
+    def test_a_label_with_the_separator_wins(self):
+        assert self.labels("b/c") == {"a", "b/c"}
+        assert self.labels("x/y") == {"a", "x/y"}
+
+    def test_paths_and_labels_in_one_y(self):
+        encoded = encode_targets(["science/physics", "biology", "science"], HIERARCHY)
+        assert encoded.toarray().tolist() == [[0, 1, 1], [1, 0, 1], [0, 0, 1]]
+
+    def test_nothing_is_split_without_a_hierarchy(self):
+        assert label_names(["a/b", "a"]) == ["a", "a/b"]
+        flat = LabelHierarchy.flat(["a", "b", "a/b"])
+        assert self.labels("a/b", flat) == {"a/b"}
+        with pytest.raises(ValueError, match=r"Label 'b/a' in y\[0\]"):
+            self.labels("b/a", flat)
+
+    @pytest.mark.parametrize(
+        ("path", "match"),
+        [
+            ("science/physic", r"'physic' in the path 'science/physic' of y\[0\].*Did you mean 'physics'"),
+            ("sciense/physics", r"'sciense' in the path 'sciense/physics' of y\[0\].*'science'"),
+            ("science/", r"Label '' in the path 'science/' of y\[0\]"),
+            (
+                "physics/science",
+                r"y\[0\] is 'physics/science', but 'physics' is not an ancestor of 'science'",
+            ),
+            ("biology/physics", "'biology' is not an ancestor of 'physics'.*a set of labels"),
+            ("physic", r"Label 'physic' in y\[0\] is not among.*Did you mean 'physics'"),
+            ("", r"Label '' in y\[0\]"),
+        ],
+    )
+    def test_refused(self, path, match):
+        with pytest.raises(ValueError, match=match):
+            encode_targets([path], HIERARCHY)
+
+    def test_a_misspelt_label_that_has_the_separator(self):
+        with pytest.raises(ValueError, match=r"Label 'x/z' in y\[0\].*Did you mean 'x/y'"):
+            self.labels("x/z")
+
+
+@pytest.mark.parametrize("form", [np.array, lambda y: np.array(y, dtype=object)])
+def test_an_array_of_names_with_one_row_per_text(form):
+    # numpy makes two dimensions of lists of one length.
+    y = form([["science", "physics"], ["science", "biology"]])
+    assert encode_targets(y, HIERARCHY).toarray().tolist() == [[0, 1, 1], [1, 0, 1]]
+    assert label_names(y) == ["biology", "physics", "science"]
+
+
+def test_empty_rows_are_label_sets():
+    for y in ([[], []], ((), ()), np.empty((2, 0), dtype=object), pd.Series([[], []])):
+        assert not is_indicator(y)
+        assert encode_targets(y, HIERARCHY, 2).toarray().tolist() == [[0, 0, 0]] * 2
+
+
 def test_explicit_zeros_and_repeated_entries_are_no_labels():
     stored = sp.coo_array(([1, 0, 0], ([0, 0, 1], [1, 2, 0])), shape=(3, 3))
     encoded = encode_targets(stored, HIERARCHY)
@@ -40,7 +150,7 @@ def test_explicit_zeros_and_repeated_entries_are_no_labels():
     assert encoded.toarray().tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
 
 
-def test_encoding_leaves_y_alone():
+def test_encoding_does_not_change_y():
     y = sp.csr_array(([1.0, 0.0], ([0, 1], [1, 0])), shape=(3, 3))
     encode_targets(y, HIERARCHY)
     assert y.nnz == 2
@@ -50,7 +160,7 @@ def test_encoding_leaves_y_alone():
     ("y", "error", "match"),
     [
         (None, ValueError, "y to be passed, but the target y is None"),
-        (3, TypeError, "y is int, not one set of labels a text"),
+        (3, TypeError, "y is int, not one set of labels per text"),
         (
             [{"science"}, {"Physics"}],
             ValueError,
@@ -62,7 +172,24 @@ def test_encoding_leaves_y_alone():
         (DENSE * 3, ValueError, "row 0 of y holds 3 in the column of 'physics'"),
         (sp.csr_array(-DENSE), ValueError, "row 0 of y holds -1 in the column of 'physics'"),
         (np.where(DENSE, np.inf, 0), ValueError, "NaN or infinity, first at row 0, column 1"),
-        (DENSE[0], ValueError, "Unknown label type: y is one int64 a text"),
+        (DENSE.astype(str), ValueError, "an indicator holds 0 and 1, not <U"),
+        ([[0, 1, 1], [1, 0]], ValueError, r"y\[1\] has 2 entries and y\[0\] has 3.*one column per label"),
+        ([[0, 1, 1], []], ValueError, r"y\[1\] has 0 entries and y\[0\] has 3"),
+        ([[0, 1], [1, 0]], ValueError, "y has 2 columns but there are 3 labels"),
+        ([[0, 2, 1]], TypeError, r"y\[0\] holds 0 of type int: label names are strings, and an indicator"),
+        ([{0, 1}], TypeError, r"y\[0\] holds 0 of type int: label names are strings"),
+        ({"physics", "science"}, TypeError, "y is set, which has no order"),
+        ({"physics": 1}, TypeError, "y is dict, which has no order"),
+        ("physics", TypeError, "y is str, not one set of labels per text"),
+        (np.array("physics"), TypeError, "y is ndarray, not one set of labels per text"),
+        (np.array([b"physics"]), TypeError, r"y\[0\] is .*b'physics'.*, not a collection of label names"),
+        (["physics", {"physics"}], TypeError, r"y\[1\] is {'physics'}, but y\[0\] is a string"),
+        ([{"physics"}, "physics"], TypeError, r"y\[1\] is 'physics', but y\[0\] is not a string"),
+        (["physics", None], TypeError, r"y\[1\] is None, but y\[0\] is a string"),
+        (pd.Series([{"physics"}, np.nan]), TypeError, r"y\[1\] is nan, not a collection of label names"),
+        ([{"physics"}, {None}], TypeError, r"y\[1\] holds None of type NoneType: label names are strings"),
+        (DENSE[0].tolist(), TypeError, r"y\[0\] is 0, not a collection of label names"),
+        (DENSE[0], ValueError, "Unknown label type: y is one int64 per text"),
         (
             pd.DataFrame(DENSE, columns=["biology", "physics", "physics"]),
             ValueError,
@@ -81,19 +208,99 @@ def test_refused(y, error, match):
 
 
 def test_is_indicator():
-    assert all(map(is_indicator, [DENSE, sp.csr_array(DENSE), sp.csc_matrix(DENSE), pd.DataFrame(DENSE)]))
-    assert not any(map(is_indicator, [[{"a"}], np.array(["a"]), pd.Series([{"a"}]), None, "a"]))
+    frame = pd.DataFrame(DENSE)
+    assert all(map(is_indicator, [DENSE, sp.csr_array(DENSE), sp.csc_matrix(DENSE), frame, DENSE.tolist()]))
+    others = [[{"a"}], np.array(["a"]), pd.Series([{"a"}]), None, "a", 3, DENSE[0], [0, 1], [[0, "a"]]]
+    assert not any(map(is_indicator, others))
 
 
 def test_label_names():
     assert label_names([{"b"}, ["c", "a", "b"], set()]) == ["a", "b", "c"]
     assert label_names(pd.DataFrame(DENSE, columns=["c", "a", 3])) == ["c", "a", "3"]
     assert label_names(DENSE) == label_names(sp.csr_array(DENSE)) == ["0", "1", "2"]
+    assert label_names(DENSE.tolist()) == label_names(pd.Series(DENSE.tolist())) == ["0", "1", "2"]
+    assert {type(name) for name in label_names(np.array(["b", "a"]))} == {str}
     with pytest.raises(ValueError, match="the target y is None"):
         label_names(None)
 
 
-def test_to_label_sets_is_the_way_back():
+class TestBrokenRows:
+    TREE = LabelHierarchy([("a", "a1"), ("a", "a2"), ("b", "b1"), ("b", "b2"), ("a1", "a11")])
+
+    def encode(self, *rows):
+        return encode_targets([row.split() for row in rows], self.TREE)
+
+    def quiet(self, y, hierarchy=TREE):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            encode_targets(y, hierarchy)
+            warn_of_broken_rows(sp.csr_array(y), hierarchy)
+
+    def test_reversed_columns(self):
+        y = self.encode("a a1 a11", "a a2", "b b1", "b b2", "a a1", "").toarray()
+        # a, a1, a11, a2, b, b1, b2 become b2, b1, b, a2, a11, a1, a: the first row becomes a whole path.
+        for reversed_y in (y[:, ::-1], y[:, ::-1].tolist(), sp.csr_array(y[:, ::-1])):
+            with pytest.warns(UserWarning, match=r"80 % of the rows.*classes=mlb\.classes_"):
+                encode_targets(reversed_y, self.TREE)
+        self.quiet(y)
+
+    def test_the_share_is_of_the_rows_with_a_label(self):
+        y = self.encode("a1 a11", "a2 b", "a11 b", "a2", "b b1", "a a1", "", "").toarray()
+        with pytest.warns(UserWarning, match="67 % of the rows"):
+            encode_targets(y, self.TREE)
+        half = self.encode("a1 a11", "a2 b", "a a1", "b b1").toarray()
+        self.quiet(half)
+
+    def test_targets_of_only_leaves_break_no_row(self):
+        self.quiet(self.encode("a11 a2", "b1", "b1 b2", "a2 b2").toarray())
+
+    def test_a_level_that_is_never_tagged(self):
+        self.quiet(self.encode("a1 a11", "a2 b1", "a1").toarray())
+
+    def test_paths_that_stop_early(self):
+        self.quiet(self.encode("a", "a a1", "b", "a a1 a11 b", "").toarray())
+
+    def test_one_label_per_text_may_be_the_most_specific_one(self):
+        self.quiet(self.encode("a", "a1", "a11", "b2", "a11").toarray())
+
+    def test_nothing_is_checked_with_names_or_without_edges(self):
+        y = self.encode("a a1 a11", "a a2", "b b1").toarray()[:, ::-1]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            encode_targets(pd.DataFrame(y, columns=self.TREE.labels), self.TREE)
+            self.encode("a1 b", "a11 a2", "b1 b2 a")
+        self.quiet(y, LabelHierarchy.flat(self.TREE.labels))
+        self.quiet(y, LabelHierarchy([], self.TREE.labels))
+        self.quiet(np.zeros((3, 7)))
+
+
+class TestValidationPair:
+    def test_none_or_both(self):
+        texts, labels = ["a"], [{"b"}]
+        assert validation_pair(None, None, None) is None
+        assert validation_pair(texts, labels, None) == (texts, labels)
+
+    def test_the_former_argument(self):
+        with pytest.warns(FutureWarning, match="validation_data.*deprecated: pass X_val=X, y_val=y"):
+            assert validation_pair(None, None, (["a"], [{"b"}])) == (["a"], [{"b"}])
+        with pytest.warns(FutureWarning), pytest.raises(ValueError, match="not a pair"):
+            validation_pair(None, None, (["a"],))
+
+    @pytest.mark.parametrize(
+        ("arguments", "match"),
+        [
+            ((["a"], None, None), "X_val is given but y_val is not"),
+            ((None, [{"b"}], None), "y_val is given but X_val is not"),
+            ((["a"], [{"b"}], (["a"], [{"b"}])), "Both validation_data and X_val, y_val"),
+            ((["a"], None, (["a"], [{"b"}])), "Both validation_data and X_val, y_val"),
+        ],
+    )
+    def test_refused(self, arguments, match):
+        with pytest.raises(ValueError, match=match):
+            validation_pair(*arguments)
+
+
+def test_to_label_sets_inverts_the_encoding():
     labels = list(HIERARCHY.labels)
     expected = [{"physics", "science"}, {"biology"}, set()]
     for indicator in (DENSE, DENSE.astype(bool), sp.csr_array(DENSE), sp.csc_matrix(DENSE)):
@@ -115,18 +322,18 @@ class TestHoldOut:
 
     @pytest.mark.parametrize("seed", range(5))
     def test_every_label_keeps_a_training_text(self, seed):
-        draws = np.random.default_rng(seed)
-        dense = draws.uniform(size=(40, 20)) < draws.uniform(0.01, 0.2, size=20)
+        rng = np.random.default_rng(seed)
+        dense = rng.uniform(size=(40, 20)) < rng.uniform(0.01, 0.2, size=20)
         train, validation = hold_out(sp.csr_array(dense.astype(np.float32)), 0.5, np.random.RandomState(seed))
         assert (dense[train].any(axis=0) == dense.any(axis=0)).all()
         assert len(validation) > 5
 
-    def test_no_more_than_rare_labels_allow(self):
+    def test_no_text_is_held_out_if_each_label_has_one_text(self):
         train, validation = hold_out(sp.csr_array(np.eye(6, dtype=np.float32)), 0.5, np.random.RandomState(0))
         assert len(validation) == 0
         assert train.tolist() == list(range(6))
 
-    def test_another_draw_another_part(self):
+    def test_another_seed_holds_out_other_texts(self):
         targets = sp.csr_array(np.ones((50, 1), dtype=np.float32))
         first, again, other = (
             hold_out(targets, 0.2, np.random.RandomState(seed))[1].tolist() for seed in (0, 0, 1)

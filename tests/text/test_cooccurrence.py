@@ -73,7 +73,7 @@ class TestCooccurrenceVectors:
         np.testing.assert_array_equal(first.vectors, again.vectors)
 
     def test_of_many_texts_some_are_read(self, monkeypatch):
-        monkeypatch.setattr(cooccurrence, "MOST_TOKENS", -(-len(SEQUENCES.ids) // 3))
+        monkeypatch.setattr(cooccurrence, "MAX_TOKENS", -(-len(SEQUENCES.ids) // 3))
         found = cooccurrence_vectors(SEQUENCES, 10, random_state=0)
         monkeypatch.undo()
         expected = cooccurrence_vectors(SEQUENCES[::3], 10, random_state=0)

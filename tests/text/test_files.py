@@ -57,10 +57,10 @@ GOOD = '{"text": "a", "labels": ["sport"]}\n'
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("n.txt", "a", r"n.txt ends in none of \.jsonl"),
-        ("n.jsonl", "\n", "n.jsonl holds no text"),
-        ("n.csv", "", "line 1 of .*n.csv names no column 'text'"),
-        ("n.csv", "label,body\nsport,a\n", "line 1 of .*n.csv names no column 'text'"),
+        ("n.txt", "a", r"n.txt does not end in \.jsonl"),
+        ("n.jsonl", "\n", "n.jsonl has no text"),
+        ("n.csv", "", "line 1 of .*n.csv has no column 'text'"),
+        ("n.csv", "label,body\nsport,a\n", "line 1 of .*n.csv has no column 'text'"),
         ("n.csv", 'text,labels\na,sport\n"b,sport\n', "line 3 of .*n.csv is not CSV"),
         ("n.jsonl", GOOD + "{text: a}\n", "line 2 of .*n.jsonl is not JSON"),
         ("n.jsonl", GOOD + "[3]\n", "line 2 of .*n.jsonl is not of the form"),

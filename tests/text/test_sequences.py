@@ -48,7 +48,7 @@ class TestVocabulary:
         assert pickle.loads(pickle.dumps(vocabulary)) == vocabulary
 
     def test_errors_name_the_word(self):
-        with pytest.raises(ValueError, match="'a' comes twice"):
+        with pytest.raises(ValueError, match="'a' occurs twice"):
             Vocabulary("aba")
         with pytest.raises(TypeError, match=r"Word 1 .* None"):
             Vocabulary(["a", None])

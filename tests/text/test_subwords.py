@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, get_tags
 
 from skhimatch.text.sequences import (
     SubwordSequences,
@@ -40,6 +40,14 @@ def test_new_texts_know_the_words_of_the_training_texts(tiny_bert):
     again = pickle.loads(pickle.dumps(tokenizer)).transform(["the quark divides"])
     np.testing.assert_array_equal(again.subwords.ids, new.subwords.ids)
     assert again.subwords.vocabulary == new.subwords.vocabulary
+
+
+def test_tags():
+    tags = get_tags(SubwordTokenizer("some-encoder"))
+    assert tags.input_tags.string
+    assert tags.input_tags.one_d_array
+    assert not tags.input_tags.two_d_array
+    assert tags.transformer_tags.preserves_dtype == []
 
 
 def test_a_clone_is_blank(tiny_bert):

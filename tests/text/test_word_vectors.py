@@ -62,10 +62,10 @@ class TestWordVectors:
         ("words", "vectors", "message"),
         [
             (["a"], [[1], [2]], "1 words need"),
-            (["a"], [1], "as many rows"),
-            (["a", "b", "a"], [[1], [2], [3]], "'a' comes twice"),
-            (["a", "b"], [[1], [np.nan]], "'b' holds NaN"),
-            (["a", "b"], [[np.inf], [1]], "'a' holds NaN or infinite"),
+            (["a"], [1], "one row per word"),
+            (["a", "b", "a"], [[1], [2], [3]], "'a' occurs twice"),
+            (["a", "b"], [[1], [np.nan]], "'b' contains NaN"),
+            (["a", "b"], [[np.inf], [1]], "'a' contains NaN or infinity"),
         ],
     )
     def test_refuses(self, words, vectors, message):
@@ -102,6 +102,10 @@ class TestReadWordVectors:
         path.write_bytes(gzip.compress(text.encode()) if zipped else text.encode())
         vectors = read_word_vectors(path)
         assert vectors.words == ("wave", "field", "the")
+        # A byte order mark is no part of the first word.
+        marked = b"\xef\xbb\xbf" + text.encode()
+        path.write_bytes(gzip.compress(marked) if zipped else marked)
+        assert read_word_vectors(path).words == vectors.words
         np.testing.assert_array_equal(vectors.vectors, read_word_vectors(glove).vectors)
 
     def test_words_with_blanks_and_odd_line_breaks(self, tmp_path):
@@ -125,8 +129,8 @@ class TestReadWordVectors:
             ("a 1 2\nb 3 4 5\n", "Line 2 of .*found 3"),
             ("2 2\na 1 2\nb\n", "Line 3 of .*found 0"),
             ("a 1 2\nb 3 x\n", "Line 2 of .*'x'"),
-            ("3 2\na 1 2\n", "promises 3 vectors but ends after 1"),
-            ("a 1 nan\n", "'a' holds NaN"),
+            ("3 2\na 1 2\n", "should have 3 vectors but has 1"),
+            ("a 1 nan\n", "'a' contains NaN"),
         ],
     )
     def test_bad_files(self, tmp_path, text, message):
@@ -136,7 +140,7 @@ class TestReadWordVectors:
             read_word_vectors(path)
 
     def test_missing_file(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match=r"nowhere\.txt; pass the path"):
+        with pytest.raises(FileNotFoundError, match=r"nowhere\.txt does not exist; pass the path"):
             read_word_vectors(tmp_path / "nowhere.txt")
 
     def test_real_vectors(self, real_vectors):
@@ -188,5 +192,5 @@ class TestAsWordVectors:
             as_word_vectors(source, ["wave"])
 
     def test_bad_numbers_are_named(self):
-        with pytest.raises(ValueError, match="'wave' holds NaN"):
+        with pytest.raises(ValueError, match="'wave' contains NaN"):
             as_word_vectors({"wave": [np.nan], "the": [1]})

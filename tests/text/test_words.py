@@ -148,7 +148,7 @@ class TestWordTokenizer:
     @pytest.mark.parametrize(
         ("params", "message"),
         [
-            ({"token_pattern": "("}, "no regular expression"),
+            ({"token_pattern": "("}, "is not a regular expression"),
             ({"token_pattern": "(a)(b)"}, "2 groups"),
             ({"token_pattern": "@"}, "finds no token"),
             ({"min_count": 0}, "min_count"),
@@ -181,7 +181,9 @@ class TestWordTokenizer:
         assert make_pipeline(tokenizer).fit_transform(TEXTS).lengths.max() == 3
         tags = get_tags(tokenizer)
         assert tags.input_tags.string
+        assert tags.input_tags.one_d_array
         assert not tags.input_tags.two_d_array
+        assert tags.transformer_tags.preserves_dtype == []
         assert tags.requires_fit
 
     def test_pickles_small(self):
