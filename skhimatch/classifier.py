@@ -23,7 +23,7 @@ from skhimatch import fitting, persistence
 from skhimatch.evaluation.decisions import DecisionRule, check_threshold, highest
 from skhimatch.fitting import LabelledTexts
 from skhimatch.labels import targets
-from skhimatch.labels.formats import as_hierarchy
+from skhimatch.labels.formats import as_hierarchy, hierarchy_over
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network.device import resolve_device
 from skhimatch.network.predict import embed_texts, in_chunks
@@ -391,11 +391,10 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         hierarchy = self._resolve_hierarchy(y)
         training = LabelledTexts(texts, targets.encode_targets(y, hierarchy, len(texts)))
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        validation = None
-        if validation_data is not None or X_val is not None or y_val is not None:
-            X_val, y_val = targets.validation_pair(X_val, y_val, validation_data)
-            held_out = _checked_texts(X_val)
-            validation = LabelledTexts(held_out, targets.encode_targets(y_val, hierarchy, len(held_out)))
+        validation, pair = None, targets.validation_pair(X_val, y_val, validation_data)
+        if pair is not None:
+            held_out = _checked_texts(pair[0])
+            validation = LabelledTexts(held_out, targets.encode_targets(pair[1], hierarchy, len(held_out)))
         self.state_ = fitting.fit(
             self._parameters(),
             hierarchy,
@@ -703,7 +702,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         classes = self.classes if self.classes is not None else classes
         if self.hierarchy is not None:
             hierarchy = as_hierarchy(self.hierarchy)
-            return hierarchy if classes is None else hierarchy.restrict([str(name) for name in classes])
+            return hierarchy if classes is None else hierarchy_over(hierarchy, classes)
         if classes is None:
             classes = targets.label_names(y)
         return LabelHierarchy.flat([str(name) for name in classes])

@@ -521,7 +521,3 @@ def _unknown_label(label: str, place: str, hierarchy: LabelHierarchy) -> ValueEr
         f"Label {label!r} in {place} is not among the {len(hierarchy)} known labels.{hint} "
         "Add it to `hierarchy` (or `classes`), or correct it."
     )
-
-
-def validation_pair(X_val: Any, y_val: Any, validation_data: tuple[Any, Any] | None) -> tuple[Any, Any]:
-    return validation_data if validation_data is not None else (X_val, y_val)
