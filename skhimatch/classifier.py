@@ -724,11 +724,16 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         return self._state_on_device().ensemble.log_odds(texts, progress=bool(self.verbose))
 
     def _decision(self) -> DecisionRule:
-        """Return the fitted rule, with the threshold and consistency that are set now."""
-        threshold = self.decision_.threshold
-        if not isinstance(self.threshold, str):
-            threshold = check_threshold(self.threshold, self.hierarchy_.labels)
-        return replace(self.decision_, threshold=threshold, consistency=self.consistency)
+        """Return the fitted rule, with the threshold, decoding and consistency that are set now."""
+        threshold: Any = self.threshold
+        if isinstance(threshold, str):
+            if threshold != "auto":
+                raise ValueError(f"threshold is {threshold!r}; pass 'auto', a number or one number per label")
+            threshold = self.decision_.threshold
+        threshold = check_threshold(threshold, self.hierarchy_.labels)
+        return replace(
+            self.decision_, threshold=threshold, decoding=self.decoding, consistency=self.consistency
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())

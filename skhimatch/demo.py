@@ -51,7 +51,7 @@ def run(output: Path, seed: int) -> None:
     _heading(HIMATCH)
     start = time.perf_counter()
     classifier = HiMatchClassifier(corpus.hierarchy, random_state=seed, verbose=1, **SETTINGS)
-    classifier.fit(*train, validation_data=validation)
+    classifier.fit(*train, X_val=validation[0], y_val=validation[1])
     seconds = {HIMATCH: time.perf_counter() - start}
     classifier.save(model)
 

@@ -216,6 +216,7 @@ def _describe(
         "scorers": {name: scorer.values for name, scorer in scorers.items()},
         "shortlist_size": state.ensemble.shortlist_size,
         "stacking": {"weights": dict(stacking.weights), "intercept": stacking.intercept},
+        "decision": {"consistency": state.decision.consistency, "decoding": state.decision.decoding},
         "validation_f1": state.validation_f1,
         "history": state.history,
         "sparse_output": state.sparse_output,
@@ -256,7 +257,7 @@ def _rebuild(
         tokenizer=tokenizer,
         vocabulary=vocabulary,
         ensemble=ensemble,
-        decision=_decision(arrays, hierarchy, parameters["consistency"]),
+        decision=_decision(arrays, hierarchy, description["decision"]),
         label_embeddings=arrays["label_embeddings"],
         validation_f1=None if f1 is None else MicroMacroF1(*f1),
         history=tuple(description["history"]),
@@ -283,20 +284,24 @@ def _tokenizers(
 
 def _decision_arrays(decision: DecisionRule) -> dict[str, NDArray[Any]]:
     arrays = {"decision.tagged": decision.tagged, "decision.threshold": np.asarray(decision.threshold)}
-    if decision.ends is not None:
-        arrays["decision.ends"] = decision.ends
+    if decision.path_ends is not None:
+        arrays["decision.path_ends"] = decision.path_ends
+    if decision.lowest is not None:
+        arrays["decision.lowest"] = decision.lowest
     return arrays
 
 
 def _decision(
-    arrays: Mapping[str, NDArray[Any]], hierarchy: LabelHierarchy, consistency: str | None
+    arrays: Mapping[str, NDArray[Any]], hierarchy: LabelHierarchy, settings: Mapping[str, Any]
 ) -> DecisionRule:
     return DecisionRule(
         hierarchy=hierarchy,
         threshold=check_threshold(arrays["decision.threshold"], hierarchy.labels),
-        ends=arrays.get("decision.ends"),
+        path_ends=arrays.get("decision.path_ends"),
         tagged=arrays["decision.tagged"],
-        consistency=consistency,
+        consistency=settings["consistency"],
+        decoding=settings["decoding"],
+        lowest=arrays.get("decision.lowest"),
     )
 
 

@@ -1,5 +1,6 @@
 import copy
 import functools
+import json
 import pickle
 import random
 import re
@@ -19,6 +20,7 @@ from skorch.callbacks import Callback
 from toy_corpus import HIERARCHY, PATHS, QUICK, SMALL, SMALL_RCNN, THOROUGH, WORDS, binarize, make_corpus
 
 from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors, fitting
+from skhimatch.cli import main
 from skhimatch.network import predict as prediction
 from skhimatch.network.heads import FlatHead, LabelwiseHead
 from skhimatch.network.label_attention import LabelAttention, LabelProjection
@@ -206,7 +208,7 @@ class TestTexts:
     def test_the_vocabulary_is_of_the_training_texts_only(self):
         unheard = "zyzzyva zyzzyva zyzzyva"
         validation = [unheard], [{"sport"}]
-        classifier = quick().fit(TEXTS, LABEL_SETS, validation_data=validation)
+        classifier = quick().fit(TEXTS, LABEL_SETS, X_val=validation[0], y_val=validation[1])
         assert "zyzzyva" not in classifier.vocabulary_
         assert (
             "zyzzyva" in quick(validation_fraction=0).fit([*TEXTS, unheard], [*LABEL_SETS, set()]).vocabulary_
@@ -436,7 +438,7 @@ class TestManyTexts:
 
         monkeypatch.setattr(ensemble.Ensemble, "stack", record)
         if official:
-            quick().fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
+            quick().fit(TEXTS, LABEL_SETS, X_val=UNSEEN, y_val=UNSEEN_SETS)
         else:
             quick(validation_fraction=0.5).fit(TEXTS, LABEL_SETS)
         assert held == [(6, 10)]
@@ -707,7 +709,7 @@ class TestHistory:
         held = UNSEEN, sp.csr_array(binarize(UNSEEN_SETS))
         network = {"lexical": None, "classification_loss": "cross_entropy"}
         classifier = quick(decoding=decoding, threshold=0.2, max_epochs=6, learning_rate=0.03, **network)
-        classifier.fit(TEXTS, LABEL_SETS, validation_data=held)
+        classifier.fit(TEXTS, LABEL_SETS, X_val=held[0], y_val=held[1])
         best = max(classifier.history_, key=lambda epoch: epoch["valid_score"])
         expected, predicted = binarize(UNSEEN_SETS), classifier.predict(UNSEEN)
         assert best["valid_micro_f1"] == pytest.approx(f1_score(expected, predicted, average="micro"))
@@ -743,7 +745,7 @@ class TestHistory:
         assert "validation" not in capsys.readouterr().out
 
     def test_all_evidence_is_scored_in_the_end(self, capsys):
-        classifier = quick(verbose=1).fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
+        classifier = quick(verbose=1).fit(TEXTS, LABEL_SETS, X_val=UNSEEN, y_val=UNSEEN_SETS)
         expected, predicted = binarize(UNSEEN_SETS), classifier.predict(UNSEEN)
         micro, macro = (f1_score(expected, predicted, average=mean) for mean in ("micro", "macro"))
         assert classifier.validation_f1_ == pytest.approx((micro, macro))
@@ -839,17 +841,17 @@ def taught():
     return quick(max_epochs=1).fit(TEXTS, LABEL_SETS)
 
 
-def assert_refused(error, match, X=TEXTS, y=LABEL_SETS, validation_data=None, **parameters):
+def assert_refused(error, match, X=TEXTS, y=LABEL_SETS, X_val=None, y_val=None, **parameters):
     """Neither a fresh nor a fitted classifier takes anything from a fit that fails."""
     fresh = quick(**parameters)
     with pytest.raises(error, match=match):
-        fresh.fit(X, y, validation_data=validation_data)
+        fresh.fit(X, y, X_val=X_val, y_val=y_val)
     assert_unfitted(fresh)
     fitted = copy.deepcopy(taught())
     before = fitted.predict_proba(UNSEEN)
     usual = {name: getattr(fitted, name) for name in parameters}
     with pytest.raises(error, match=match):
-        fitted.set_params(**parameters).fit(X, y, validation_data=validation_data)
+        fitted.set_params(**parameters).fit(X, y, X_val=X_val, y_val=y_val)
     np.testing.assert_array_equal(fitted.set_params(**usual).predict_proba(UNSEEN), before)
     assert fitted.n_iter_ == 1
 
@@ -906,7 +908,7 @@ class TestBadTexts:
         with pytest.raises(ValueError, match=match):
             fitted.partial_fit(sequences, UNSEEN_SETS)
         np.testing.assert_array_equal(fitted.predict_proba(UNSEEN), before)
-        assert_refused(ValueError, match, validation_data=(sequences, UNSEEN_SETS))
+        assert_refused(ValueError, match, X_val=sequences, y_val=UNSEEN_SETS)
 
     def test_texts_where_ids_were_taught(self):
         sequences = WordTokenizer().fit_transform(TEXTS)
@@ -914,7 +916,7 @@ class TestBadTexts:
         match = "was fitted on TokenSequences and got raw texts.*Pipeline"
         with pytest.raises(ValueError, match=match):
             classifier.predict(TEXTS)
-        assert_refused(ValueError, match, X=sequences, validation_data=(UNSEEN, UNSEEN_SETS))
+        assert_refused(ValueError, match, X=sequences, X_val=UNSEEN, y_val=UNSEEN_SETS)
 
 
 class TestBadTargets:
@@ -957,8 +959,15 @@ class TestBadTargets:
         assert_refused(error, match, y=y)
 
     def test_validation_data(self):
-        assert_refused(ValueError, "Label 'chess' in y", validation_data=(UNSEEN[:1], [{"chess"}]))
-        assert_refused(TypeError, "Text 0 is of type NoneType", validation_data=([None], [{"sport"}]))
+        assert_refused(ValueError, "Label 'chess' in y", X_val=UNSEEN[:1], y_val=[{"chess"}])
+        assert_refused(TypeError, "Text 0 is of type NoneType", X_val=[None], y_val=[{"sport"}])
+
+    def test_a_pair_of_validation_data_is_deprecated(self):
+        with pytest.warns(FutureWarning, match=r"deprecated: pass X_val=X, y_val=y"):
+            old = quick().fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
+        new = quick().fit(TEXTS, LABEL_SETS, X_val=UNSEEN, y_val=UNSEEN_SETS)
+        np.testing.assert_array_equal(old.predict_proba(UNSEEN), new.predict_proba(UNSEEN))
+        assert_refused(ValueError, "X_val is given but y_val is not", X_val=UNSEEN)
 
     def test_no_label_at_all(self):
         fresh = quick(None)
@@ -994,7 +1003,7 @@ class TestBadParameters:
             ({"hierarchy": {"a": ["b"], "b": ["c"], "c": ["a"]}}, ValueError, "a -> b -> c -> a"),
             ({"hierarchy": {"a": ["a"]}}, ValueError, "'a'"),
             ({"hierarchy": 3}, TypeError, "int"),
-            ({"classes": ["sport", "chess"]}, ValueError, "chess"),
+            ({"classes": ["sport", "tenis"]}, ValueError, "no label 'tenis'; did you mean 'tennis'"),
             ({"word_vectors": "nowhere.txt"}, FileNotFoundError, "nowhere.txt"),
             ({"label_texts": [("optics", "lens")]}, ValueError, "The 'label_texts' parameter"),
             ({"net_params": {"module__color": 1}}, TypeError, "color"),
@@ -1165,7 +1174,7 @@ class TestLexicalEvidence:
         np.testing.assert_array_equal(fitted.ngrams_.ngrams.idf, untrained.ngrams.idf)
 
     def test_an_official_validation_set_is_not_learned(self):
-        with_it = quick(max_epochs=8).fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
+        with_it = quick(max_epochs=8).fit(TEXTS, LABEL_SETS, X_val=UNSEEN, y_val=UNSEEN_SETS)
         without = quick(max_epochs=8, validation_fraction=0).fit(TEXTS, LABEL_SETS)
         np.testing.assert_array_equal(with_it.ngrams_.weight.data, without.ngrams_.weight.data)
         assert with_it.stacking_weights_ != without.stacking_weights_
@@ -1203,7 +1212,7 @@ class TestCandidates:
     def test_what_counts_is_more_than_usual_where_labels_are_many(self, monkeypatch):
         monkeypatch.setattr(ensemble, "TEXTS_OF_PRIOR", 2)
         monkeypatch.setattr(ensemble, "MANY_LABELS", 5)
-        classifier = quick().fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
+        classifier = quick().fit(TEXTS, LABEL_SETS, X_val=UNSEEN, y_val=UNSEEN_SETS)
         sequences = classifier.tokenizer_.transform(UNSEEN)
         all_scores = classifier.state_.ensemble.scores(sequences)
         scores = all_scores["words"]
@@ -1287,9 +1296,9 @@ class TestCandidates:
 class TestChoiceOfTheLexicalClassifier:
     def test_the_better_rate_on_held_out_texts(self, monkeypatch):
         monkeypatch.setattr(fitting, "NGRAM_LEARNING_RATES", (1e-4, 10.0))
-        chosen = quick(max_epochs=1).fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
+        chosen = quick(max_epochs=1).fit(TEXTS, LABEL_SETS, X_val=UNSEEN, y_val=UNSEEN_SETS)
         monkeypatch.setattr(fitting, "NGRAM_LEARNING_RATES", (10.0,))
-        alone = quick(max_epochs=1).fit(TEXTS, LABEL_SETS, validation_data=(UNSEEN, UNSEEN_SETS))
+        alone = quick(max_epochs=1).fit(TEXTS, LABEL_SETS, X_val=UNSEEN, y_val=UNSEEN_SETS)
         np.testing.assert_array_equal(chosen.ngrams_.weight.data, alone.ngrams_.weight.data)
 
     def test_the_same_rate_for_all_texts_in_the_end(self, monkeypatch):
@@ -1299,11 +1308,65 @@ class TestChoiceOfTheLexicalClassifier:
         assert np.abs(fitted.ngrams_.scores(everything) + 1).max() > 0.5
 
 
+class TestSetAfterFit:
+    """What is set after `fit` takes effect in the next prediction, or is an error there."""
+
+    @pytest.fixture
+    def classifier(self, learned):
+        return copy.copy(learned)
+
+    def test_decoding(self, classifier):
+        probabilities = classifier.predict_proba(UNSEEN)
+        paths = classifier.predict(UNSEEN)
+        assert (paths.sum(axis=1) > 1).all()
+        classifier.set_params(decoding="threshold", threshold=0.9)
+        np.testing.assert_array_equal(classifier.predict(UNSEEN), probabilities >= 0.9)
+        classifier.set_params(decoding="path", threshold="auto")
+        np.testing.assert_array_equal(classifier.predict(UNSEEN), paths)
+
+    def test_paths_where_training_texts_have_several(self):
+        texts, label_sets = make_corpus(80, paths=2)
+        classifier = quick().fit(texts, label_sets).set_params(decoding="path")
+        expected = quick(decoding="path").fit(texts, label_sets)
+        np.testing.assert_array_equal(classifier.predict(UNSEEN), expected.predict(UNSEEN))
+
+    def test_the_command_line_decides_as_predict(self, classifier, tmp_path, capsys):
+        classifier.set_params(decoding="threshold", threshold=0.99, consistency="ancestors")
+        classifier.save(tmp_path / "model")
+        with (tmp_path / "new.jsonl").open("w") as file:
+            file.writelines(json.dumps({"text": text}) + "\n" for text in UNSEEN)
+        arguments = ["--model", str(tmp_path / "model"), "--input", str(tmp_path / "new.jsonl")]
+        assert main(["predict", *arguments]) == 0
+        found = [set(json.loads(line)["labels"]) for line in capsys.readouterr().out.splitlines()]
+        assert found == classifier.to_label_sets(classifier.predict(UNSEEN))
+        assert found != learned_paths(classifier)
+
+    @pytest.mark.parametrize(
+        ("parameter", "value", "message"),
+        [
+            ("threshold", "autoo", "threshold is 'autoo'; pass 'auto', a number or one number per label"),
+            ("threshold", 1.5, "threshold is 1.5; it must lie in"),
+            ("threshold", [0.5], r"threshold has shape \(1,\)"),
+            ("decoding", "paths", "decoding is 'paths'; did you mean 'path'"),
+            ("consistency", "ancestor", "consistency is 'ancestor'; did you mean 'ancestors'"),
+        ],
+    )
+    def test_bad_values(self, classifier, parameter, value, message):
+        classifier.set_params(**{parameter: value})
+        with pytest.raises(ValueError, match=message):
+            classifier.predict(UNSEEN)
+
+
+def learned_paths(classifier):
+    paths = copy.copy(classifier).set_params(decoding="path", threshold="auto", consistency=None)
+    return paths.to_label_sets(paths.predict(UNSEEN))
+
+
 class TestThresholdTuning:
     def test_auto_is_the_best_on_the_held_out_texts(self):
         texts, label_sets = make_corpus(80, paths=2)
         held, held_sets = make_corpus(40, seed=7, paths=2)
-        classifier = quick(decoding="threshold").fit(texts, label_sets, validation_data=(held, held_sets))
+        classifier = quick(decoding="threshold").fit(texts, label_sets, X_val=held, y_val=held_sets)
         expected = binarize(held_sets)
 
         def score(threshold):
@@ -1438,7 +1501,7 @@ class TestDotHead:
         ("texts_of", "message"),
         [
             ("net", "label_texts is a str; pass a mapping"),
-            ({"golf": 3}, r"label_texts has 'golf': 3; pass a string, or several"),
+            ({"golf": 3}, r"label_texts has 'golf': 3; pass a string, or a list"),
             ({"golf": ["net", None]}, r"label_texts has 'golf': \['net', None\]"),
             ({3: "net"}, "label_texts has 3: 'net'"),
         ],

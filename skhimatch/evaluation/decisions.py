@@ -18,6 +18,7 @@ __all__ = [
     "DecisionRule",
     "add_ancestors",
     "check_consistency",
+    "check_decoding",
     "check_threshold",
     "drop_orphans",
     "highest",
@@ -40,14 +41,20 @@ class DecisionRule:
     threshold : float or ndarray of shape (L,)
         The minimum probability of a predicted label. If paths are predicted, a path is as likely to
         continue to a label of this probability as to stop before it.
-    ends : ndarray of int64 or None
-        Positions of the labels that may end a path, see :func:`path_ends`. With None, labels are
-        predicted by threshold. If it is empty, nothing is predicted.
+    path_ends : ndarray of int64 or None
+        If the labels of every training text are a single path: the positions of the labels that end one,
+        see :func:`path_ends`.
     tagged : ndarray of shape (L,), bool
         Whether a label is a target of at least one training text.
     consistency : {"ancestors", "descendants"} or None
         "ancestors" adds the missing ancestors of predicted labels. "descendants" drops predicted labels
         that lack a tagged ancestor; other ancestors are not required, because they are never predicted.
+    decoding : {"auto", "threshold", "path"}
+        "threshold" predicts by threshold. "auto" predicts a path if there are `path_ends`, and by
+        threshold otherwise. "path" always predicts a path.
+    lowest : ndarray of int64 or None
+        The labels that may end a path if there are no `path_ends`. By default the tagged labels without a
+        tagged descendant.
 
     Examples
     --------
@@ -55,7 +62,7 @@ class DecisionRule:
     >>> hierarchy.labels
     ('biology', 'physics', 'science')
     >>> everywhere = np.ones(3, dtype=bool)
-    >>> rule = DecisionRule(hierarchy, 0.5, ends=None, tagged=everywhere, consistency="ancestors")
+    >>> rule = DecisionRule(hierarchy, 0.5, path_ends=None, tagged=everywhere, consistency="ancestors")
     >>> rule(np.array([[0.1, 0.8, 0.3], [0.1, 0.2, 0.4]])).toarray().astype(int)
     array([[0, 1, 1],
            [0, 0, 0]])
@@ -63,12 +70,24 @@ class DecisionRule:
 
     hierarchy: LabelHierarchy
     threshold: float | npt.NDArray[np.float64]
-    ends: npt.NDArray[np.int64] | None
+    path_ends: npt.NDArray[np.int64] | None
     tagged: npt.NDArray[np.bool_]
     consistency: str | None = None
+    decoding: str = "auto"
+    lowest: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         check_consistency(self.consistency)
+        check_decoding(self.decoding)
+
+    @property
+    def ends(self) -> npt.NDArray[np.int64] | None:
+        """Positions of the labels that may end a path; None if labels are predicted by threshold."""
+        if self.decoding == "threshold" or (self.decoding == "auto" and self.path_ends is None):
+            return None
+        if self.path_ends is not None:
+            return self.path_ends
+        return _lowest(self.tagged, self.hierarchy) if self.lowest is None else self.lowest
 
     @classmethod
     def learn(
@@ -91,9 +110,7 @@ class DecisionRule:
         threshold : float or ndarray of shape (L,), default=0.5
             The attribute of this name.
         decoding : {"auto", "threshold", "path"}, default="auto"
-            "threshold" predicts by threshold. "auto" predicts a path if the labels of every text are a
-            single path, and by threshold otherwise. "path" always predicts a path. If the training
-            targets are not single paths, a path then ends at a label without a tagged descendant.
+            The attribute of this name.
         consistency : {"ancestors", "descendants"} or None, default=None
             The attribute of this name.
 
@@ -113,14 +130,16 @@ class DecisionRule:
         >>> DecisionRule.learn([[0, 1, 1], [0, 0, 1]], hierarchy).ends  # physics, science
         array([1, 2])
         """
-        _check_option("decoding", decoding, ("auto", "threshold", "path"))
         indicator = as_indicator(targets, len(hierarchy))
         tagged = np.bincount(indicator.indices, minlength=len(hierarchy)) > 0
-        ends = None if decoding == "threshold" else path_ends(indicator, hierarchy)
-        if decoding == "path" and ends is None:
-            below = hierarchy.descendants.astype(np.int64) @ tagged.astype(np.int64)
-            ends = np.flatnonzero(tagged & (below == 0))
-        return cls(hierarchy, threshold, ends=ends, tagged=tagged, consistency=consistency)
+        return cls(
+            hierarchy,
+            threshold,
+            path_ends=path_ends(indicator, hierarchy),
+            tagged=tagged,
+            consistency=consistency,
+            decoding=decoding,
+        )
 
     def tuned(self, probabilities: Probabilities, targets: Any) -> DecisionRule:
         """Return the rule with the threshold that has the best F1 on these texts.
@@ -138,7 +157,8 @@ class DecisionRule:
             The rule with the highest micro-F1 + macro-F1 among the thresholds 0.05, 0.06, ..., 0.7. Of
             several best thresholds, the middle one is taken.
         """
-        if self.ends is not None and self.hierarchy.children[self.ends].nnz == 0:
+        ends = self.ends
+        if ends is not None and self.hierarchy.children[ends].nnz == 0:
             # Every path ends at a leaf, so the threshold has no effect.
             return self
         rules = [replace(self, threshold=round(0.01 * percent, 2)) for percent in range(5, 71)]
@@ -161,6 +181,7 @@ class DecisionRule:
             The rule for all L labels.
         """
         others = np.arange(len(self.hierarchy), len(hierarchy))
+        lowest = _lowest(self.tagged, self.hierarchy) if self.lowest is None else self.lowest
         threshold = self.threshold
         if isinstance(threshold, np.ndarray) and threshold.ndim:
             threshold = np.append(threshold, np.full(len(others), np.median(threshold)))
@@ -168,17 +189,19 @@ class DecisionRule:
             self,
             hierarchy=hierarchy,
             threshold=threshold,
-            ends=None if self.ends is None else np.append(self.ends, others),
+            path_ends=None if self.path_ends is None else np.append(self.path_ends, others),
+            lowest=np.append(lowest, others),
             tagged=np.append(self.tagged, np.zeros(len(others), dtype=bool)),
         )
 
     def __call__(self, probabilities: Probabilities) -> csr_array:
         """Return the predicted labels, a csr_array of shape (n, L), bool, of probabilities (n, L)."""
-        if self.ends is None:
+        ends = self.ends
+        if ends is None:
             indicator = predict_threshold(probabilities, self.threshold)
         else:
             relative = _relative_to(probabilities, self.threshold)
-            indicator = predict_path(relative, self.ends, self.hierarchy, self.tagged)
+            indicator = predict_path(relative, ends, self.hierarchy, self.tagged)
         if self.consistency == "ancestors":
             return add_ancestors(indicator, self.hierarchy)
         if self.consistency == "descendants":
@@ -262,6 +285,38 @@ def check_consistency(value: Any) -> str | None:
     ValueError: consistency is 'ancestor'; did you mean 'ancestors'? Pass 'ancestors', 'descendants' or None
     """
     return _check_option("consistency", value, ("ancestors", "descendants", None))
+
+
+def check_decoding(value: Any) -> str:
+    """Check the way in which probabilities become labels.
+
+    Parameters
+    ----------
+    value : {"auto", "threshold", "path"}
+        The value to check.
+
+    Returns
+    -------
+    str
+        The value.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these; a similar one is suggested.
+
+    Examples
+    --------
+    >>> check_decoding("path")
+    'path'
+    """
+    return _check_option("decoding", value, ("auto", "threshold", "path"))
+
+
+def _lowest(tagged: npt.NDArray[np.bool_], hierarchy: LabelHierarchy) -> npt.NDArray[np.int64]:
+    """Return the positions of the tagged labels without a tagged descendant."""
+    below = hierarchy.descendants.astype(np.int64) @ tagged.astype(np.int64)
+    return np.flatnonzero(tagged & (below == 0))
 
 
 def _check_option(parameter: str, value: Any, options: tuple[str | None, ...]) -> Any:

@@ -146,7 +146,7 @@ def test_rule_composes():
 
     def decide(**choices):
         rule = DecisionRule(
-            **{"hierarchy": TREE, "threshold": 0.5, "ends": None, "tagged": EVERYWHERE} | choices
+            **{"hierarchy": TREE, "threshold": 0.5, "path_ends": None, "tagged": EVERYWHERE} | choices
         )
         return pickle.loads(pickle.dumps(rule))(probabilities).toarray().astype(int).tolist()
 
@@ -154,7 +154,7 @@ def test_rule_composes():
     assert decide(threshold=np.full(6, 0.65)) == rows("a1", "a b b1 a11").tolist()
     assert decide(consistency="ancestors") == rows("a a1 a2", "a a1 a11 b b1").tolist()
     assert decide(consistency="descendants") == rows("", "a b b1").tolist()
-    assert decide(ends=TREE.leaves) == rows("a a2", "b b1").tolist()
+    assert decide(path_ends=TREE.leaves) == rows("a a2", "b b1").tolist()
 
 
 def test_untagged_ancestors_make_no_orphans():
@@ -216,7 +216,7 @@ def test_check_consistency():
 def test_bad_consistency_is_named(value, message):
     with pytest.raises(ValueError, match=message):
         check_consistency(value)
-    rule = DecisionRule(TREE, 0.5, ends=None, tagged=EVERYWHERE)
+    rule = DecisionRule(TREE, 0.5, path_ends=None, tagged=EVERYWHERE)
     with pytest.raises(ValueError, match=message):
         replace(rule, consistency=value)
     with pytest.raises(ValueError, match=message):
@@ -281,7 +281,7 @@ class TestTuned:
     EVERYWHERE = np.ones(3, dtype=bool)
 
     def test_threshold(self):
-        rule = DecisionRule(self.HIERARCHY, 0.5, ends=None, tagged=self.EVERYWHERE)
+        rule = DecisionRule(self.HIERARCHY, 0.5, path_ends=None, tagged=self.EVERYWHERE)
         probabilities = np.array([[0.9, 0.31, 0.1], [0.8, 0.29, 0.35]])
         tuned = rule.tuned(probabilities, [[1, 1, 0], [1, 0, 1]])
         # All thresholds from .30 to .31 make no mistake.
@@ -290,18 +290,20 @@ class TestTuned:
 
     def test_a_path_that_stops_too_early(self):
         # a may end a path; every text goes on, though a child is never as probable as one half.
-        rule = DecisionRule(self.HIERARCHY, 0.5, ends=np.array([0, 1, 2]), tagged=self.EVERYWHERE)
+        rule = DecisionRule(self.HIERARCHY, 0.5, path_ends=np.array([0, 1, 2]), tagged=self.EVERYWHERE)
         probabilities = np.array([[0.9, 0.4, 0.1], [0.9, 0.1, 0.4], [0.9, 0.1, 0.1]])
         targets = [[1, 1, 0], [1, 0, 1], [1, 0, 0]]
         np.testing.assert_array_equal(rule(probabilities).toarray(), [[1, 0, 0]] * 3)
         np.testing.assert_array_equal(rule.tuned(probabilities, targets)(probabilities).toarray(), targets)
 
     def test_paths_to_leaves_need_no_threshold(self):
-        rule = DecisionRule(self.HIERARCHY, 0.5, ends=np.array([1, 2]), tagged=self.EVERYWHERE)
+        rule = DecisionRule(self.HIERARCHY, 0.5, path_ends=np.array([1, 2]), tagged=self.EVERYWHERE)
         assert rule.tuned(np.array([[0.9, 0.4, 0.1]]), [[1, 1, 0]]) is rule
 
     def test_extreme_thresholds_and_probabilities(self):
         probabilities = np.array([[1.0, 0.0, 1e-30], [0.5, 0.5, 0.5]])
         for threshold in (0.0, 1.0, np.array([0.0, 0.5, 1.0])):
-            rule = DecisionRule(self.HIERARCHY, threshold, ends=np.array([0, 1, 2]), tagged=self.EVERYWHERE)
+            rule = DecisionRule(
+                self.HIERARCHY, threshold, path_ends=np.array([0, 1, 2]), tagged=self.EVERYWHERE
+            )
             assert (rule(probabilities).toarray()[:, 0] == 1).all()
