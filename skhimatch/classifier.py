@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, _fit_context, clone
 from sklearn.metrics import accuracy_score
@@ -29,13 +30,14 @@ from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.texts import check_label_texts
 from skhimatch.network.batches import FixedShortlist, TextDataset
 from skhimatch.network.build import Network
-from skhimatch.network.device import resolve_device, resolve_precision, seeded
+from skhimatch.network.device import resolve_device, resolve_precision
 from skhimatch.network.himatch import ENCODERS
 from skhimatch.network.initial_vectors import label_word_ids
 from skhimatch.network.label_attention import MANY_LABELS
 from skhimatch.network.label_text_network import LabelTextNetwork
 from skhimatch.network.objective import HiMatchLoss
 from skhimatch.network.predict import embed_labels, embed_texts, in_blocks, read_by
+from skhimatch.network.random_numbers import seeded_construction
 from skhimatch.network.start import network_of_words, network_on
 from skhimatch.network.transformer import TransformerEncoder
 from skhimatch.scores.ensemble import LEARNING_RATES, Evidence, as_probabilities
@@ -44,16 +46,11 @@ from skhimatch.text.sequences import SubwordSequences, Texts, TokenSequences, Vo
 from skhimatch.text.subwords import SubwordTokenizer
 from skhimatch.text.words import WordTokenizer, check_texts
 from skhimatch.training.checkpoints import Checkpoints
-from skhimatch.training.loop import build_training_net, train, train_one_epoch
+from skhimatch.training.loop import TrainingSettings, build_training_net, train, train_one_epoch
 from skhimatch.training.net import TrainingNet
+from skhimatch.training.net_params import NetParams, split_net_params
 
 __all__ = ["HiMatchClassifier", "TopLabels"]
-
-# What skorch calls otherwise, or would take past the schedule and the callbacks that rely on it.
-OWN_PARAMETERS = {name: name for name in ("batch_size", "callbacks", "device", "max_epochs", "verbose")} | {
-    "lr": "learning_rate",
-    "train_split": "validation_fraction",
-}
 
 # Of max_epochs="auto". With many labels each of them has few texts, and is trained on by few. A handful of
 # texts is soon known by heart: what more epochs teach is not about others.
@@ -314,7 +311,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         "threshold": [Interval(Real, 0, 1, closed="both"), "array-like", StrOptions({"auto"})],
         "decoding": [StrOptions({"auto", "threshold", "path"})],
         "consistency": [StrOptions({"ancestors", "descendants"}), None],
-        "device": [str],
+        "device": [str, torch.device],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "random_state": ["random_state"],
         "callbacks": [list, None],
@@ -560,8 +557,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         try:
             for network, net in zip(networks, self._training_nets, strict=True):
                 shortlist = evidence.training_shortlist(network, sequences, encoded, hierarchy, seed=seed)
-                with seeded(seed, network.device):
-                    epoch = train_one_epoch(net, TextDataset(read_by(network, sequences), encoded, shortlist))
+                dataset = TextDataset(read_by(network, sequences), encoded, shortlist)
+                epoch = train_one_epoch(net, dataset, seed=seed)
         except BaseException:
             for network, state in zip(networks, before, strict=True):
                 network.load_state_dict(state)
@@ -864,7 +861,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         label_texts = check_label_texts(self.label_texts)
         settings, pretrained = self._network_settings(), None
         if self._pretrained:
-            with seeded(seed, device):
+            with seeded_construction(seed):
                 pretrained = self._load_pretrained(settings.pop("max_length", None))
         tokenizer, sequences = None, texts
         if not isinstance(texts, Texts):
@@ -922,7 +919,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _network_settings(self) -> dict[str, Any]:
         """Return what a network is built from, but for its encoder."""
-        return {"propagation": self.propagation, "head": self.head} | self._split_net_params()["module"]
+        return {"propagation": self.propagation, "head": self.head} | self._split_net_params().module
 
     @property
     def _pretrained(self) -> bool:
@@ -964,11 +961,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     def _as_of_words(self) -> HiMatchClassifier:
         """Return what trains the network of words beside a pretrained one: by default, but for the losses."""
-        of_criterion = {
-            name: value for name, value in (self.net_params or {}).items() if name.startswith("criterion__")
-        }
         shared = {name: getattr(self, name) for name in SHARED_WITH_WORDS}
-        return HiMatchClassifier(**shared, net_params=of_criterion)
+        return HiMatchClassifier(**shared)
 
     def _train(
         self,
@@ -989,42 +983,34 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             validation = TextDataset(held_texts, held[1], None if fixed is None else FixedShortlist(fixed))
         shortlist = evidence.training_shortlist(network, texts, targets, hierarchy, seed=seed)
         epochs = self._epochs(*targets.shape)
-        with seeded(seed, device):
-            return train(
-                network,
-                self._criterion(hierarchy),
-                TextDataset(read_by(network, texts), targets, shortlist),
-                validation,
-                decide=fitted["decision_"],
-                max_epochs=epochs,
-                batch_size=self.batch_size,
-                learning_rate=self._learning_rate(epochs * -(-len(texts) // self.batch_size)),
-                encoder_learning_rate=self.encoder_learning_rate,
-                schedule=self.schedule,
-                patience=self.patience,
-                device=device,
-                precision=resolve_precision(self.precision, device, self._pretrained),
-                callbacks=self.callbacks,
-                net_params=self._split_net_params()["net"],
-                verbose=self.verbose,
-                checkpoint=None
-                if checkpoints is None
-                else checkpoints.epochs(evidence.networks.index(network)),
-            )
+        return train(
+            network,
+            self._criterion(hierarchy),
+            TextDataset(read_by(network, texts), targets, shortlist),
+            validation,
+            self._training_settings(device, epochs, epochs * -(-len(texts) // self.batch_size)),
+            decide=fitted["decision_"],
+            seed=seed,
+            checkpoint=None if checkpoints is None else checkpoints.epochs(evidence.networks.index(network)),
+        )
 
     def _training_net(self, network: Network, hierarchy: LabelHierarchy) -> TrainingNet:
         """Return what trains one of the networks an epoch at a time."""
-        return build_training_net(
-            network,
-            self._criterion(hierarchy),
-            learning_rate=self._learning_rate(1),
-            encoder_learning_rate=self.encoder_learning_rate,
+        settings = self._training_settings(network.device, 1, 1)
+        return build_training_net(network, self._criterion(hierarchy), settings)
+
+    def _training_settings(self, device: torch.device, epochs: int, steps: int) -> TrainingSettings:
+        return TrainingSettings(
+            max_epochs=epochs,
             batch_size=self.batch_size,
-            max_epochs=1,
-            device=network.device,
-            precision=resolve_precision(self.precision, network.device, self._pretrained),
+            learning_rate=self._learning_rate(steps),
+            encoder_learning_rate=self.encoder_learning_rate,
+            schedule=self.schedule,
+            patience=self.patience,
+            device=device,
+            precision=resolve_precision(self.precision, device, self._pretrained),
             callbacks=self.callbacks or [],
-            net_params=self._split_net_params()["net"],
+            net_params=self._split_net_params().net,
             verbose=self.verbose,
         )
 
@@ -1074,24 +1060,10 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             lambda_joint=self.lambda_joint,
             lambda_match=self.lambda_match,
             classification_loss=self.classification_loss,
-            **self._split_net_params()["criterion"],
         )
 
-    def _split_net_params(self) -> dict[str, dict[str, Any]]:
-        """Sort `net_params` by what they are for: module, criterion or net."""
-        split: dict[str, dict[str, Any]] = {"module": {}, "criterion": {}, "net": {}}
-        for name, value in (self.net_params or {}).items():
-            if name in OWN_PARAMETERS:
-                raise ValueError(
-                    f"net_params holds {name!r}, which the classifier sets itself: "
-                    f"use its `{OWN_PARAMETERS[name]}`."
-                )
-            prefix, _, rest = name.partition("__")
-            if prefix in ("module", "criterion") and rest:
-                split[prefix][rest] = value
-            else:
-                split["net"][name] = value
-        return split
+    def _split_net_params(self) -> NetParams:
+        return split_net_params(self.net_params, self.encoder)
 
     def _finish(
         self, fitted: dict[str, Any], evidence: Evidence, history: list[dict[str, Any]], y: Any

@@ -986,7 +986,7 @@ class TestBadParameters:
             ({"classes": ["sport", "chess"]}, ValueError, "chess"),
             ({"word_vectors": "nowhere.txt"}, FileNotFoundError, "nowhere.txt"),
             ({"label_texts": [("optics", "lens")]}, ValueError, "The 'label_texts' parameter"),
-            ({"net_params": {"module__color": 1}}, TypeError, "color"),
+            ({"net_params": {"module__color": 1}}, ValueError, "net_params: unknown entry 'module__color'"),
             ({"net_params": {"lr": 0.1}}, ValueError, "'lr'.*use its `learning_rate`"),
             ({"net_params": {"batch_size": 8}}, ValueError, "use its `batch_size`"),
         ],

@@ -6,7 +6,35 @@ from torch import Tensor, nn
 from skhimatch.network.batches import padding_mask
 from skhimatch.network.dropout import Dropout
 
-__all__ = ["BidirectionalGRU", "ConvolutionEncoder", "GRUEncoder", "RCNNEncoder", "TabulatedConvolution"]
+__all__ = [
+    "BidirectionalGRU",
+    "ConvolutionEncoder",
+    "GRUEncoder",
+    "RCNNEncoder",
+    "TabulatedConvolution",
+    "TextEncoder",
+]
+
+
+class TextEncoder(nn.Module):
+    """Base class of the text encoders."""
+
+    def parameter_learning_rates(self, rate: float, layer_decay: float) -> dict[str, float]:
+        """Return the learning rates of parameters that do not learn at the rate of the rest of the network.
+
+        Parameters
+        ----------
+        rate : float
+            The learning rate of a pretrained encoder's last layer.
+        layer_decay : float
+            The learning rate of a layer divided by that of the layer above.
+
+        Returns
+        -------
+        dict of str to float
+            By the names of the encoder's parameters. It is empty unless the encoder is pretrained.
+        """
+        return {}
 
 
 class BidirectionalGRU(nn.Module):
@@ -44,7 +72,7 @@ class BidirectionalGRU(nn.Module):
         return torch.cat([ahead, _take(behind, mirrored)], dim=-1) * mask[..., None]
 
 
-class RCNNEncoder(nn.Module):
+class RCNNEncoder(TextEncoder):
     """BiGRU, then convolutions with top-k max-pooling: the key n-grams of a text.
 
     word vectors -> dropout -> BiGRU -> dropout -> Conv1d -> ReLU -> top-k
@@ -113,7 +141,7 @@ class RCNNEncoder(nn.Module):
         return torch.cat(pooled, dim=1)
 
 
-class GRUEncoder(nn.Module):
+class GRUEncoder(TextEncoder):
     """BiGRU: each word in the light of all before and behind it.
 
     word vectors -> dropout -> BiGRU -> H
@@ -157,7 +185,7 @@ class GRUEncoder(nn.Module):
         return self.gru(self.dropout(self.embedding(ids)), lengths)
 
 
-class ConvolutionEncoder(nn.Module):
+class ConvolutionEncoder(TextEncoder):
     """One convolution: each word in the light of its neighbours.
 
     word vectors -> dropout -> convolution -> tanh -> H. A window is a sum of one product a place, and

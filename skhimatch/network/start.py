@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.texts import label_words
 from skhimatch.network.build import Network, build_network, build_pretrained_network
-from skhimatch.network.device import seeded
 from skhimatch.network.encodings import encode, encode_once
 from skhimatch.network.himatch import HiMatchNetwork
 from skhimatch.network.initial_vectors import embedding_table, label_vectors, label_word_ids
 from skhimatch.network.label_text_network import LabelTextNetwork
 from skhimatch.network.objective import HiMatchLoss
+from skhimatch.network.random_numbers import seeded_construction
 from skhimatch.network.transformer import TransformerEncoder
 from skhimatch.text.cooccurrence import cooccurrence_vectors
 from skhimatch.text.sequences import SubwordSequences, TokenSequences
@@ -78,7 +78,7 @@ def network_of_words(
         settings["embedding_dimension"] = vectors.dimension
     if settings["head"] == "dot":
         settings["label_words"] = label_word_ids(hierarchy.labels, label_texts, vocabulary)
-    with seeded(seed, device):
+    with seeded_construction(seed):
         network = build_network(hierarchy, **settings)
     if vectors is None:
         vectors = cooccurrence_vectors(texts, network.embedding_dimension, draws)
@@ -139,7 +139,7 @@ def network_on(
     -------
     HiMatchNetwork
     """
-    with seeded(seed, device):
+    with seeded_construction(seed):
         network = build_pretrained_network(encoder, hierarchy, **settings)
     names = [" ".join(label_words(label, label_texts.get(label))) for label in hierarchy.labels]
     network.start_from(
