@@ -48,7 +48,7 @@ from skhimatch.network.objective import HiMatchLoss
 from skhimatch.parameters import BASE_LEARNING_RATE
 from skhimatch.scores.shortlist import SampledShortlist, choose_shortlist_size, likeliest_by_margins
 from skhimatch.text.sequences import TokenSequences, Vocabulary
-from skhimatch.training.loop import build_training_net
+from skhimatch.training.loop import TrainingSettings, build_training_net
 from skhimatch.training.net import TrainingNet
 
 # One epoch learns nothing worth keeping, but predicts as fast as many.
@@ -161,15 +161,12 @@ class Stepper:
         self.net: TrainingNet = build_training_net(
             copy.deepcopy(network),
             criterion,
-            learning_rate=BASE_LEARNING_RATE,
-            encoder_learning_rate=0.0,
-            batch_size=defaults.batch_size,
-            max_epochs=1,
-            device=torch.device("cpu"),
-            precision=torch.float32,
-            callbacks=callbacks,
-            net_params={},
-            verbose=0,
+            TrainingSettings(
+                max_epochs=1,
+                batch_size=defaults.batch_size,
+                learning_rate=BASE_LEARNING_RATE,
+                callbacks=callbacks,
+            ),
         )
         self.net.history.new_epoch()
 

@@ -24,8 +24,9 @@ from skhimatch.labels.texts import check_label_texts
 from skhimatch.network.base import Network
 from skhimatch.network.batches import FixedShortlist, TextDataset
 from skhimatch.network.build import NetworkSettings, WordNetworkSettings
-from skhimatch.network.device import resolve_device, resolve_precision, seeded
+from skhimatch.network.device import resolve_device
 from skhimatch.network.predict import embed_labels
+from skhimatch.network.random_numbers import seeded_construction
 from skhimatch.network.start import StartingPoint, start_pretrained_network, start_word_network
 from skhimatch.network.transformer import TransformerEncoder
 from skhimatch.parameters import Parameters
@@ -186,8 +187,7 @@ def fit_more(
                 name, training.texts, training.targets, hierarchy, seed=seed
             )
             dataset = TextDataset(network.text_encoder.input_of(training.texts), training.targets, shortlist)
-            with seeded(seed, network.device):
-                epoch = train_one_epoch(net, dataset)
+            epoch = train_one_epoch(net, dataset, seed=seed)
     except BaseException:
         for name, scorer in networks.items():
             scorer.network.load_state_dict(weights_before[name])
@@ -286,6 +286,7 @@ def _start(
 ) -> tuple[FittedState, LabelledTexts]:
     """Return the state before the first step, and the tokenised training texts."""
     device = resolve_device(parameters.device)
+    parameters.checked_net_params()
     if not len(hierarchy):
         raise ValueError("There is no label: y is empty and neither `hierarchy` nor `classes` names one.")
     start = StartingPoint(
@@ -344,7 +345,7 @@ def _load_encoder(parameters: Parameters, start: StartingPoint) -> TransformerEn
             f"lexical={parameters.lexical!r} has no word network beside it: leave word_vectors=None, or "
             "lexical='words'."
         )
-    with seeded(start.seed, start.device):
+    with seeded_construction(start.seed):
         return TransformerEncoder(pretrained)
 
 
@@ -369,7 +370,7 @@ def _untrained_networks(
             encoder=of_words.encoder,
             propagation=of_words.propagation,
             head=of_words.head,
-            **of_words.split_net_params()["module"],
+            **of_words.checked_net_params().module,
         )
         networks["words"] = NetworkScorer(
             *start_word_network(word_settings, words, start, word_vectors=parameters.word_vectors)
@@ -378,7 +379,7 @@ def _untrained_networks(
         settings = NetworkSettings(
             propagation=parameters.propagation,
             head=parameters.head,
-            **parameters.split_net_params()["module"],
+            **parameters.checked_net_params().module,
         )
         networks["pretrained"] = NetworkScorer(
             start_pretrained_network(settings, encoder, texts, start), settings
@@ -461,7 +462,7 @@ def _train_network(
 ) -> list[EpochRecord]:
     """Train one network in place, and return its history."""
     ensemble, network = state.ensemble, state.ensemble.networks[name].network
-    read, device = network.text_encoder.input_of, network.device
+    read = network.text_encoder.input_of
     validation = None
     if held_out is not None:
         fixed = ensemble.shortlist(name, held_out.texts)
@@ -472,52 +473,23 @@ def _train_network(
         name, training.texts, training.targets, state.hierarchy, seed=state.seed
     )
     epochs = parameters.epochs(*training.targets.shape)
-    with seeded(state.seed, device):
-        return train(
-            network,
-            parameters.criterion(state.hierarchy),
-            TextDataset(read(training.texts), training.targets, shortlist),
-            validation,
-            decide=state.decision,
-            max_epochs=epochs,
-            batch_size=parameters.batch_size,
-            learning_rate=parameters.highest_learning_rate(
-                epochs * -(-len(training) // parameters.batch_size)
-            ),
-            encoder_learning_rate=parameters.encoder_learning_rate,
-            schedule=parameters.schedule,
-            patience=parameters.patience,
-            device=device,
-            precision=resolve_precision(parameters.precision, device, parameters.pretrained is not None),
-            callbacks=parameters.callbacks,
-            net_params=_net_settings(parameters),
-            verbose=parameters.verbose,
-            checkpoint=None if checkpoints is None else checkpoints.epochs(name),
-        )
-
-
-def _net_settings(parameters: Parameters) -> dict[str, Any]:
-    """Return the settings of skorch's net."""
-    settings = parameters.split_net_params()["net"]
-    if parameters.pretrained is not None:
-        settings["layer_decay"] = parameters.pretrained.layer_decay
-    return settings
+    n_steps = epochs * -(-len(training) // parameters.batch_size)
+    return train(
+        network,
+        parameters.criterion(state.hierarchy),
+        TextDataset(read(training.texts), training.targets, shortlist),
+        validation,
+        parameters.training_settings(network.device, epochs, n_steps),
+        decide=state.decision,
+        seed=state.seed,
+        checkpoint=None if checkpoints is None else checkpoints.epochs(name),
+    )
 
 
 def _training_net(parameters: Parameters, network: Network, hierarchy: LabelHierarchy) -> TrainingNet:
     """Return the net that trains a network one epoch at a time."""
     return build_training_net(
-        network,
-        parameters.criterion(hierarchy),
-        learning_rate=parameters.highest_learning_rate(1),
-        encoder_learning_rate=parameters.encoder_learning_rate,
-        batch_size=parameters.batch_size,
-        max_epochs=1,
-        device=network.device,
-        precision=resolve_precision(parameters.precision, network.device, parameters.pretrained is not None),
-        callbacks=parameters.callbacks or [],
-        net_params=_net_settings(parameters),
-        verbose=parameters.verbose,
+        network, parameters.criterion(hierarchy), parameters.training_settings(network.device, 1, 1)
     )
 
 

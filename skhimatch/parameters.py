@@ -7,12 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 
 from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.network.device import resolve_precision
 from skhimatch.network.label_attention import MANY_LABELS
 from skhimatch.network.objective import HiMatchLoss
 from skhimatch.text.pretrained import PretrainedEncoder, as_encoder
+from skhimatch.training.loop import TrainingSettings
+from skhimatch.training.net_params import NetParams, split_net_params
 
 __all__ = ["Parameters"]
 
@@ -25,12 +29,6 @@ BASE_LEARNING_RATE, BASE_STEPS = 4e-3, 1500
 # learning_rate="auto" with a pretrained encoder. Larger steps destroy the initial head, which comes from the
 # names of the labels (measured on WOS with one text for each leaf).
 LEARNING_RATE_ON_PRETRAINED = 1e-3
-
-# What skorch calls otherwise, or would take past the schedule and the callbacks that rely on it.
-OWN_PARAMETERS = {name: name for name in ("batch_size", "callbacks", "device", "max_epochs", "verbose")} | {
-    "lr": "learning_rate",
-    "train_split": "validation_fraction",
-}
 
 
 @dataclass(frozen=True)
@@ -76,11 +74,6 @@ class Parameters:
         return encoder if isinstance(encoder, PretrainedEncoder) else None
 
     @property
-    def encoder_learning_rate(self) -> float:
-        """The highest learning rate of a pretrained encoder's last layer; without one it is not used."""
-        return 0.0 if self.pretrained is None else self.pretrained.learning_rate
-
-    @property
     def margins(self) -> bool:
         """Whether networks are trained for margins (squared hinge loss), and not for log-odds."""
         return self.classification_loss == "squared_hinge"
@@ -95,9 +88,6 @@ class Parameters:
 
         It has the same losses, batches and patience; everything else is as by default.
         """
-        criterion = {
-            name: value for name, value in (self.net_params or {}).items() if name.startswith("criterion__")
-        }
         return replace(
             self,
             encoder="attention",
@@ -106,7 +96,7 @@ class Parameters:
             max_epochs="auto",
             learning_rate="auto",
             callbacks=None,
-            net_params=criterion,
+            net_params=None,
         )
 
     def epochs(self, n_texts: int, n_labels: int) -> int:
@@ -136,21 +126,29 @@ class Parameters:
             lambda_joint=self.lambda_joint,
             lambda_match=self.lambda_match,
             classification_loss=self.classification_loss,
-            **self.split_net_params()["criterion"],
         )
 
-    def split_net_params(self) -> dict[str, dict[str, Any]]:
-        """Sort `net_params` by what they are for: module, criterion or net."""
-        split: dict[str, dict[str, Any]] = {"module": {}, "criterion": {}, "net": {}}
-        for name, value in (self.net_params or {}).items():
-            if name in OWN_PARAMETERS:
-                raise ValueError(
-                    f"net_params holds {name!r}, which the classifier sets itself: "
-                    f"use its `{OWN_PARAMETERS[name]}`."
-                )
-            prefix, _, rest = name.partition("__")
-            if prefix in ("module", "criterion") and rest:
-                split[prefix][rest] = value
-            else:
-                split["net"][name] = value
-        return split
+    def checked_net_params(self) -> NetParams:
+        """Return `net_params` by what they are for; raise for entries that are unknown or have no effect."""
+        return split_net_params(self.net_params, as_encoder(self.encoder), self.propagation)
+
+    def training_settings(self, device: torch.device, epochs: int, n_steps: int) -> TrainingSettings:
+        """Return how a network is trained on a device, for a number of epochs and of steps."""
+        pretrained = self.pretrained
+        settings = TrainingSettings(
+            max_epochs=epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.highest_learning_rate(n_steps),
+            schedule=self.schedule,
+            patience=self.patience,
+            device=device,
+            precision=resolve_precision(self.precision, device, pretrained is not None),
+            callbacks=self.callbacks or [],
+            net_params=self.checked_net_params().net,
+            verbose=self.verbose,
+        )
+        if pretrained is None:
+            return settings
+        return replace(
+            settings, encoder_learning_rate=pretrained.learning_rate, layer_decay=pretrained.layer_decay
+        )

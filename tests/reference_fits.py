@@ -51,7 +51,7 @@ def probabilities(name, bert=None):
     bert : str, optional
         The folder of the tiny BERT, for those that read with it.
     """
-    from toy_corpus import HIERARCHY, QUICK, SMALL, SMALL_RCNN, WORDS, make_corpus
+    from toy_corpus import HIERARCHY, QUICK, SMALL_GRU, SMALL_RCNN_WITH_NODES, WORDS, make_corpus
 
     from skhimatch import HiMatchClassifier, PretrainedEncoder
 
@@ -64,8 +64,13 @@ def probabilities(name, bert=None):
         return HiMatchClassifier(hierarchy, **QUICK).fit(texts, label_sets).predict_proba(unseen)
     settings = {
         "default": {},
-        "rcnn-gcn": {"encoder": "rcnn", "propagation": "gcn", "head": "flat", "net_params": SMALL_RCNN},
-        "gru": {"encoder": "gru", "net_params": SMALL | {"module__hidden_size": 8}},
+        "rcnn-gcn": {
+            "encoder": "rcnn",
+            "propagation": "gcn",
+            "head": "flat",
+            "net_params": SMALL_RCNN_WITH_NODES,
+        },
+        "gru": {"encoder": "gru", "net_params": SMALL_GRU},
         "gated": {"propagation": "gated"},
         "dot-added-labels": {"head": "dot", "label_texts": label_texts},
         "bert-frozen": {"encoder": PretrainedEncoder(bert, freeze="all")},

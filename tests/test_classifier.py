@@ -17,7 +17,18 @@ from sklearn.metrics import accuracy_score, f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import Callback
-from toy_corpus import HIERARCHY, PATHS, QUICK, SMALL, SMALL_RCNN, THOROUGH, WORDS, binarize, make_corpus
+from toy_corpus import (
+    HIERARCHY,
+    PATHS,
+    QUICK,
+    SMALL,
+    SMALL_RCNN,
+    SMALL_RCNN_WITH_NODES,
+    THOROUGH,
+    WORDS,
+    binarize,
+    make_corpus,
+)
 
 from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors, fitting
 from skhimatch.cli import main
@@ -544,7 +555,8 @@ class TestBatches:
         hierarchy = {f"area {area}": [f"topic {area}.{topic}" for topic in range(9)] for area in range(21)}
         label_sets = [{f"area {row % 21}", f"topic {row % 21}.{row % 9}"} for row in range(60)]
         settings = {"propagation": propagation, "head": "auto", "learning_rate": 0.05}
-        classifier = quick(hierarchy, **RCNN, **settings).fit(TEXTS, label_sets)
+        settings |= RCNN | {"net_params": SMALL_RCNN_WITH_NODES}
+        classifier = quick(hierarchy, **settings).fit(TEXTS, label_sets)
         assert len(classifier.classes_) == 210
         assert type(classifier.network_.head) is LabelwiseHead
         assert classifier.network_.label_nodes.label_vectors.shape == (210, 8)
@@ -1006,7 +1018,7 @@ class TestBadParameters:
             ({"classes": ["sport", "tenis"]}, ValueError, "no label 'tenis'; did you mean 'tennis'"),
             ({"word_vectors": "nowhere.txt"}, FileNotFoundError, "nowhere.txt"),
             ({"label_texts": [("optics", "lens")]}, ValueError, "The 'label_texts' parameter"),
-            ({"net_params": {"module__color": 1}}, TypeError, "color"),
+            ({"net_params": {"module__color": 1}}, ValueError, "net_params: unknown entry 'module__color'"),
             ({"net_params": {"lr": 0.1}}, ValueError, "'lr'.*use its `learning_rate`"),
             ({"net_params": {"batch_size": 8}}, ValueError, "use its `batch_size`"),
         ],
@@ -1521,7 +1533,7 @@ class TestDotHead:
         with pytest.raises(NotFittedError):
             quick(head="dot").add_labels([("sport", "golf")])
 
-    @pytest.mark.parametrize("settings", [{"encoder": "rcnn"}, {"propagation": "gcn"}])
+    @pytest.mark.parametrize("settings", [RCNN, {"propagation": "gcn"}])
     def test_what_it_cannot_go_with(self, settings):
         with pytest.raises(ValueError, match="head='dot' and"):
             quick(head="dot", **settings).fit(TEXTS, LABEL_SETS)

@@ -36,7 +36,11 @@ SMALL = {
     "module__joint_dimension": 8,
     "module__dropout": 0.1,
 }
-SMALL_RCNN = SMALL | {"module__hidden_size": 8, "module__filters": 8}
+# The same without a width of nodes, which has no effect where an encoder decides it.
+SMALL_WITHOUT_NODES = {name: value for name, value in SMALL.items() if name != "module__node_dimension"}
+SMALL_GRU = SMALL_WITHOUT_NODES | {"module__hidden_size": 8}
+SMALL_RCNN = SMALL_WITHOUT_NODES | {"module__hidden_size": 8, "module__filters": 8}
+SMALL_RCNN_WITH_NODES = SMALL_RCNN | {"module__node_dimension": 8}
 # Fits in a fraction of a second; for what does not depend on how well it learned.
 QUICK = {"net_params": SMALL, "max_epochs": 2, "batch_size": 16, "learning_rate": 0.01, "random_state": 0}
 # Learns the corpus from a few hundred texts, in seconds.

@@ -1,4 +1,4 @@
-"""Ragged texts and sparse targets, cut into batches of like length."""
+"""Batches of texts with similar lengths: padded token ids and dense targets."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ Batch = tuple[dict[str, Tensor], Tensor]
 
 
 class Shortlist(Protocol):
-    """Chooses the labels of each text that a network scores, where it does not score all of them."""
+    """Chooses the labels of each text that the network scores, for networks that do not score all labels."""
 
     @property
     def rng(self) -> np.random.RandomState | None:
-        """What it draws labels with, if it draws any; a checkpoint keeps its state."""
+        """The rng that draws labels, or None if no labels are drawn. A checkpoint stores its state."""
         ...
 
     def select(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]:
-        """Return the labels of some texts, (B, K), and how many labels each stands for in the loss."""
+        """Return the labels of some texts, of shape (B, K), and the weight of each label in the loss."""
         ...
 
 
 class FixedShortlist:
-    """The same labels each time that a text comes up.
+    """A shortlist that does not change: a text has the same labels in every batch.
 
     Parameters
     ----------
@@ -52,16 +52,16 @@ class FixedShortlist:
 
 
 class TextDataset(Dataset):
-    """Token sequences with sparse targets, made dense a batch at a time.
+    """Token sequences and sparse targets; only the targets of one batch are dense at a time.
 
     Parameters
     ----------
     sequences : TokenSequences or SubwordSequences of n texts
-        The texts; of those with subwords, these are what a batch holds.
+        The texts. For `SubwordSequences` a batch holds the ids of the subwords.
     targets : csr_array of shape (n, L), optional
-        0/1 targets; absent at prediction.
+        0/1 targets. There are none at prediction.
     shortlist : Shortlist, optional
-        Chooses the labels of each text that the network scores; absent where it scores all.
+        Chooses the labels of each text that the network scores. By default it scores all labels.
     """
 
     def __init__(
@@ -78,23 +78,24 @@ class TextDataset(Dataset):
         return len(self.sequences)
 
     def batch(self, rows: np.ndarray) -> Batch:
-        """Collate `rows` into padded ids, lengths and dense targets.
+        """Return one batch: padded ids, lengths and dense targets.
 
         Parameters
         ----------
         rows : int array of shape (B,)
-            Which texts.
+            The numbers of the texts.
 
         Returns
         -------
-        inputs : dict
-            ``ids``, int64 of shape (B, n) with n the longest text's length
-            (at least 1), padded with 0 on the right, or the encodings, float32 of shape (B, d), of texts
-            that have them; ``lengths``, int64 of shape (B,); where there are any, ``shortlist``, int64 of
-            shape (B, K); and where they are drawn, ``label_weights``, float32 of shape (B, K): how many
-            labels each stands for in the loss.
+        inputs : dict of str to tensor
+            - ``ids``: int64 of shape (B, n), padded with 0 on the right. n is the length of the longest text,
+              at least 1. For texts with encodings these take the place of the ids: float32 of shape (B, d).
+            - ``lengths``: int64 of shape (B,).
+            - ``shortlist``: int64 of shape (B, K), only if the dataset has a shortlist.
+            - ``label_weights``: float32 of shape (B, K), only if the shortlist draws labels at random. The
+              weight of each label in the loss.
         targets : float32 tensor of shape (B, L)
-            (B, 0) where the dataset has none.
+            Of shape (B, 0) if the dataset has no targets.
         """
         chosen = self.sequences[rows]
         lengths = torch.from_numpy(chosen.lengths.astype(np.int64))
@@ -125,7 +126,7 @@ def padding_mask(lengths: Tensor, width: int) -> Tensor:
     Parameters
     ----------
     lengths : int64 tensor of shape (B,)
-        Tokens in each text.
+        Number of tokens of each text.
     width : int
         The padded length n.
 
@@ -144,31 +145,40 @@ def padding_mask(lengths: Tensor, width: int) -> Tensor:
 
 
 class LengthBuckets:
-    """Training batches: random, yet each of texts of about one length.
+    """Random training batches, each of texts with about the same length.
 
-    Every pass shuffles the texts, sorts pools of `pool` batches by length,
-    cuts them and shuffles the batches, with torch's current generator.
+    Each pass shuffles the texts, cuts them into pools of `pool` batches, sorts each pool by length, cuts it
+    into batches, and shuffles the batches of all pools.
 
     Parameters
     ----------
     dataset : TextDataset
         The training texts.
     batch_size : int
-        Texts a batch (the last one may be smaller).
+        Texts per batch. The last batch of the last pool may be smaller.
     pool : int
-        Batches sorted together: more of them save padding, fewer mix more.
+        Batches that are sorted together. A larger pool needs less padding, a smaller one is more random.
+    generator : torch.Generator, optional
+        Where the random numbers come from; torch's global generator by default.
     """
 
-    def __init__(self, dataset: TextDataset, batch_size: int, pool: int = 32) -> None:
+    def __init__(
+        self,
+        dataset: TextDataset,
+        batch_size: int,
+        pool: int = 32,
+        generator: torch.Generator | None = None,
+    ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
         self.pool = pool
+        self.generator = generator
 
     def __len__(self) -> int:
         return -(-len(self.dataset) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        shuffled = torch.randperm(len(self.dataset)).numpy()
+        shuffled = torch.randperm(len(self.dataset), generator=self.generator).numpy()
         lengths = self.dataset.sequences.lengths
         pool_size = self.pool * self.batch_size
         batches: list[np.ndarray] = []
@@ -176,30 +186,31 @@ class LengthBuckets:
             pool = shuffled[start : start + pool_size]
             pool = pool[np.argsort(lengths[pool], kind="stable")]
             batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
-        for number in torch.randperm(len(batches)).tolist():
+        for number in torch.randperm(len(batches), generator=self.generator).tolist():
             yield self.dataset.batch(batches[number])
 
 
 class InOrder:
-    """Prediction batches: by length, longest first; `order` undoes it.
+    """Prediction batches, sorted by length, the longest texts first.
 
     Parameters
     ----------
     dataset : TextDataset
         The texts.
     batch_size : int
-        Texts a batch.
+        Texts per batch.
 
     Attributes
     ----------
     order : int64 array of shape (n,)
-        ``order[i]`` is the text that comes out as number i.
+        ``order[i]`` is the number of the text that comes at place i. It serves to put results back into the
+        order of the dataset.
     """
 
     def __init__(self, dataset: TextDataset, batch_size: int) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
-        # Longest first: what does not fit into memory fails at once, not after an hour.
+        # If a batch does not fit into memory, then the first one fails, and no time is lost.
         self.order = np.argsort(-dataset.sequences.lengths, kind="stable")
 
     def __len__(self) -> int:

@@ -1,21 +1,17 @@
-"""Where and with which numbers a network computes, and the random numbers that it draws."""
-
-from collections.abc import Iterator
-from contextlib import contextmanager
+"""The device that a network computes on, and the type of the numbers that it computes with."""
 
 import torch
 
-__all__ = ["resolve_device", "resolve_precision", "seeded"]
+__all__ = ["resolve_device", "resolve_precision"]
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """Choose where to compute.
+    """Choose the device to compute on.
 
     Parameters
     ----------
-    device : str
-        "auto" is an NVIDIA GPU where there is one, else the CPU; anything
-        else is a name that torch knows.
+    device : str or torch.device
+        "auto" is an NVIDIA GPU if there is one, else the CPU. Any other string is a name that torch knows.
 
     Returns
     -------
@@ -23,14 +19,21 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
     Raises
     ------
+    TypeError
+        If `device` is neither a string nor a ``torch.device``.
     ValueError
-        When torch does not know the name, or the machine lacks the device.
+        If torch does not know the name, or if this machine does not have the device.
 
     Examples
     --------
     >>> resolve_device("cpu")
     device(type='cpu')
     """
+    if not isinstance(device, str | torch.device):
+        raise TypeError(
+            f"device={device!r} is of type {type(device).__name__}: pass a string, such as 'auto', 'cpu' or "
+            "'cuda:0', or a torch.device."
+        )
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -43,17 +46,19 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 
 def resolve_precision(precision: str, device: torch.device, pretrained: bool = False) -> torch.dtype:
-    """Choose the numbers that training computes with.
+    """Choose the type of the numbers that training computes with.
 
     Parameters
     ----------
     precision : {"auto", "float32", "bfloat16"}
-        "auto" is bfloat16 on an NVIDIA GPU that computes with it, and for a pretrained encoder on a CPU that
-        does, else float32: what the device can do decides, never how fast it was, so that refits stay equal.
+        "auto" is bfloat16 on an NVIDIA GPU that supports it. With a pretrained encoder it is bfloat16 also on
+        a CPU that supports it. Otherwise it is float32. The choice depends on what the device supports and
+        not on measured speed, so that a second fit makes the same choice.
     device : torch.device
         Where to train.
     pretrained : bool
-        Whether there is a pretrained encoder, whose large products gain by it on a CPU as well.
+        Whether the network has a pretrained encoder. Its matrix products are large enough to be faster in
+        bfloat16 on a CPU too.
 
     Returns
     -------
@@ -74,17 +79,6 @@ def resolve_precision(precision: str, device: torch.device, pretrained: bool = F
 
 
 def _cpu_has_bfloat16() -> bool:
-    """Whether the CPU has products of bfloat16 numbers; torch emulates them at half the speed elsewhere."""
+    """Whether the CPU multiplies bfloat16 numbers itself; otherwise torch emulates it, at half the speed."""
     tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, test, bool)() for test in tests)
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch for a while, and give the caller's random state back afterwards."""
-    devices = [device.index or 0] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.random.default_generator.manual_seed(seed)
-        if devices:
-            torch.cuda.manual_seed(seed)
-        yield

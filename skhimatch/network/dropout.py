@@ -3,25 +3,33 @@
 import torch
 from torch import Tensor, nn
 
+from skhimatch.network.random_numbers import RandomModule
+
 __all__ = ["Dropout"]
 
 
-class Dropout(nn.Dropout):
-    """Zero features at random while training, and scale the others up.
+class Dropout(RandomModule, nn.Dropout):
+    """Set features to zero at random in training, and scale the others up.
 
-    As ``torch.nn.Dropout``, several times faster on a CPU, where that spends a tenth of a training
-    step: eight features share one random number.
+    It does the same as ``torch.nn.Dropout``, which takes a tenth of a training step on a CPU. This class is
+    several times faster there: it draws one random number of 64 bits for eight features.
 
     Parameters
     ----------
     p : float in [0, 1)
-        Probability of dropping a feature, rounded to a multiple of 1/256.
+        Probability that a feature becomes zero, rounded to a multiple of 1/256.
+
+    Raises
+    ------
+    ValueError
+        If `p` is not in that range.
 
     Examples
     --------
-    >>> with torch.random.fork_rng():
-    ...     _ = torch.manual_seed(0)
-    ...     Dropout(0.5)(torch.ones(8))
+    >>> from skhimatch.network.random_numbers import Generators, draw_from
+    >>> dropout = Dropout(0.5)
+    >>> with draw_from(Generators(0), dropout):
+    ...     dropout(torch.ones(8))
     tensor([0., 2., 2., 2., 2., 0., 0., 2.])
     """
 
@@ -36,7 +44,8 @@ class Dropout(nn.Dropout):
         """Map a float tensor of any shape to one of the same shape."""
         if not self.training or not self.dropped:
             return features
-        numbers = torch.empty(-(-features.numel() // 8), dtype=torch.int64, device=features.device)
-        drawn = numbers.random_(-(2**63), None).view(torch.uint8)[: features.numel()]
-        kept = drawn.view(features.shape) >= self.dropped
-        return features * kept * (256 / (256 - self.dropped))
+        device = features.device
+        numbers = torch.empty(-(-features.numel() // 8), dtype=torch.int64, device=device)
+        numbers.random_(-(2**63), None, generator=self.generator(device))
+        mask = numbers.view(torch.uint8)[: features.numel()].view(features.shape) >= self.dropped
+        return features * mask * (256 / (256 - self.dropped))

@@ -77,6 +77,23 @@ class TextEncoder(nn.Module):
         """Return an equal, possibly faster encoder for these texts only; not for training."""
         return self
 
+    def parameter_learning_rates(self, rate: float, layer_decay: float) -> dict[str, float]:
+        """Return the learning rates of parameters that do not learn at the rate of the rest of the network.
+
+        Parameters
+        ----------
+        rate : float
+            The learning rate of a pretrained encoder's last layer.
+        layer_decay : float
+            The learning rate of a layer divided by that of the layer above.
+
+        Returns
+        -------
+        dict of str to float
+            By the names of the encoder's parameters. It is empty unless the encoder is pretrained.
+        """
+        return {}
+
 
 class BidirectionalGRU(nn.Module):
     """One-layer GRU in both directions, independent of padding.

@@ -1,4 +1,4 @@
-"""The training objective: joint embedding (eq 5), matching (eq 6, 7), and all in all (eq 8)."""
+"""The training objective: joint embedding loss (eq 5), matching loss (eq 6, 7) and their sum (eq 8)."""
 
 from dataclasses import dataclass, replace
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network.base import HiMatchOutput
+from skhimatch.network.random_numbers import RandomModule
 
 __all__ = [
     "HiMatchLoss",
@@ -22,14 +23,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class LabelPairs:
-    """M triples of a text, a label it should be close to and one it should be farther from.
+    """M triples of a text t, a positive label p and a negative label n; p should be closer to t than n.
 
     Attributes
     ----------
     text, positive, negative : int64 tensors of shape (M,)
-        Row of the batch, column of p and column of n.
+        Row of t in the batch, column of p and column of n.
     margin : float tensor of shape (M,)
-        How much farther n has to be.
+        The margin of eq 7: how much farther n should be.
     """
 
     text: Tensor
@@ -37,17 +38,37 @@ class LabelPairs:
     negative: Tensor
     margin: Tensor
 
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def of_rows(self, start: int, stop: int) -> "LabelPairs":
+        """Return the pairs of the texts from row `start` to row `stop - 1`, with rows counted from `start`.
+
+        Parameters
+        ----------
+        start, stop : int
+            Rows of the batch.
+
+        Returns
+        -------
+        LabelPairs
+        """
+        mask = (self.text >= start) & (self.text < stop)
+        return LabelPairs(
+            self.text[mask] - start, self.positive[mask], self.negative[mask], self.margin[mask]
+        )
+
 
 @dataclass(frozen=True)
 class LossParts:
-    """The terms of eq 8, scalars.
+    """The loss of eq 8 and its terms, scalars.
 
     Attributes
     ----------
     total : tensor
         L = L_cls + lambda_joint L_joint + lambda_match L_match.
     classification, joint, matching : tensor
-        The terms before weighting.
+        L_cls, L_joint and L_match, not multiplied by their weights.
     """
 
     total: Tensor
@@ -57,7 +78,7 @@ class LossParts:
 
 
 def joint_embedding_loss(text_embedding: Tensor, label_embedding: Tensor, targets: Tensor) -> Tensor:
-    """Pull texts towards all their labels, eq 5.
+    """Return the joint embedding loss, eq 5: the distance of texts to all their labels.
 
     L_joint = mean over texts of sum over p in P(y) of ||Phi_t - Phi_l^p||^2
 
@@ -85,7 +106,7 @@ def joint_embedding_loss(text_embedding: Tensor, label_embedding: Tensor, target
 
 
 def matching_loss(text_embedding: Tensor, label_embedding: Tensor, pairs: LabelPairs) -> Tensor:
-    """Rank labels by their distance to the text, eq 6.
+    """Return the matching loss, eq 6: positive labels should be closer to the text than negative ones.
 
     L_match = mean over pairs of max(0, D(Phi_t, Phi_l^p) - D(Phi_t, Phi_l^n) + margin),
     D the Euclidean distance of unit vectors.
@@ -97,12 +118,12 @@ def matching_loss(text_embedding: Tensor, label_embedding: Tensor, pairs: LabelP
     label_embedding : float tensor of shape (L, d_phi)
         Phi_l, unit rows.
     pairs : LabelPairs
-        What to rank, and the margins of eq 7.
+        The positive and negative labels of texts, and the margins of eq 7.
 
     Returns
     -------
     float tensor, scalar
-        Zero, with a graph, where there is no pair.
+        If there is no pair, zero with a gradient of zero.
 
     Examples
     --------
@@ -114,8 +135,8 @@ def matching_loss(text_embedding: Tensor, label_embedding: Tensor, pairs: LabelP
     if not len(pairs.text):
         return text_embedding.sum() * 0.0
     if len(pairs.text) > text_embedding.shape[0] * label_embedding.shape[0]:
-        # More pairs than distances: take each distance once. Not by way of a
-        # product, whose square root has an infinite gradient at zero.
+        # There are more pairs than distances, so each distance is computed once. Matrix products would be
+        # faster, but the square root of their result has an infinite gradient at zero.
         distances = torch.cdist(text_embedding, label_embedding, compute_mode="donot_use_mm_for_euclid_dist")
         near, far = distances[pairs.text, pairs.positive], distances[pairs.text, pairs.negative]
     else:
@@ -126,7 +147,7 @@ def matching_loss(text_embedding: Tensor, label_embedding: Tensor, pairs: LabelP
 
 
 def squared_hinge_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Ask of every label a margin of one: sum of max(0, 1 - y logit)^2, y = 1 for targets, else -1.
+    """Return the squared hinge loss: sum of max(0, 1 - y logit)^2, with y = 1 for targets, else -1.
 
     Parameters
     ----------
@@ -137,7 +158,7 @@ def squared_hinge_loss(logits: Tensor, targets: Tensor) -> Tensor:
     Returns
     -------
     float tensor, scalar
-        Summed over texts and labels.
+        The sum over texts and labels.
 
     Examples
     --------
@@ -147,8 +168,8 @@ def squared_hinge_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return torch.relu(1 - (2 * targets - 1) * logits).square().sum()
 
 
-class NegativeSampler(nn.Module):
-    """Choose for every fine-grained target what it has to beat (section 3.3.2).
+class NegativeSampler(RandomModule):
+    """Draw the negative labels of every fine-grained target (section 3.3.2).
 
     Positives p are the targets that have no descendant among the text's
     targets. With ``sampling="hierarchy"`` the negatives of p are
@@ -157,20 +178,20 @@ class NegativeSampler(nn.Module):
     - one sibling, margin beta * gamma,
     - one random label, margin gamma,
 
-    sibling and random label drawn uniformly from outside the targets and
-    their ancestors, the random one from outside p's siblings too where any
-    label remains. What does not exist gives no pair.
+    The sibling and the random label are drawn uniformly from the labels that are neither targets nor
+    ancestors of targets. The random label is not a sibling of p either, unless only siblings remain. If there
+    is no such label, then there is no pair.
 
     Parameters
     ----------
     hierarchy : LabelHierarchy
         L labels.
     gamma, alpha, beta : float
-        Margins of eq 7. alpha < beta keeps siblings farther than ancestors.
+        Margins of eq 7. With alpha < beta siblings should be farther than ancestors.
     sampling : {"hierarchy", "random", "all"}
-        "random" is the ablation: as many negatives of each p, drawn from the
-        non-targets, all with margin gamma. "all" takes every ancestor, every
-        sibling and every other label outside the targets and their ancestors.
+        "random" is the ablation: each p has as many negatives, drawn from the labels that are no targets, all
+        with margin gamma. "all" takes every ancestor, every sibling and every other label, except for targets
+        and their ancestors.
     """
 
     ancestor_offsets: Tensor
@@ -204,7 +225,7 @@ class NegativeSampler(nn.Module):
             self.register_buffer(name, torch.from_numpy(np.array(table, dtype=np.int64)), persistent=False)
 
     def forward(self, targets: Tensor) -> LabelPairs:
-        """Draw pairs with torch's current generator.
+        """Draw the pairs of a batch.
 
         Parameters
         ----------
@@ -222,10 +243,11 @@ class NegativeSampler(nn.Module):
         barred = (tagged | above)[text]
         family = self._families(positive, targets.shape[1])
         siblings, others = family & ~barred, ~family & ~barred
-        # Where only siblings are left, the random label may be one of them.
+        # If only siblings remain, the random label is one of them.
         others = torch.where(others.any(1, keepdim=True), others, ~barred)
+        generator = self.generator(targets.device)
         if self.sampling != "all":
-            siblings, others = _one_of_each(siblings), _one_of_each(others)
+            siblings, others = _one_of_each(siblings, generator), _one_of_each(others, generator)
         pairs, negatives = zip(
             _expand(self.ancestor_offsets, self.ancestor_members, positive),
             siblings.nonzero(as_tuple=True),
@@ -237,7 +259,7 @@ class NegativeSampler(nn.Module):
         margin = margins.repeat_interleave(torch.tensor([len(pair) for pair in pairs])).to(targets.device)
         pair, negative = torch.cat(pairs), torch.cat(negatives)
         if self.sampling == "random":
-            pair, negative = _redraw(pair, ~tagged[text])
+            pair, negative = _redraw(pair, ~tagged[text], generator)
             margin = torch.full(pair.shape, self.gamma, device=targets.device)
         return LabelPairs(text[pair], positive[pair], negative, margin)
 
@@ -261,11 +283,11 @@ class HiMatchLoss(nn.Module):
     gamma, alpha, beta, sampling
         As in `NegativeSampler`.
     lambda_joint, lambda_match : float
-        Weights of eq 5 and of eq 6; a weight of 0 leaves its term out.
+        Weights of eq 5 and of eq 6. A term with weight 0 is not computed.
     classification_loss : {"squared_hinge", "cross_entropy", "mean_cross_entropy"}
-        The classification loss, a mean over texts of a sum over labels. The
-        last one is the paper's: it is averaged over labels too, which
-        starves the classifier beside the matching loss.
+        The classification loss: the sum over labels, averaged over texts. "mean_cross_entropy" is that of
+        the paper. It is averaged over labels too. It is then small in comparison with the matching loss, so
+        that the classifier learns slowly.
     """
 
     def __init__(
@@ -288,18 +310,35 @@ class HiMatchLoss(nn.Module):
 
     @property
     def needs_joint_space(self) -> bool:
-        """Whether any term looks at the embeddings."""
+        """Whether a term of the loss depends on the embeddings."""
         return self.lambda_joint > 0 or self.lambda_match > 0
 
-    def forward(self, output: HiMatchOutput, targets: Tensor) -> LossParts:
-        """Weigh the terms up.
+    def draw_pairs(self, targets: Tensor) -> LabelPairs | None:
+        """Draw the pairs of the matching loss.
+
+        Parameters
+        ----------
+        targets : tensor of shape (B, L)
+            0/1 targets.
+
+        Returns
+        -------
+        LabelPairs or None
+            None if the weight of the matching loss is 0.
+        """
+        return self.negatives(targets) if self.lambda_match > 0 else None
+
+    def forward(self, output: HiMatchOutput, targets: Tensor, pairs: LabelPairs | None = None) -> LossParts:
+        """Compute the loss of a batch and its terms.
 
         Parameters
         ----------
         output : HiMatchOutput
-            Logits and, where a weight is not 0, embeddings.
+            Logits, and embeddings if a weight is not 0.
         targets : float tensor of shape (B, L)
             0/1 targets.
+        pairs : LabelPairs, optional
+            The pairs of the matching loss; by default they are drawn.
 
         Returns
         -------
@@ -308,19 +347,34 @@ class HiMatchLoss(nn.Module):
         classification = self._classify(output.logits, targets, output.label_weights)
         joint = matching = classification.new_zeros(())
         if output.text_embedding is not None and output.embed_labels is not None:
-            pairs = self.negatives(targets) if self.lambda_match > 0 else None
+            if pairs is None:
+                pairs = self.draw_pairs(targets)
             labels, targets, pairs = _involved(targets, pairs)
             label_embedding = output.embed_labels(labels)
             if self.lambda_joint > 0:
                 joint = joint_embedding_loss(output.text_embedding, label_embedding, targets)
             if pairs is not None:
                 matching = matching_loss(output.text_embedding, label_embedding, pairs)
+        return self.combine(classification, joint, matching)
+
+    def combine(self, classification: Tensor, joint: Tensor, matching: Tensor) -> LossParts:
+        """Add up the terms by their weights, eq 8.
+
+        Parameters
+        ----------
+        classification, joint, matching : tensor
+            L_cls, L_joint and L_match, scalars.
+
+        Returns
+        -------
+        LossParts
+        """
         total = classification + self.lambda_joint * joint + self.lambda_match * matching
         return LossParts(total, classification, joint, matching)
 
     def _classify(self, logits: Tensor, targets: Tensor, label_weights: Tensor | None) -> Tensor:
         if self.classification_loss == "squared_hinge":
-            # A margin that is met costs nothing, so nobody has to stand for labels that are far off.
+            # Label weights are not needed: most labels that were not drawn reach the margin and have no loss.
             return squared_hinge_loss(logits, targets) / len(targets)
         entropy = nn.functional.binary_cross_entropy_with_logits(
             logits, targets, label_weights, reduction="sum"
@@ -329,12 +383,12 @@ class HiMatchLoss(nn.Module):
         return entropy / number
 
     def best_constant(self, frequencies: np.ndarray) -> np.ndarray:
-        """Return the logits that are best before anything is known of a text.
+        """Return the constant logits with the lowest classification loss.
 
         Parameters
         ----------
         frequencies : float array of shape (L,)
-            Share of the texts tagged with each label, in (0, 1).
+            Share of the texts that have each label, in (0, 1).
 
         Returns
         -------
@@ -347,7 +401,7 @@ class HiMatchLoss(nn.Module):
 
 
 def _involved(targets: Tensor, pairs: LabelPairs | None) -> tuple[Tensor, Tensor, LabelPairs | None]:
-    """List the labels of a batch and of its pairs; both come back over these labels only."""
+    """Return the labels that a batch or its pairs contain; then targets and pairs over these labels only."""
     there = targets.any(dim=0)
     if pairs is not None:
         there[pairs.negative] = True
@@ -359,7 +413,7 @@ def _involved(targets: Tensor, pairs: LabelPairs | None) -> tuple[Tensor, Tensor
 
 
 def _expand(offsets: Tensor, members: Tensor, owners: Tensor) -> tuple[Tensor, Tensor]:
-    """List the members of each owner: positions in `owners`, repeated, and the members beside them."""
+    """List the members of each owner: its position in `owners`, once for each member, and the members."""
     starts, counts = offsets[owners], offsets[owners + 1] - offsets[owners]
     position = torch.repeat_interleave(torch.arange(len(owners), device=owners.device), counts)
     before = counts.cumsum(0) - counts
@@ -367,16 +421,17 @@ def _expand(offsets: Tensor, members: Tensor, owners: Tensor) -> tuple[Tensor, T
     return position, members[starts[position] + within]
 
 
-def _one_of_each(allowed: Tensor) -> Tensor:
+def _one_of_each(allowed: Tensor, generator: torch.Generator | None) -> Tensor:
     """Keep one True of each row that has any, uniformly at random."""
-    chosen = ((1 + torch.rand(allowed.shape, device=allowed.device)) * allowed).argmax(1)
+    numbers = torch.rand(allowed.shape, device=allowed.device, generator=generator)
+    chosen = ((1 + numbers) * allowed).argmax(1)
     kept = torch.zeros_like(allowed)
     return kept.scatter(1, chosen[:, None], allowed.any(1, keepdim=True))
 
 
-def _redraw(rows: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
-    """Draw for each entry of `rows` one allowed column of that row; drop rows without any."""
+def _redraw(rows: Tensor, allowed: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    """Draw one allowed column for each entry of `rows`; entries without any allowed column are dropped."""
     rows = rows[allowed.any(1)[rows]]
     if not len(rows):
         return rows, rows
-    return rows, torch.multinomial(allowed[rows].to(torch.float32), 1).squeeze(1)
+    return rows, torch.multinomial(allowed[rows].to(torch.float32), 1, generator=generator).squeeze(1)

@@ -20,11 +20,11 @@ from skhimatch.network.build import (
     build_pretrained_network,
     build_word_network,
 )
-from skhimatch.network.device import seeded
 from skhimatch.network.encodings import encode, encode_once
 from skhimatch.network.himatch import HiMatchNetwork
 from skhimatch.network.initial_vectors import embedding_table, label_vectors, label_word_ids
 from skhimatch.network.objective import HiMatchLoss
+from skhimatch.network.random_numbers import seeded_construction
 from skhimatch.network.transformer import TransformerEncoder
 from skhimatch.text.cooccurrence import cooccurrence_vectors
 from skhimatch.text.sequences import SubwordSequences, TokenSequences
@@ -99,7 +99,7 @@ def start_word_network(
         settings = replace(settings, embedding_dimension=vectors.dimension)
     if settings.head == "dot":
         settings = replace(settings, label_words=label_word_ids(hierarchy.labels, label_texts, vocabulary))
-    with seeded(start.seed, start.device):
+    with seeded_construction(start.seed):
         network = build_word_network(hierarchy, settings)
     if vectors is None:
         vectors = cooccurrence_vectors(texts, settings.embedding_dimension, rng)
@@ -145,7 +145,7 @@ def start_pretrained_network(
     HiMatchNetwork
     """
     labels = start.hierarchy.labels
-    with seeded(start.seed, start.device):
+    with seeded_construction(start.seed):
         network = build_pretrained_network(start.hierarchy, settings, encoder)
     names = [" ".join(label_words(label, start.label_texts.get(label))) for label in labels]
     network.start_from(_initial_weights(start, lambda: encoder.embed_names(names)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,12 @@ from skhimatch.network.batches import padding_mask
 from skhimatch.network.dropout import Dropout
 from skhimatch.network.encoders import TextEncoder
 from skhimatch.network.encodings import encode_once
+from skhimatch.network.random_numbers import (
+    CONSTRUCTION,
+    InjectedGenerators,
+    RandomModule,
+    contexts_of_recomputation,
+)
 from skhimatch.text.hub import describe, load_model, load_tokenizer
 from skhimatch.text.pretrained import PretrainedEncoder
 from skhimatch.text.sequences import SubwordSequences, Texts, TokenSequences
@@ -35,7 +42,7 @@ KEPT_NUMBERS = 20
 MAX_MEMORY_SHARE = 0.6
 
 
-class TransformerEncoder(TextEncoder):
+class TransformerEncoder(TextEncoder, RandomModule):
     """A pretrained transformer that reads texts in windows.
 
     Each window of subwords is put between the model's special tokens. One vector T of a text is the state of
@@ -214,8 +221,9 @@ class TransformerEncoder(TextEncoder):
         """Return the text of each window, the mask of its tokens, and their states."""
         owner, start, length = self._windows(lengths)
         tokens, mask = self._with_special_tokens(ids, owner, start, length)
-        self._recompute(tokens)
-        states = self.body(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
+        self._switch_recomputation(self._needs_recomputation(tokens))
+        with self._own_draws():
+            states = self.body(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
         return owner, mask, states.to(torch.promote_types(states.dtype, torch.float32))
 
     def tokenize(self, texts: Sequence[str]) -> TokenSequences:
@@ -298,34 +306,81 @@ class TransformerEncoder(TextEncoder):
             tokens[rows, first + length + offset] = token
         return tokens, padding_mask(length + first + last, tokens.shape[1])
 
-    def _recompute(self, tokens: Tensor) -> None:
-        """On a GPU, compute states again in the backward pass if keeping them would fill its memory."""
-        if not (self.training and tokens.is_cuda and self.body.supports_gradient_checkpointing):
-            return
+    def parameter_learning_rates(self, rate: float, layer_decay: float) -> dict[str, float]:
+        """Return the learning rate of each parameter: `rate` in the last layer, lower in the layers below.
+
+        Parameters
+        ----------
+        rate : float
+            The learning rate of the last layer.
+        layer_decay : float
+            The learning rate of a layer divided by that of the layer above.
+
+        Returns
+        -------
+        dict of str to float
+            By the names of this module's parameters. The embeddings are the layer below the first one.
+        """
+        layers = list(self.layers)
+        height = {
+            id(weight): number for number, layer in enumerate(layers, 1) for weight in layer.parameters()
+        }
+        return {
+            name: rate * layer_decay ** (len(layers) - height.get(id(weight), 0))
+            for name, weight in self.named_parameters()
+        }
+
+    def _own_draws(self) -> AbstractContextManager[Any]:
+        """Return a context in which the model's own dropout draws from this module's generators."""
+        if not self.training or self.generators is None:
+            return nullcontext()
+        return InjectedGenerators(self.generators)
+
+    def _needs_recomputation(self, tokens: Tensor) -> bool:
+        """Whether the states of all layers would fill the GPU, so that the backward pass recomputes them."""
+        if not (self.training and self.generators is not None and tokens.is_cuda):
+            return False
         config = self.body.config
         kept = KEPT_NUMBERS * tokens.numel() * config.num_hidden_layers * config.hidden_size
         device = tokens.device
-        # Memory that torch has reserved but does not use is free, too.
+        # Memory that torch has reserved and does not use counts as free.
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         free = torch.cuda.mem_get_info(device)[0] + unused
-        wanted = kept * (2 if torch.is_autocast_enabled("cuda") else 4) > MAX_MEMORY_SHARE * free
-        if wanted != self.body.is_gradient_checkpointing:
-            switch = (
-                self.body.gradient_checkpointing_enable
-                if wanted
-                else self.body.gradient_checkpointing_disable
-            )
-            switch()
+        return kept * (2 if torch.is_autocast_enabled("cuda") else 4) > MAX_MEMORY_SHARE * free
+
+    def _switch_recomputation(self, wanted: bool) -> None:
+        """Turn gradient checkpointing on or off; the recomputed layers draw the same dropout masks again."""
+        body = self.body
+        # Newer versions of transformers have a new name for it, and warn about the old one.
+        name = "activation" if hasattr(body, "activation_checkpointing_enable") else "gradient"
+        if not body.supports_gradient_checkpointing or wanted == getattr(body, f"is_{name}_checkpointing"):
+            return
+        if wanted:
+            settings = {
+                "use_reentrant": False,
+                # It would change torch's global generators during the backward pass.
+                "preserve_rng_state": False,
+                "context_fn": self._contexts_of_recomputation,
+            }
+            getattr(body, f"{name}_checkpointing_enable")(settings)
+        else:
+            getattr(body, f"{name}_checkpointing_disable")()
+
+    def _contexts_of_recomputation(self) -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
+        if self.generators is None:
+            return nullcontext(), nullcontext()
+        return contexts_of_recomputation(self.generators, self.body.device)
 
     def _load(self) -> None:
         """Load the model; only what is not frozen can be trained."""
-        self.body = body = load_model(
-            self.name,
-            self.subfolder,
-            # On a CPU the plain implementation is faster than the fused one, most of all in training.
-            attention=None if torch.cuda.is_available() else "eager",
-            **dict.fromkeys(ATTENTION_DROPOUT, 0.0),
-        )
+        with CONSTRUCTION:
+            self.body = body = load_model(
+                self.name,
+                self.subfolder,
+                # On a CPU the plain implementation is faster than the fused one, most of all in training.
+                attention=None if torch.cuda.is_available() else "eager",
+                **dict.fromkeys(ATTENTION_DROPOUT, 0.0),
+            )
         _replace_dropouts(body)
         number = len(self.layers)
         if isinstance(self.settings.freeze, int) and self.settings.freeze > number:

@@ -1,4 +1,4 @@
-"""What a long fit has done so far, on disk: another fit of the same goes on from there."""
+"""Checkpoints: files from which another fit with the same data and parameters continues."""
 
 from __future__ import annotations
 
@@ -11,32 +11,42 @@ import joblib
 import numpy as np
 import scipy.sparse as sp
 import torch
-from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    EarlyStopping,
+    EpochScoring,
+    LRScheduler,
+    PassthroughScoring,
+)
 from skorch.history import History
 
 from skhimatch.network.batches import TextDataset
 from skhimatch.scores.ngrams import NGramClassifier
+from skhimatch.training.net import TrainingNet
 
 __all__ = ["Checkpoints", "EpochCheckpoint"]
 
 MARK, EPOCHS = "fit.txt", "epochs-{}.pt"
+# The attributes of callbacks that change from one epoch to the next.
+STATE_OF_STOPPING = ("misses_", "dynamic_threshold_", "best_epoch_", "best_model_weights_")
+SCORING = (BatchScoring, EpochScoring, PassthroughScoring)
 
 
 class Checkpoints:
-    """A folder that belongs to one fit.
+    """A folder with the checkpoints of one fit.
 
     Parameters
     ----------
     folder : path
-        Created where it is not there.
-    *what : anything that joblib can hash
-        All that the result depends on.
+        It is created if it does not exist.
+    *what : objects that joblib can hash
+        Everything that the result of the fit depends on.
 
     Raises
     ------
     ValueError
-        When the folder holds the checkpoints of a fit of something else.
+        If the folder contains checkpoints of a fit with other data or parameters.
     """
 
     def __init__(self, folder: str | PathLike[str], *what: Any) -> None:
@@ -45,24 +55,24 @@ class Checkpoints:
         mark, digest = self.folder / MARK, joblib.hash(what)
         if mark.exists() and mark.read_text() != digest:
             raise ValueError(
-                f"{self.folder} holds checkpoints of another fit: of other texts, targets or parameters, or "
-                "by another version. Empty it, or choose another folder."
+                f"{self.folder} holds checkpoints of another fit: its texts, targets, parameters or version "
+                "of this package are different. Empty the folder, or choose another one."
             )
         mark.write_text(digest)
 
     def ngrams(
         self, name: str, blank: NGramClassifier, train: Callable[[], NGramClassifier]
     ) -> NGramClassifier:
-        """Read a trained lexical classifier, or train it and write it down.
+        """Read a trained n-gram classifier, or train it and write it to a file.
 
         Parameters
         ----------
         name : str
-            What tells it from others of this fit.
+            A name that no other n-gram classifier of this fit has.
         blank : NGramClassifier
-            With its n-grams, which are not written.
+            An untrained classifier with its n-grams, which are not in the file.
         train : callable
-            Trains it.
+            Returns the trained classifier.
 
         Returns
         -------
@@ -85,26 +95,30 @@ class Checkpoints:
         return trained
 
     def epochs(self, network: str) -> EpochCheckpoint:
-        """Return the callback that keeps each epoch of a network, and goes on from the last one.
+        """Return the callback that writes the epochs of a network, and continues after the last one.
 
         Parameters
         ----------
         network : str
             The network's name.
+
+        Returns
+        -------
+        EpochCheckpoint
         """
         return EpochCheckpoint(self.folder / EPOCHS.format(network))
 
 
 class EpochCheckpoint(Callback):
-    """Write down after each epoch all that the next one depends on, and begin from there.
+    """Write after each epoch everything that the next epoch depends on, and continue from there.
 
-    To be the last of a net's callbacks, for the others' state to be of the same epoch. What follows is bit
-    by bit what would have followed without an interruption.
+    All weights are equal bit by bit to those of a fit without an interruption. This callback has to be the
+    last one of a net, so that the states of the other callbacks belong to the same epoch.
 
     Parameters
     ----------
     path : Path
-        A file of tensors and plain values.
+        A file with tensors and plain values.
     """
 
     def __init__(self, path: Path) -> None:
@@ -112,51 +126,47 @@ class EpochCheckpoint(Callback):
 
     @property
     def n_done(self) -> int:
-        """Epochs that are on disk."""
+        """The number of epochs in the file."""
         return len(self._read()["history"]) if self.path.exists() else 0
 
-    def on_train_begin(self, net: NeuralNet, X: Any = None, **kwargs: Any) -> None:
-        """Go on from the last epoch, where there is one."""
+    def on_train_begin(self, net: TrainingNet, X: Any = None, **kwargs: Any) -> None:
+        """Restore the state after the last epoch in the file, if there is a file."""
         if not self.path.exists():
             return
         state = self._read()
         net.module_.load_state_dict(state["module"])
         net.optimizer_.load_state_dict(state["optimizer"])
         net.history = History([epoch | {"batches": []} for epoch in state["history"]])
-        for callback, saved in zip(_stateful(net), state["callbacks"], strict=True):
-            if isinstance(callback, LRScheduler):
-                callback.batch_idx_ = saved["batch_idx"]
-                callback.lr_scheduler_.load_state_dict(saved["scheduler"])
-            else:
-                vars(callback).update(saved)
-        torch.set_rng_state(state["torch_random"])
-        if "cuda_random" in state:
-            torch.cuda.set_rng_state(state["cuda_random"], net.device)
-        draws = _draws(X)
-        if draws is not None:
-            numbers = state["draws"]
-            key = numbers["key"].numpy().astype(np.uint32)
-            draws.set_state(("MT19937", key, numbers["pos"], numbers["has_gauss"], numbers["gauss"]))
+        for name, callback in net.callbacks_:
+            if name in state["callbacks"]:
+                _restore(callback, state["callbacks"][name])
+        for device, generator in _generators(net).items():
+            if device in state["generators"]:
+                generator.set_state(state["generators"][device])
+        rng = _rng_of_shortlist(X)
+        if rng is not None:
+            saved = state["rng"]
+            key = saved["key"].numpy().astype(np.uint32)
+            rng.set_state(("MT19937", key, saved["pos"], saved["has_gauss"], saved["gauss"]))
         if net.verbose:
             print(f"{self.path}: going on after epoch {len(net.history)}", flush=True)
 
-    def on_epoch_end(self, net: NeuralNet, dataset_train: Any = None, **kwargs: Any) -> None:
-        """Write the epoch down."""
+    def on_epoch_end(self, net: TrainingNet, dataset_train: Any = None, **kwargs: Any) -> None:
+        """Write the state after this epoch."""
+        states = {name: _state(callback) for name, callback in net.callbacks_}
         state: dict[str, Any] = {
             "module": net.module_.state_dict(),
             "optimizer": net.optimizer_.state_dict(),
             "history": [
                 {name: value for name, value in epoch.items() if name != "batches"} for epoch in net.history
             ],
-            "callbacks": [_state(callback) for callback in _stateful(net)],
-            "torch_random": torch.get_rng_state(),
+            "callbacks": {name: of_callback for name, of_callback in states.items() if of_callback},
+            "generators": {device: generator.get_state() for device, generator in _generators(net).items()},
         }
-        if torch.device(net.device).type == "cuda":
-            state["cuda_random"] = torch.cuda.get_rng_state(net.device)
-        draws = _draws(dataset_train)
-        if draws is not None:
-            numbers: Any = draws.get_state(legacy=False)
-            state["draws"] = {
+        rng = _rng_of_shortlist(dataset_train)
+        if rng is not None:
+            numbers: Any = rng.get_state(legacy=False)
+            state["rng"] = {
                 "key": torch.from_numpy(numbers["state"]["key"].astype(np.int64)),
                 "pos": numbers["state"]["pos"],
                 "has_gauss": numbers["has_gauss"],
@@ -168,20 +178,35 @@ class EpochCheckpoint(Callback):
         return torch.load(self.path, map_location="cpu", weights_only=True)
 
 
-def _stateful(net: NeuralNet) -> list[Callback]:
-    """List the callbacks that remember something from one epoch to the next."""
-    return [callback for _, callback in net.callbacks_ if isinstance(callback, LRScheduler | EarlyStopping)]
-
-
 def _state(callback: Callback) -> dict[str, Any]:
+    """Return what a callback stores from one epoch to the next."""
     if isinstance(callback, LRScheduler):
         return {"batch_idx": callback.batch_idx_, "scheduler": callback.lr_scheduler_.state_dict()}
-    names = ("misses_", "dynamic_threshold_", "best_epoch_", "best_model_weights_")
-    return {name: getattr(callback, name) for name in names}
+    if isinstance(callback, EarlyStopping):
+        return {name: getattr(callback, name) for name in STATE_OF_STOPPING}
+    if isinstance(callback, SCORING):
+        return {"best_score_": callback.best_score_}
+    return {}
+
+
+def _restore(callback: Callback, state: dict[str, Any]) -> None:
+    if isinstance(callback, LRScheduler):
+        callback.batch_idx_ = state["batch_idx"]
+        callback.lr_scheduler_.load_state_dict(state["scheduler"])
+    else:
+        vars(callback).update(state)
+
+
+def _generators(net: TrainingNet) -> dict[str, torch.Generator]:
+    """Return the generators that training draws from, by the type of their device."""
+    if net.generators_ is None:
+        return {}
+    devices = (torch.device("cpu"), torch.device(net.device))
+    return {device.type: net.generators_.on(device) for device in devices}
 
 
 def _plain(value: Any) -> Any:
-    """Turn numpy's scalars, which are more than values to torch, into Python's."""
+    """Replace numpy's scalars by Python's: ``torch.load`` accepts only these without pickle."""
     if isinstance(value, dict):
         return {name: _plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
@@ -189,13 +214,13 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _draws(dataset: Any) -> np.random.RandomState | None:
+def _rng_of_shortlist(dataset: Any) -> np.random.RandomState | None:
     has_shortlist = isinstance(dataset, TextDataset) and dataset.shortlist is not None
     return dataset.shortlist.rng if has_shortlist else None
 
 
 def _write(path: Path, write: Callable[[Any], object]) -> None:
-    """Let a file appear whole or not at all."""
+    """Write a file in such a way that an interruption leaves no incomplete file of this name."""
     unfinished = path.with_suffix(".unfinished")
     with unfinished.open("wb") as file:
         write(file)

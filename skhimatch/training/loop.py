@@ -1,75 +1,142 @@
-"""The training room: skorch's loop around the network and the objective."""
+"""Training of a network: skorch's loop with the callbacks and settings of this package."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from skorch.callbacks import (
-    Callback,
-    EarlyStopping,
-    GradientNormClipping,
-    LRScheduler,
-)
+from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
 from skorch.helper import predefined_split
 
 from skhimatch.network.base import Network
 from skhimatch.network.batches import InOrder, LengthBuckets, TextDataset
 from skhimatch.network.objective import HiMatchLoss
-from skhimatch.training.callbacks import Decide, EpochLine, ValidationF1
+from skhimatch.network.random_numbers import Generators
+from skhimatch.training.callbacks import Decide, EpochLine, ValidationF1, check_callbacks
 from skhimatch.training.checkpoints import EpochCheckpoint
 from skhimatch.training.net import NonFiniteLossError, TrainingNet
 
-__all__ = ["train", "train_one_epoch"]
+__all__ = ["TrainingSettings", "build_training_net", "train", "train_one_epoch"]
 
 
-# Past this norm a gradient is scaled down; sums over labels make for large ones.
+# Gradients with a larger norm are scaled down to it. The loss is a sum over labels, so norms can be large.
 GRADIENT_NORM = 5.0
-
+# The share of all steps in which the learning rate rises.
 WARM_UP = 0.1
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How to train a network.
+
+    Parameters
+    ----------
+    max_epochs : int
+        Passes over the training texts.
+    batch_size : int
+        Texts per step.
+    learning_rate : float
+        The highest learning rate.
+    encoder_learning_rate : float
+        The highest learning rate of the last layer of a pretrained encoder.
+    layer_decay : float
+        The learning rate of a layer of a pretrained encoder divided by that of the layer above.
+    schedule : {"one-cycle", "constant"}
+        "one-cycle" raises the learning rate up to `learning_rate`, and then lowers it to zero.
+    patience : int or None
+        Training stops after so many epochs in a row with a lower micro-F1 + macro-F1 than the best one. None
+        never stops it.
+    device : torch.device
+        Where to train.
+    precision : torch.dtype
+        The type of the numbers in the forward and backward pass.
+    callbacks : sequence of skorch callbacks
+        Callbacks of the user; they run after the built-in ones.
+    net_params : mapping of str to object
+        Further arguments of `TrainingNet`, as `split_net_params` returns them.
+    verbose : int
+        0 prints nothing.
+    """
+
+    max_epochs: int
+    batch_size: int
+    learning_rate: float
+    encoder_learning_rate: float = 5e-5
+    layer_decay: float = 1.0
+    schedule: str = "one-cycle"
+    patience: int | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    precision: torch.dtype = torch.float32
+    callbacks: Sequence[Any] = ()
+    net_params: Mapping[str, Any] = field(default_factory=dict)
+    verbose: int = 0
 
 
 def build_training_net(
     network: Network,
     criterion: HiMatchLoss,
+    settings: TrainingSettings,
     *,
-    learning_rate: float,
-    encoder_learning_rate: float,
-    batch_size: int,
-    max_epochs: int,
-    device: torch.device,
-    precision: torch.dtype,
-    callbacks: Sequence[Any],
-    net_params: dict[str, Any],
-    verbose: int,
     validation: TextDataset | None = None,
     decide: Decide | None = None,
+    first_callbacks: Sequence[Any] = (),
+    last_callbacks: Sequence[Any] = (),
 ) -> TrainingNet:
-    """Put network, objective, optimiser and callbacks together in one skorch net."""
-    own: list[Callback] = [GradientNormClipping(GRADIENT_NORM)]
+    """Put network, objective, optimizer and callbacks together in a skorch net.
+
+    Parameters
+    ----------
+    network : Network
+        What to train; it is moved to the device.
+    criterion : HiMatchLoss
+        The objective.
+    settings : TrainingSettings
+        How to train. `schedule` and `patience` have no effect here, `train` adds the callbacks for them.
+    validation : TextDataset, optional
+        The held-out texts.
+    decide : callable, optional
+        Maps probabilities to an indicator, for the validation scores.
+    first_callbacks, last_callbacks : sequence of skorch callbacks
+        Built-in callbacks that run before and after those of the user.
+
+    Returns
+    -------
+    TrainingNet
+
+    Raises
+    ------
+    ValueError
+        If a callback of the user monitors a score of held-out texts, and there are none.
+    """
+    check_callbacks(settings.callbacks, has_validation=validation is not None, schedule="constant")
+    callbacks: list[Any] = [("gradient_clipping", GradientNormClipping(GRADIENT_NORM))]
     if validation is not None and decide is not None:
-        own.append(ValidationF1(decide))
-    # The line shows the scores, and has to be out before a callback stops the training.
-    own.append(EpochLine())
-    settings: dict[str, Any] = {
+        callbacks.append(("validation_f1", ValidationF1(decide)))
+    # The line contains the scores. It is printed before another callback can stop the training.
+    callbacks.append(("epoch_line", EpochLine()))
+    arguments: dict[str, Any] = {
         "optimizer": torch.optim.Adam,
         "optimizer__fused": True,
-        "lr": learning_rate,
-        "batch_size": batch_size,
-        "max_epochs": max_epochs,
+        "lr": settings.learning_rate,
+        "batch_size": settings.batch_size,
+        "max_epochs": settings.max_epochs,
         "iterator_train": LengthBuckets,
         "iterator_valid": InOrder,
         "train_split": None if validation is None else predefined_split(validation),
-        "callbacks": [*own, *callbacks],
-        "device": device,
-        "precision": precision,
-        "encoder_learning_rate": encoder_learning_rate,
-        "verbose": verbose,
-    } | net_params
-    if settings["optimizer"] is not torch.optim.Adam and "optimizer__fused" not in net_params:
-        del settings["optimizer__fused"]
-    return TrainingNet(network, criterion, **settings).initialize()
+        "callbacks": [*callbacks, *first_callbacks, *settings.callbacks, *last_callbacks],
+        "predict_nonlinearity": torch.sigmoid,
+        "decide": decide,
+        "device": settings.device,
+        "precision": settings.precision,
+        "encoder_learning_rate": settings.encoder_learning_rate,
+        "layer_decay": settings.layer_decay,
+        "verbose": settings.verbose,
+    } | dict(settings.net_params)
+    if arguments["optimizer"] is not torch.optim.Adam and "optimizer__fused" not in settings.net_params:
+        del arguments["optimizer__fused"]
+    return TrainingNet(network, criterion, **arguments).initialize()
 
 
 def train(
@@ -77,125 +144,137 @@ def train(
     criterion: HiMatchLoss,
     training: TextDataset,
     validation: TextDataset | None,
+    settings: TrainingSettings,
     *,
     decide: Decide,
-    max_epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    encoder_learning_rate: float,
-    schedule: str,
-    patience: int | None,
-    device: torch.device,
-    precision: torch.dtype,
-    callbacks: Sequence[Any] | None,
-    net_params: dict[str, Any],
-    verbose: int,
+    seed: int,
     checkpoint: EpochCheckpoint | None = None,
 ) -> list[dict[str, Any]]:
-    """Fit the network in place; its best epoch's weights remain.
+    """Train a network in place. Afterwards it has the weights of its best epoch.
 
     Parameters
     ----------
-    network, criterion
-        What to train and by which objective; moved to `device`.
-    training, validation : TextDataset
-        Without a validation set every epoch runs and the last one counts.
+    network : Network
+        What to train; it is moved to the device.
+    criterion : HiMatchLoss
+        The objective.
+    training : TextDataset
+        The training texts.
+    validation : TextDataset or None
+        The held-out texts. Without them no epoch is skipped, and the last epoch is the best one.
+    settings : TrainingSettings
+        How to train.
     decide : callable
-        Probabilities to indicator, for the validation scores.
-    max_epochs, batch_size, learning_rate, encoder_learning_rate
-        As in the classifier.
-    schedule : {"one-cycle", "constant"}
-        "one-cycle" warms up to `learning_rate` and decays to zero.
-    patience : int or None
-        Epochs in a row below the best micro-F1 + macro-F1 before stopping.
-    device : torch.device
-        Where to train.
-    precision : torch.dtype
-        The numbers to train with.
-    callbacks : sequence of skorch callbacks, or None
-        Run after the built-in ones.
-    net_params : dict
-        Further arguments of ``skorch.NeuralNet``.
-    verbose : int
-        0 is silent.
+        Maps probabilities to an indicator, for the validation scores.
+    seed : int
+        The seed of all random numbers. They come from generators of this call only: torch's global generators
+        are neither read nor changed.
     checkpoint : EpochCheckpoint, optional
-        Keeps each epoch on disk; training goes on from those that are there.
+        Writes each epoch to a file, and lets training continue after the epochs that the file contains.
 
     Returns
     -------
     list of dict
-        One record an epoch.
+        One record per epoch.
+
+    Raises
+    ------
+    ValueError
+        If a callback of the user cannot work with these settings.
+    NonFiniteLossError
+        If the loss is NaN or infinite before the first epoch is complete. Later than that there is a
+        ConvergenceWarning, and the network has the weights of the best complete epoch.
+    KeyboardInterrupt
+        If the user interrupts the first epoch. Later than that training ends, and the network has the weights
+        of the best complete epoch.
+    """
+    check_callbacks(settings.callbacks, has_validation=validation is not None, schedule=settings.schedule)
+    net = build_training_net(
+        network,
+        criterion,
+        settings,
+        validation=validation,
+        decide=decide,
+        first_callbacks=_schedule_and_stopping(settings, len(training), validation is not None),
+        last_callbacks=[] if checkpoint is None else [("epoch_checkpoint", checkpoint)],
+    )
+    epochs = settings.max_epochs - (0 if checkpoint is None else checkpoint.n_done)
+    with net.drawing_from(Generators(seed)):
+        try:
+            net.partial_fit(training, epochs=epochs)
+        except NonFiniteLossError as error:
+            complete = _complete_epochs(net)
+            if not complete:
+                raise
+            # This restores the weights of the best epoch. The interrupted epoch has no score.
+            net.notify("on_train_end", X=training, y=None)
+            warnings.warn(
+                f"{error} The weights of the best of {len(complete)} complete epochs were restored.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+    return _more_epochs(net, 0)
+
+
+def train_one_epoch(net: TrainingNet, training: TextDataset, *, seed: int) -> dict[str, Any]:
+    """Train one more epoch.
+
+    Parameters
+    ----------
+    net : TrainingNet
+        A net of `build_training_net`.
+    training : TextDataset
+        The training texts.
+    seed : int
+        The seed of all random numbers of this epoch, as in `train`.
+
+    Returns
+    -------
+    dict
+        The record of the epoch.
 
     Raises
     ------
     NonFiniteLossError
-        When the loss is NaN or infinite before any epoch is complete. After
-        one, its weights are restored with a ConvergenceWarning instead.
+        If the loss is NaN or infinite.
     KeyboardInterrupt
-        When interrupted before any epoch is complete. After one, the best
-        epoch's weights remain.
+        If the user interrupts the epoch.
     """
-    # Without validation no epoch is better than a later one.
-    monitor = "epoch" if validation is None else "valid_score"
-    own: list[Callback] = []
-    if schedule == "one-cycle":
-        # One step more than batches: OneCycleLR refuses to go past its end.
-        steps = max_epochs * -(-len(training) // batch_size) + 1
-        own.append(
-            LRScheduler(
-                policy=_one_cycle,
-                total_steps=steps,
-                step_every="batch",
-            )
-        )
-    own.append(
-        EarlyStopping(
-            monitor,
-            patience=-1 if patience is None else patience,
-            # As good as the best is better: a small validation set has many ties, and the later
-            # epoch knows more.
-            threshold=-1e-9,
-            threshold_mode="abs",
-            lower_is_better=False,
-            load_best=True,
-        )
+    complete = len(_complete_epochs(net))
+    with net.drawing_from(Generators(seed)):
+        net.partial_fit(training, epochs=1)
+    return _more_epochs(net, complete)[-1]
+
+
+def _schedule_and_stopping(
+    settings: TrainingSettings, n_texts: int, has_validation: bool
+) -> list[tuple[str, Any]]:
+    """Return the callbacks of the learning rate's schedule, of early stopping and of the best weights."""
+    callbacks: list[tuple[str, Any]] = []
+    if settings.schedule == "one-cycle":
+        # There is one step more than batches, because OneCycleLR raises an error after its last step.
+        steps = settings.max_epochs * -(-n_texts // settings.batch_size) + 1
+        schedule = LRScheduler(policy=_one_cycle, total_steps=steps, step_every="batch")
+        callbacks.append(("schedule", schedule))
+    stopping = EarlyStopping(
+        # Without held-out texts the last epoch is the best one.
+        "valid_score" if has_validation else "epoch",
+        patience=-1 if settings.patience is None else settings.patience,
+        # An epoch with the same score as the best one counts as better. A small validation set has many equal
+        # scores, and the later epoch has trained longer.
+        threshold=-1e-9,
+        threshold_mode="abs",
+        lower_is_better=False,
+        load_best=True,
     )
-    net = build_training_net(
-        network,
-        criterion,
-        learning_rate=learning_rate,
-        encoder_learning_rate=encoder_learning_rate,
-        batch_size=batch_size,
-        max_epochs=max_epochs,
-        device=device,
-        precision=precision,
-        callbacks=[*own, *(callbacks or []), *([] if checkpoint is None else [checkpoint])],
-        net_params=net_params,
-        verbose=verbose,
-        validation=validation,
-        decide=decide,
-    )
-    try:
-        net.partial_fit(training, epochs=max_epochs - (0 if checkpoint is None else checkpoint.n_done))
-    except NonFiniteLossError as error:
-        complete = _complete_epochs(net)
-        if not complete:
-            raise
-        # Make the interrupted epoch count for nothing, so that the best one is restored.
-        net.notify("on_train_end", X=training, y=None)
-        warnings.warn(
-            f"{error} The weights of the best of {len(complete)} complete epochs were restored.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
-    return _more_epochs(net, 0)
+    return [*callbacks, ("stopping", stopping)]
 
 
 def _one_cycle(
     optimizer: torch.optim.Optimizer, *, total_steps: int, last_epoch: int = -1
 ) -> torch.optim.lr_scheduler.OneCycleLR:
-    """Warm each group of weights up to its learning rate, then decay it to zero."""
-    # A warm-up that ends with the very first step is divided by its length, zero.
+    """Raise the learning rate of each parameter group to its given value, then lower it to zero."""
+    # OneCycleLR divides by the length of the warm-up, which is zero if the warm-up ends with the first step.
     warm_up = WARM_UP if WARM_UP * total_steps != 1 else 1.5 * WARM_UP
     return torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
@@ -207,24 +286,17 @@ def _one_cycle(
     )
 
 
-def train_one_epoch(net: TrainingNet, training: TextDataset) -> dict[str, Any]:
-    """Run one more epoch of a net that `build_training_net` made, and return its record."""
-    complete = len(_complete_epochs(net))
-    net.partial_fit(training, epochs=1)
-    return _more_epochs(net, complete)[-1]
-
-
 def _more_epochs(net: TrainingNet, before: int) -> list[dict[str, Any]]:
-    """Return the complete epochs, of which there have to be more than before."""
+    """Return the complete epochs; raise an error if there are no more of them than before."""
     complete = _complete_epochs(net)
     if len(complete) == before:
-        # skorch takes an interrupt for a wish to keep what was learned; here that is nothing.
+        # skorch catches a KeyboardInterrupt, to keep what was learned. Here nothing was learned yet.
         raise KeyboardInterrupt("Interrupted before an epoch was complete.")
     return complete
 
 
 def _complete_epochs(net: TrainingNet) -> list[dict[str, Any]]:
-    """Return a record an epoch that reached its end, without the batches."""
+    """Return one record for each complete epoch, without the records of its batches."""
     return [
         {
             name: value

@@ -1,51 +1,62 @@
-"""The skorch net: ragged batches, a typed output, a loss in parts, learning rates of a pretrained encoder."""
+"""The skorch net of this package: batches of `TextDataset`, a loss of several terms, and own generators."""
 
-from collections import Counter
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin
 from skorch import NeuralNet
-from skorch.callbacks import (
-    Callback,
-    EpochTimer,
-    PassthroughScoring,
-)
+from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
+from skorch.utils import to_device
 from torch import Tensor
 
-from skhimatch.network.base import HiMatchOutput, Network
-from skhimatch.network.transformer import TransformerEncoder
+from skhimatch.network.base import HiMatchOutput
+from skhimatch.network.batches import InOrder, LengthBuckets, TextDataset
+from skhimatch.network.objective import LabelPairs, LossParts
+from skhimatch.network.random_numbers import Generators, draw_from
+from skhimatch.training.callbacks import Decide
 
 __all__ = ["NonFiniteLossError", "TrainingNet"]
 
 
-# Of eq 8, as a history calls them.
+# The terms of eq 8, as the columns of a history.
 TERMS = "classification_loss", "joint_loss", "matching_loss"
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss became NaN or infinite, so that training had to stop."""
+    """The loss is NaN or infinite, so training stopped."""
 
 
-class TrainingNet(NeuralNet):
-    """skorch's net, taught ragged batches, a typed output and a loss in parts.
+class TrainingNet(ClassifierMixin, NeuralNet):
+    """A skorch net for the networks and the objective of this package.
 
-    The public estimator composes this class; it is no estimator for users.
+    `HiMatchClassifier` uses it internally. Callbacks receive it as `net`: its outputs are the logits of a
+    batch, `predict_proba` returns probabilities and `predict` an indicator, both of a `TextDataset`.
 
     Parameters
     ----------
     *args, **kwargs
         As `skorch.NeuralNet` takes them.
     precision : torch.dtype
-        The numbers that training computes with; weights, losses and all else stay float32.
+        The type of the numbers in the forward and backward pass of training. Weights and losses are float32.
     accumulation : int
-        Into how many parts a batch is cut, one after the other, before a step: its gradients are those of
-        the whole, with the memory of a part.
+        The number of parts of a batch that go through the network one after the other. The gradients are
+        those of the whole batch, and the memory is that of one part.
     layer_decay : float
-        How many times the learning rate of a layer that of the layer below is, in a pretrained encoder.
+        The learning rate of a layer of a pretrained encoder divided by that of the layer above.
     encoder_learning_rate : float
-        Of the last layer of a pretrained encoder.
+        The learning rate of the last layer of a pretrained encoder.
+    decide : callable, optional
+        Maps probabilities of shape (n, L) to a sparse indicator, for `predict`. By default a label is
+        predicted if its probability is at least 0.5.
     """
+
+    # Where training draws random numbers from; None means torch's global generators.
+    generators_: Generators | None = None
 
     def __init__(
         self,
@@ -54,6 +65,7 @@ class TrainingNet(NeuralNet):
         accumulation: int = 1,
         layer_decay: float = 1.0,
         encoder_learning_rate: float = 5e-5,
+        decide: Decide | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -61,12 +73,56 @@ class TrainingNet(NeuralNet):
         self.accumulation = accumulation
         self.layer_decay = layer_decay
         self.encoder_learning_rate = encoder_learning_rate
+        self.decide = decide
+
+    @contextmanager
+    def drawing_from(self, generators: Generators) -> Iterator[None]:
+        """Draw all random numbers of training from given generators until the context ends.
+
+        Parameters
+        ----------
+        generators : Generators
+            For the order of the texts, dropout and negative labels.
+        """
+        self.generators_ = generators
+        try:
+            with draw_from(generators, self.module_, self.criterion_):
+                yield
+        finally:
+            del self.generators_
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """Return the batches of a dataset; training batches draw from the net's generators."""
+        iterator = super().get_iterator(dataset, training=training)
+        if self.generators_ is not None and isinstance(iterator, LengthBuckets):
+            iterator.generator = self.generators_.on(torch.device("cpu"))
+        return iterator
 
     def get_params_for_optimizer(self, prefix: str, named_parameters: Any) -> tuple[Any, dict[str, Any]]:
-        """Let a pretrained encoder learn at its own rates, and leave out what is frozen."""
+        """Put a pretrained encoder's parameters into groups with their own learning rates.
+
+        Frozen parameters are left out.
+
+        Parameters
+        ----------
+        prefix : str
+            The prefix of the optimizer's arguments, "optimizer".
+        named_parameters : iterable of (str, Parameter)
+            The parameters of network and objective.
+
+        Returns
+        -------
+        args, kwargs : tuple, dict
+            The arguments of the optimizer.
+        """
         named = [(name, weight) for name, weight in named_parameters if weight.requires_grad]
         args, kwargs = super().get_params_for_optimizer(prefix, named)
-        rates = _encoder_rates(self.module_, self.encoder_learning_rate, self.layer_decay)
+        rates = {
+            f"text_encoder.{name}": rate
+            for name, rate in self.module_.text_encoder.parameter_learning_rates(
+                self.encoder_learning_rate, self.layer_decay
+            ).items()
+        }
         if not rates or hasattr(self, "optimizer__param_groups"):
             return args, kwargs
         by_rate: dict[float | None, list[Tensor]] = {}
@@ -79,26 +135,113 @@ class TrainingNet(NeuralNet):
         return (groups,), kwargs
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
-        """Add up the gradients of a batch, in parts where it is too large for one."""
-        parts = _parts_of(batch, self.accumulation)
-        if len(parts) == 1:
-            return super().train_step_single(batch, **fit_params)
+        """Compute the gradients of a batch.
+
+        Parameters
+        ----------
+        batch : tuple
+            Inputs and targets.
+        **fit_params
+            Further arguments of the network.
+
+        Returns
+        -------
+        dict
+            ``loss``, and the logits of the batch as ``y_pred``.
+        """
+        if self.accumulation > 1:
+            return self._train_step_in_parts(batch, **fit_params)
+        step = super().train_step_single(batch, **fit_params)
+        return step | {"y_pred": step["y_pred"].logits.detach()}
+
+    def _train_step_in_parts(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Add up the gradients of the parts of a batch."""
+        inputs, targets = batch
         self._set_training(True)
-        total, terms = torch.zeros(()), Counter[str]()
-        for inputs, targets in parts:
-            share = len(targets) / len(batch[1])
-            predicted = self.infer(inputs, **fit_params)
-            loss = share * self.get_loss(predicted, targets, X=inputs, training=True)
-            loss.backward()
-            total += loss.detach().cpu()
-            for name in TERMS:
-                terms[name] += share * self.history[-1, "batches", -1, name]
-        for name in TERMS:
-            self.history.record_batch(name, terms[name])
-        return {"loss": total, "y_pred": predicted}
+        targets = to_device(targets, self.device)
+        # The matching loss is a mean over the pairs of the whole batch.
+        pairs = self.criterion_.draw_pairs(targets)
+        sums = torch.zeros(1 + len(TERMS))
+        logits = []
+        for part in _parts_of(inputs, targets, pairs, self.accumulation):
+            output = self.infer(part.inputs, **fit_params)
+            losses = self.criterion_(output, part.targets, part.pairs)
+            losses = self.criterion_.combine(
+                part.share_of_texts * losses.classification,
+                part.share_of_texts * losses.joint,
+                part.share_of_pairs * losses.matching,
+            )
+            self._check_finite(losses, training=True)
+            losses.total.backward()
+            terms = [losses.total, losses.classification, losses.joint, losses.matching]
+            sums += torch.stack(terms).detach().cpu()
+            logits.append(output.logits.detach())
+        for name, value in zip(TERMS, sums[1:].tolist(), strict=True):
+            self.history.record_batch(name, value)
+        return {"loss": sums[0], "y_pred": torch.cat(logits)}
+
+    def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Return the loss of a validation batch, and its logits as ``y_pred``."""
+        step = super().validation_step(batch, **fit_params)
+        return step | {"y_pred": step["y_pred"].logits}
+
+    def evaluation_step(self, batch: Any, training: bool = False) -> Tensor:
+        """Return the logits of a batch, of shape (B, L)."""
+        return super().evaluation_step(batch, training=training).logits
+
+    def forward_iter(self, X: Any, training: bool = False, device: Any = "cpu") -> Iterator[Tensor]:
+        """Yield logits, batch by batch.
+
+        Parameters
+        ----------
+        X : TextDataset, or dict of tensors
+            Texts, or the inputs of a single batch.
+        training : bool
+            Whether dropout is on. The texts then come in random order.
+        device : str or torch.device
+            The device of the logits.
+
+        Yields
+        ------
+        float tensor of shape (B, L)
+            In the order of the dataset.
+        """
+        if isinstance(X, dict):
+            yield to_device(self.evaluation_step((X, None), training=training), device)
+            return
+        batches = super().forward_iter(X, training=training, device=device)
+        if training or not isinstance(X, TextDataset):
+            yield from batches
+            return
+        in_batches = torch.cat(list(batches))
+        logits = torch.empty_like(in_batches)
+        logits[torch.from_numpy(InOrder(X, self.batch_size).order).to(logits.device)] = in_batches
+        yield from logits.split(self.batch_size)
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """Return the predicted labels of texts as an indicator.
+
+        Parameters
+        ----------
+        X : TextDataset, or dict of tensors
+            Texts, or the inputs of a single batch.
+
+        Returns
+        -------
+        int64 ndarray of shape (n, L)
+        """
+        probabilities = self.predict_proba(X)
+        if self.decide is None:
+            return (probabilities >= 0.5).astype(np.int64)
+        return self.decide(probabilities).toarray().astype(np.int64)
+
+    @property
+    def classes_(self) -> list[NDArray[np.int64]]:
+        """The classes of each label, 0 and 1: by this scikit-learn's scorers know multi-label predictions."""
+        return [np.array([0, 1])] * self.module_.n_labels
 
     def infer(self, x: dict[str, Tensor], **fit_params: Any) -> HiMatchOutput:
-        """Run the network; the joint space only where the loss will look at it."""
+        """Run the network; the joint space is only computed in training, if the loss depends on it."""
         training = self.module_.training
         joint = training and self.criterion_.needs_joint_space
         short = training and self.precision != torch.float32
@@ -109,25 +252,63 @@ class TrainingNet(NeuralNet):
     def get_loss(
         self, y_pred: HiMatchOutput, y_true: Tensor, X: Any = None, training: bool = False
     ) -> Tensor:
-        """Return eq 8 and put its terms on record."""
-        parts = self.criterion_(y_pred, y_true.to(y_pred.logits.device))
-        if not torch.isfinite(parts.total):
-            epoch, batch = len(self.history), len(self.history[-1, "batches"])
-            if not training:
-                batch -= self.history[-1]["train_batch_count"]
-            raise NonFiniteLossError(
-                f"The {'training' if training else 'validation'} loss is {parts.total.item()} in epoch "
-                f"{epoch}, batch {batch} (classification {parts.classification.item():.4g}, joint "
-                f"{parts.joint.item():.4g}, matching {parts.matching.item():.4g}): lower `learning_rate`, "
-                "and look for extreme values in `word_vectors`."
-            )
+        """Return the loss of eq 8; in training its terms are recorded.
+
+        Parameters
+        ----------
+        y_pred : HiMatchOutput
+            What the network returned.
+        y_true : float tensor of shape (B, L)
+            0/1 targets.
+        X : dict of tensors, optional
+            Not used.
+        training : bool
+            Whether this is a training batch.
+
+        Returns
+        -------
+        float tensor, scalar
+
+        Raises
+        ------
+        NonFiniteLossError
+            If the loss is NaN or infinite.
+        """
+        losses = self.criterion_(y_pred, y_true.to(y_pred.logits.device))
+        self._check_finite(losses, training)
         if training:
             for name in TERMS:
-                self.history.record_batch(name, getattr(parts, name.removesuffix("_loss")).item())
-        return parts.total
+                self.history.record_batch(name, getattr(losses, name.removesuffix("_loss")).item())
+        return losses.total
+
+    def _check_finite(self, losses: LossParts, training: bool) -> None:
+        if torch.isfinite(losses.total):
+            return
+        epoch, batch = len(self.history), len(self.history[-1, "batches"])
+        if not training:
+            batch -= self.history[-1]["train_batch_count"]
+        raise NonFiniteLossError(
+            f"The {'training' if training else 'validation'} loss is {losses.total.item()} in epoch "
+            f"{epoch}, batch {batch} (classification {losses.classification.item():.4g}, joint "
+            f"{losses.joint.item():.4g}, matching {losses.matching.item():.4g}): lower `learning_rate`, "
+            "and look for extreme values in `word_vectors`."
+        )
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Refuse an epoch whose last step broke the weights, which no loss has seen yet."""
+        """Raise an error if the last step of the epoch made weights NaN or infinite.
+
+        Parameters
+        ----------
+        net : NeuralNet
+            This net.
+        **kwargs
+            As `skorch.NeuralNet.on_epoch_end` takes them.
+
+        Raises
+        ------
+        NonFiniteLossError
+            If weights are not finite. No loss was computed with them yet.
+        """
         super().on_epoch_end(net, **kwargs)
         broken = [
             name for name, weight in self.module_.named_parameters() if not torch.isfinite(weight).all()
@@ -140,34 +321,53 @@ class TrainingNet(NeuralNet):
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
-        losses = ("train_loss", *TERMS)
         return [
             ("epoch_timer", EpochTimer()),
-            *((name, PassthroughScoring(name=name, on_train=True)) for name in losses),
+            *((name, PassthroughScoring(name=name, on_train=True)) for name in ("train_loss", *TERMS)),
+            ("valid_loss", PassthroughScoring(name="valid_loss")),
         ]
 
-
-def _encoder_rates(network: Network, rate: float, layer_decay: float) -> dict[str, float]:
-    """Return the learning rates of a pretrained encoder's weights, by their names; none of another one's."""
-    encoder = network.text_encoder
-    if not isinstance(encoder, TransformerEncoder):
-        return {}
-    layers = list(encoder.layers)
-    height = {id(weight): number for number, layer in enumerate(layers, 1) for weight in layer.parameters()}
-    return {
-        name: rate * layer_decay ** (len(layers) - height.get(id(weight), 0))
-        for name, weight in network.named_parameters()
-        if name.startswith("text_encoder.")
-    }
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        state.pop("generators_", None)
+        return state
 
 
-def _parts_of(batch: Any, number: int) -> list[Any]:
-    """Cut a batch into parts of about one size; ids lose the padding that a part does not need."""
-    inputs, targets = batch
-    parts = []
-    for rows in torch.arange(len(targets)).tensor_split(min(number, len(targets))):
-        part = {name: values[rows] for name, values in inputs.items()}
+@dataclass(frozen=True)
+class _Part:
+    """A part of a batch.
+
+    Attributes
+    ----------
+    inputs : dict of str to tensor
+        As `TextDataset.batch` returns them.
+    targets : float tensor of shape (B, L)
+        0/1 targets.
+    pairs : LabelPairs or None
+        Those pairs of the batch whose text is in this part.
+    share_of_texts, share_of_pairs : float
+        Shares of the whole batch.
+    """
+
+    inputs: dict[str, Tensor]
+    targets: Tensor
+    pairs: LabelPairs | None
+    share_of_texts: float
+    share_of_pairs: float
+
+
+def _parts_of(
+    inputs: dict[str, Tensor], targets: Tensor, pairs: LabelPairs | None, number: int
+) -> Iterator[_Part]:
+    """Cut a batch into parts of about the same size, without padding that a part does not need."""
+    n_texts = len(targets)
+    for rows in torch.arange(n_texts).tensor_split(min(number, n_texts)):
+        start, stop = int(rows[0]), int(rows[-1]) + 1
+        part = {name: values[start:stop] for name, values in inputs.items()}
         if not part["ids"].is_floating_point():
             part["ids"] = part["ids"][:, : max(1, int(part["lengths"].max()))]
-        parts.append((part, targets[rows]))
-    return parts
+        part_pairs, share_of_pairs = None, 0.0
+        if pairs is not None:
+            part_pairs = pairs.of_rows(start, stop)
+            share_of_pairs = len(part_pairs) / max(1, len(pairs))
+        yield _Part(part, targets[start:stop], part_pairs, (stop - start) / n_texts, share_of_pairs)
