@@ -18,6 +18,7 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skhimatch.estimator_tags import multilabel_text_tags
 from skhimatch.evaluation.decisions import DecisionRule
 from skhimatch.labels.formats import as_hierarchy
 from skhimatch.labels.hierarchy import LabelHierarchy
@@ -216,14 +217,7 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         return float(accuracy_score(expected.astype(np.int64), predicted, sample_weight=sample_weight))
 
     def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.one_d_array = True
-        tags.input_tags.two_d_array = False
-        tags.classifier_tags.multi_label = True
-        tags.target_tags.multi_output = True
-        tags.target_tags.single_output = False
-        return tags
+        return multilabel_text_tags(super().__sklearn_tags__(), getattr(self, "classes_", None))
 
 
 def _check_texts(X: Any) -> list[Any]:

@@ -20,6 +20,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skhimatch import fitting, persistence
+from skhimatch.estimator_tags import multilabel_text_tags
 from skhimatch.evaluation.decisions import DecisionRule, check_threshold, highest
 from skhimatch.fitting import LabelledTexts
 from skhimatch.labels import targets
@@ -31,9 +32,10 @@ from skhimatch.new_labels import with_labels
 from skhimatch.parameters import Parameters
 from skhimatch.scores.stacking import as_probabilities
 from skhimatch.state import EpochRecord, FittedState
-from skhimatch.text.pretrained import PretrainedEncoder
+from skhimatch.text.pretrained import PretrainedEncoder, as_encoder
 from skhimatch.text.sequences import Texts
 from skhimatch.text.words import check_texts
+from skhimatch.training.net_params import split_net_params
 
 __all__ = ["HiMatchClassifier", "TopLabels"]
 
@@ -315,6 +317,50 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.callbacks = callbacks
         self.net_params = net_params
         self.verbose = verbose
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters; with `deep` also single entries of `net_params` and of the encoder.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include them, such as ``net_params__module__dropout`` and ``encoder__freeze``.
+
+        Returns
+        -------
+        dict of str to object
+        """
+        entries = self.net_params if deep and isinstance(self.net_params, dict) else {}
+        return super().get_params(deep) | {f"net_params__{name}": value for name, value in entries.items()}
+
+    def set_params(self, **params: Any) -> HiMatchClassifier:
+        """Set parameters; ``net_params__*`` sets single entries of `net_params`.
+
+        Parameters
+        ----------
+        **params : object
+            By name, such as ``gamma``, ``net_params__module__dropout`` or ``encoder__freeze``.
+
+        Returns
+        -------
+        HiMatchClassifier
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            When a name is unknown.
+        """
+        prefix = "net_params__"
+        entries = {
+            name.removeprefix(prefix): params.pop(name) for name in list(params) if name.startswith(prefix)
+        }
+        super().set_params(**params)
+        if entries:
+            split_net_params(entries, as_encoder(self.encoder), self.propagation)
+            # A new dict: clones may share the old one.
+            self.net_params = {**(self.net_params or {}), **entries}
+        return self
 
     classes_ = property(attrgetter("state_.classes"))
     hierarchy_ = property(attrgetter("state_.hierarchy"))
@@ -745,13 +791,8 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         return hasattr(self, "state_")
 
     def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.one_d_array = True
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.classifier_tags.multi_label = True
-        tags.target_tags.multi_output = True
-        tags.target_tags.single_output = False
+        classes = self.classes_ if self.__sklearn_is_fitted__() else None
+        tags = multilabel_text_tags(super().__sklearn_tags__(), classes)
         tags.transformer_tags.preserves_dtype = []
         return tags
 

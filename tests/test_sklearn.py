@@ -4,15 +4,18 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
-from sklearn.base import clone
-from sklearn.metrics import f1_score
+from sklearn.base import clone, is_classifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics import average_precision_score, f1_score, get_scorer, get_scorer_names, roc_auc_score
 from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, cross_val_predict, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from toy_corpus import HIERARCHY, QUICK, binarize, make_corpus
@@ -316,3 +319,49 @@ def test_hierarchy_shared_from_parameter_to_fitted_attribute():
     tree = LabelHierarchy([("a", "b")])
     fitted = HiMatchClassifier(tree, **QUICK).fit(["x y"] * 4, [{"a", "b"}] * 4)
     assert fitted.hierarchy_ is tree
+
+
+class TestScorersOfFewLabels:
+    """scikit-learn's scorers must not take one or two labels for the classes of a binary problem."""
+
+    LABELS = (["optics"], ["optics", "science"], ["science", "sport"])
+
+    def indicator(self, labels):
+        return np.array([[label in labels_of for label in labels] for labels_of in LABEL_SETS]).astype(int)
+
+    def fitted(self, labels, *, baseline=False):
+        flat = LabelHierarchy.flat(labels)
+        classifier = LinearBaseline(flat) if baseline else HiMatchClassifier(flat, **QUICK)
+        return classifier.fit(TEXTS, self.indicator(labels))
+
+    @pytest.mark.parametrize("labels", LABELS, ids=" ".join)
+    def test_every_scorer_that_a_tree_manages(self, labels):
+        y = self.indicator(labels)
+        tree = make_pipeline(TfidfVectorizer(), DecisionTreeClassifier()).fit(TEXTS, y)
+        classifier = self.fitted(labels)
+        managed = 0
+        for name in get_scorer_names():
+            with warnings.catch_warnings():
+                # Some warn of probabilities that do not sum to one, also those of the tree.
+                warnings.simplefilter("ignore")
+                try:
+                    by_tree = get_scorer(name)(tree, TEXTS, y)
+                except (ValueError, AttributeError, TypeError):
+                    continue
+                if np.isfinite(by_tree):
+                    managed += 1
+                    assert np.isfinite(get_scorer(name)(classifier, TEXTS, y)), name
+        assert managed >= 20
+
+    @pytest.mark.parametrize("labels", LABELS, ids=" ".join)
+    @pytest.mark.parametrize("baseline", [False, True])
+    def test_values(self, labels, baseline):
+        y, classifier = self.indicator(labels), self.fitted(labels, baseline=baseline)
+        margins = classifier.decision_function(TEXTS)
+        for name, metric in (("roc_auc", roc_auc_score), ("average_precision", average_precision_score)):
+            assert get_scorer(name)(classifier, TEXTS, y) == pytest.approx(metric(y, margins))
+        assert roc_auc_score(y, margins) > 0
+
+    def test_more_labels_are_those_of_a_classifier(self):
+        assert is_classifier(HiMatchClassifier())
+        assert is_classifier(self.fitted(["optics", "science", "sport"]))

@@ -159,7 +159,7 @@ def as_encoder(encoder: Any) -> str | PretrainedEncoder:
         )
     if encoder in WORD_ENCODERS:
         return encoder
-    if Path(encoder).is_dir() or "/" in encoder or "\\" in encoder:
+    if encoder and (Path(encoder).is_dir() or "/" in encoder or "\\" in encoder):
         return PretrainedEncoder(encoder)
     near = get_close_matches(encoder.lower(), WORD_ENCODERS, n=1)
     if near:
