@@ -127,7 +127,8 @@ class TrainingNet(ClassifierMixin, NeuralNet):
             return args, kwargs
         by_rate: dict[float | None, list[Tensor]] = {}
         for name, weight in named:
-            by_rate.setdefault(rates.get(name), []).append(weight)
+            # A compiled network has this prefix.
+            by_rate.setdefault(rates.get(name.removeprefix("_orig_mod.")), []).append(weight)
         groups = [
             {"params": weights} if rate is None else {"params": weights, "lr": rate}
             for rate, weights in by_rate.items()

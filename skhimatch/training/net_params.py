@@ -24,7 +24,11 @@ MODULE_OF_ENCODER = {
 }
 
 # Arguments of `TrainingNet`.
-NET = ("optimizer", "accumulation", "iterator_train__pool", "use_caching", "torch_load_kwargs")
+NET = (
+    *("optimizer", "accumulation", "iterator_train__pool"),
+    *("compile", "use_caching", "torch_load_kwargs"),
+    *(f"compile__{name}" for name in ("fullgraph", "dynamic", "backend", "mode", "options")),
+)
 
 # Parameters of the classifier under the names that they would have here. A value in `net_params` would not
 # reach all places that depend on it.
@@ -56,7 +60,6 @@ REFUSED = {
     "dataset": "training has its own class of datasets",
     "decide": "the classifier decides by `threshold`, `decoding` and `consistency`",
     "predict_nonlinearity": "probabilities are always the sigmoid of logits",
-    "compile": "the classifier does not support torch.compile",
     "warm_start": "use `partial_fit` to continue training",
     "module__vocabulary_size": "it follows from the training texts",
     "module__label_words": "they follow from `label_texts` and the names of the labels",

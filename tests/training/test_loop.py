@@ -1,3 +1,5 @@
+from dataclasses import FrozenInstanceError, replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,13 +7,19 @@ from skorch.callbacks import Callback, EpochScoring
 from toy_corpus import HIERARCHY, QUICK, SMALL, make_corpus
 
 from skhimatch import HiMatchClassifier, PretrainedEncoder, parameters
+from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network.batches import LengthBuckets
+from skhimatch.network.build import NetworkSettings, build_pretrained_network
 from skhimatch.network.device import resolve_device, resolve_precision
+from skhimatch.network.encoders import ConvolutionEncoder, GRUEncoder, RCNNEncoder
 from skhimatch.network.himatch import HiMatchNetwork
+from skhimatch.network.objective import HiMatchLoss, LabelPairs
 from skhimatch.network.predict import score_texts
+from skhimatch.network.random_numbers import Generators, draw_from
+from skhimatch.network.transformer import TransformerEncoder
 from skhimatch.training import callbacks
-from skhimatch.training.loop import GRADIENT_NORM, _one_cycle
-from skhimatch.training.net import NonFiniteLossError
+from skhimatch.training.loop import GRADIENT_NORM, TrainingSettings, _one_cycle, build_training_net
+from skhimatch.training.net import NonFiniteLossError, _parts_of
 
 TEXTS, LABEL_SETS = make_corpus(60)
 
@@ -350,3 +358,115 @@ def test_gradients_of_a_batch_in_parts_are_those_of_the_whole(parts):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
     for name in ("train_loss", "classification_loss", "joint_loss"):
         assert epoch[name] == pytest.approx(epoch_in_parts[name], rel=1e-2)
+
+
+class TestAccumulation:
+    """A batch in parts has the gradients of the whole batch, those of the matching loss included."""
+
+    @pytest.mark.parametrize("sampling", ["hierarchy", "random", "all"])
+    @pytest.mark.parametrize("classification_loss", ["squared_hinge", "mean_cross_entropy"])
+    def test_gradients(self, sampling, classification_loss):
+        def first_step(accumulation):
+            gradients = Record(
+                "on_grad_computed",
+                lambda net, **_: {
+                    name: weight.grad.clone()
+                    for name, weight in net.module_.named_parameters()
+                    if weight.grad is not None
+                },
+            )
+            losses = Record(
+                "on_batch_end",
+                lambda net, training, **_: dict(net.history[-1, "batches", -1]) if training else None,
+            )
+            # Without dropout the pairs are the first draws after the order of the texts.
+            net_params = SMALL | {"module__dropout": 0.0, "accumulation": accumulation}
+            quick(
+                callbacks=[gradients, losses],
+                net_params=net_params,
+                sampling=sampling,
+                classification_loss=classification_loss,
+                lambda_joint=0.5,
+                lambda_match=2.0,
+                # The sampler draws as many numbers for the batch in parts as for the whole one.
+                max_epochs=1,
+                batch_size=20,
+                # Distances to labels without any text are the same for all texts.
+                validation_fraction=0,
+            ).fit(TEXTS, LABEL_SETS)
+            return gradients.found[0], losses.found[0]
+
+        (whole, losses), (in_parts, losses_in_parts) = first_step(1), first_step(3)
+        assert whole.keys() == in_parts.keys()
+        assert losses["matching_loss"] > 0
+        for name, gradient in whole.items():
+            torch.testing.assert_close(in_parts[name], gradient, atol=2e-6, rtol=1e-4, msg=name)
+        for name in ("train_loss", "classification_loss", "joint_loss", "matching_loss"):
+            assert losses_in_parts[name] == pytest.approx(losses[name], rel=1e-5), name
+
+    def test_parts_have_different_numbers_of_pairs(self):
+        """A mean of the parts' means is another number."""
+        hierarchy = LabelHierarchy([("a", "a1"), ("a", "a2"), ("b", "b1"), ("b1", "c")])
+        criterion = HiMatchLoss(hierarchy)
+        targets = torch.zeros(4, len(hierarchy))
+        for row, labels in enumerate([["c"], ["a1"], [], ["a1", "c", "a2"]]):
+            for label in labels:
+                targets[row, hierarchy.labels.index(label)] = 1
+        with draw_from(Generators(0), criterion):
+            pairs = criterion.draw_pairs(targets)
+        inputs = {"ids": torch.ones(4, 2, dtype=torch.int64), "lengths": torch.tensor([2, 1, 1, 2])}
+        parts = list(_parts_of(inputs, targets, pairs, 2))
+        assert [part.share_of_texts for part in parts] == [0.5, 0.5]
+        assert sum(part.share_of_pairs for part in parts) == 1
+        assert parts[0].share_of_pairs != 0.5
+        for part, start in zip(parts, (0, 2), strict=True):
+            mask = (pairs.text >= start) & (pairs.text < start + 2)
+            assert part.pairs.text.tolist() == (pairs.text[mask] - start).tolist()
+            for name in ("positive", "negative", "margin"):
+                assert torch.equal(getattr(part.pairs, name), getattr(pairs, name)[mask])
+
+    def test_a_part_without_pairs(self):
+        pairs = LabelPairs(*(torch.zeros(0, dtype=torch.int64) for _ in range(4)))
+        inputs = {"ids": torch.ones(3, 2, dtype=torch.int64), "lengths": torch.tensor([2, 1, 1])}
+        parts = list(_parts_of(inputs, torch.zeros(3, 5), pairs, 100))
+        assert [part.share_of_pairs for part in parts] == [0, 0, 0]
+        assert [part.inputs["ids"].shape for part in parts] == [(1, 2), (1, 1), (1, 1)]
+
+
+def test_settings_cannot_change():
+    settings = TrainingSettings(max_epochs=1, batch_size=2, learning_rate=0.1)
+    assert settings.device == torch.device("cpu")
+    with pytest.raises(FrozenInstanceError):
+        settings.batch_size = 3
+
+
+class TestLearningRatesOfEncoders:
+    def test_of_networks_of_words(self):
+        for encoder in (ConvolutionEncoder(9, 4), GRUEncoder(9), RCNNEncoder(9)):
+            assert encoder.parameter_learning_rates(0.1, 0.5) == {}
+
+    def test_of_a_pretrained_encoder(self, tiny_bert):
+        encoder = TransformerEncoder(PretrainedEncoder(tiny_bert))
+        rates = encoder.parameter_learning_rates(0.1, 0.5)
+        assert rates.keys() == dict(encoder.named_parameters()).keys()
+        found = {
+            part: {rate for name, rate in rates.items() if part in name}
+            for part in ("embeddings", "layer.0", "layer.1")
+        }
+        assert found == {"embeddings": {0.025}, "layer.0": {0.05}, "layer.1": {0.1}}
+
+    def test_layer_decay_is_a_setting(self, tiny_bert):
+        hierarchy = LabelHierarchy([("a", "b")])
+        network = build_pretrained_network(
+            hierarchy, NetworkSettings(), TransformerEncoder(PretrainedEncoder(tiny_bert))
+        )
+        settings = TrainingSettings(
+            max_epochs=1, batch_size=2, learning_rate=0.1, encoder_learning_rate=0.01, layer_decay=0.5
+        )
+        for layer_decay, lowest in ((0.5, 0.0025), (0.1, 0.0001)):
+            net = build_training_net(
+                network, HiMatchLoss(hierarchy), replace(settings, layer_decay=layer_decay)
+            )
+            rates = [group["lr"] for group in net.optimizer_.param_groups]
+            assert min(rates) == pytest.approx(lowest)
+            assert max(rates) == 0.1
