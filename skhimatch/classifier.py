@@ -3,59 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from numbers import Integral, Real
-from operator import attrgetter
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, _fit_context
-from sklearn.metrics import accuracy_score
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skhimatch import fitting, persistence
 from skhimatch.estimator_tags import multilabel_text_tags
-from skhimatch.evaluation.decisions import DecisionRule, check_threshold, highest
 from skhimatch.fitting import LabelledTexts
 from skhimatch.labels import targets
 from skhimatch.labels.formats import as_hierarchy, hierarchy_over
 from skhimatch.labels.hierarchy import LabelHierarchy
-from skhimatch.network.device import resolve_device
-from skhimatch.network.predict import embed_texts, in_chunks
 from skhimatch.new_labels import with_labels
 from skhimatch.parameters import Parameters
-from skhimatch.scores.stacking import as_probabilities
-from skhimatch.state import EpochRecord, FittedState
+from skhimatch.predictor import FittedPredictor, checked_texts
 from skhimatch.text.pretrained import PretrainedEncoder, as_encoder
-from skhimatch.text.sequences import Texts
-from skhimatch.text.words import check_texts
 from skhimatch.training.net_params import split_net_params
 
-__all__ = ["HiMatchClassifier", "TopLabels"]
+__all__ = ["HiMatchClassifier"]
 
 
-class TopLabels(NamedTuple):
-    """The k most probable labels of n texts.
-
-    Attributes
-    ----------
-    labels : ndarray of str, shape (n, k)
-        The most probable first.
-    probabilities : float32 ndarray of shape (n, k)
-        Theirs.
-    """
-
-    labels: NDArray[np.object_]
-    probabilities: NDArray[np.float32]
-
-
-class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
+class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, BaseEstimator):
     """Hierarchical text classification by label-semantics matching (HiMatch).
 
     Texts and labels are encoded and projected into one space. Training puts a text closest to its
@@ -362,32 +338,6 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             self.net_params = {**(self.net_params or {}), **entries}
         return self
 
-    classes_ = property(attrgetter("state_.classes"))
-    hierarchy_ = property(attrgetter("state_.hierarchy"))
-    tokenizer_ = property(attrgetter("state_.tokenizer"))
-    vocabulary_ = property(attrgetter("state_.vocabulary"))
-    network_ = property(attrgetter("state_.network"))
-    word_network_ = property(attrgetter("state_.word_network"))
-    ngrams_ = property(attrgetter("state_.ensemble.ngrams"))
-    label_names_ = property(attrgetter("state_.ensemble.names"))
-    shortlist_size_ = property(attrgetter("state_.ensemble.shortlist_size"))
-    stacking_weights_ = property(attrgetter("state_.ensemble.stacking"))
-    score_offsets_ = property(attrgetter("state_.ensemble.score_offsets"))
-    decision_ = property(attrgetter("state_.decision"))
-    label_embeddings_ = property(attrgetter("state_.label_embeddings"))
-    validation_f1_ = property(attrgetter("state_.validation_f1"))
-    sparse_output_ = property(attrgetter("state_.sparse_output"))
-
-    @property
-    def history_(self) -> list[EpochRecord]:
-        """One record for each epoch."""
-        return list(self.state_.history)
-
-    @property
-    def n_iter_(self) -> int:
-        """The number of epochs."""
-        return len(self.state_.history)
-
     # ------------------------------------------------------------------ fitting
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -432,14 +382,14 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         NonFiniteLossError
             When the loss becomes NaN before one epoch is complete.
         """
-        texts = _checked_texts(X)
+        texts = checked_texts(X)
         y = _reusable(y)
         hierarchy = self._resolve_hierarchy(y)
         training = LabelledTexts(texts, targets.encode_targets(y, hierarchy, len(texts)))
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         validation, pair = None, targets.validation_pair(X_val, y_val, validation_data)
         if pair is not None:
-            held_out = _checked_texts(pair[0])
+            held_out = checked_texts(pair[0])
             validation = LabelledTexts(held_out, targets.encode_targets(pair[1], hierarchy, len(held_out)))
         self.state_ = fitting.fit(
             self._parameters(),
@@ -477,7 +427,7 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         NonFiniteLossError
             When the loss becomes NaN. After any error the weights are as before the call.
         """
-        texts = _checked_texts(X)
+        texts = checked_texts(X)
         y = _reusable(y)
         state = self._state_on_device() if hasattr(self, "state_") else None
         hierarchy = self._resolve_hierarchy(y, classes) if state is None else state.hierarchy
@@ -540,173 +490,6 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
         self._trainers = None
         return self
 
-    # --------------------------------------------------------------- predicting
-
-    def decision_function(self, X: Any) -> NDArray[np.float32]:
-        """Return the log-odds of all labels.
-
-        Parameters
-        ----------
-        X : texts or TokenSequences
-            As in `fit`.
-
-        Returns
-        -------
-        float32 ndarray of shape (n, L)
-        """
-        texts = self._tokenized(X)
-        log_odds = np.empty((len(texts), len(self.classes_)), dtype=np.float32)
-        done = 0
-        for chunk in self._log_odds(texts):
-            log_odds[done : done + len(chunk)] = chunk
-            done += len(chunk)
-        return log_odds
-
-    def predict_proba(self, X: Any) -> NDArray[np.float32]:
-        """Return the probability of each label; they do not sum to one.
-
-        Parameters
-        ----------
-        X : texts or TokenSequences
-            As in `fit`.
-
-        Returns
-        -------
-        float32 ndarray of shape (n, L), in (0, 1)
-            See `iter_predict_proba` and `predict_topk` for results that do not fit into memory.
-        """
-        return as_probabilities(self.decision_function(X))
-
-    def iter_predict_proba(self, X: Any) -> Iterator[NDArray[np.float32]]:
-        """Yield the probabilities of `predict_proba`, a chunk of texts at a time.
-
-        Parameters
-        ----------
-        X : texts or TokenSequences
-            As in `fit`.
-
-        Returns
-        -------
-        iterator of float32 ndarrays of shape (rows, L), in (0, 1)
-            In the order of the texts, some 128 MiB for each chunk.
-        """
-        # Not a generator function: errors in X are raised at once.
-        return (as_probabilities(log_odds) for log_odds in self._log_odds(self._tokenized(X)))
-
-    def predict_topk(self, X: Any, k: int) -> TopLabels:
-        """Return the k most probable labels of each text, the most probable first.
-
-        Parameters
-        ----------
-        X : texts or TokenSequences
-            As in `fit`.
-        k : int
-            From 1 to L.
-
-        Returns
-        -------
-        TopLabels
-            ``(labels, probabilities)``, both of shape (n, k). Equally probable labels are in the order of
-            the columns.
-
-        Raises
-        ------
-        ValueError
-            When there are fewer labels than k.
-        """
-        check_is_fitted(self)
-        if not isinstance(k, Integral) or not 1 <= k <= len(self.classes_):
-            raise ValueError(f"k is {k!r}; ask for 1 to {len(self.classes_)} labels, as many as there are.")
-        columns, probabilities = [], []
-        for chunk in self.iter_predict_proba(X):
-            columns.append(highest(chunk, k))
-            probabilities.append(np.take_along_axis(chunk, columns[-1], axis=1))
-        return TopLabels(self.classes_[np.concatenate(columns)], np.concatenate(probabilities))
-
-    def predict(self, X: Any) -> NDArray[np.int64] | sp.csr_array:
-        """Return the predicted labels as an indicator.
-
-        Parameters
-        ----------
-        X : texts or TokenSequences
-            As in `fit`.
-
-        Returns
-        -------
-        int64 ndarray or csr_array of shape (n, L)
-            The columns are `classes_`. Sparse if the training targets were sparse; then no more than a chunk
-            of probabilities is in memory at once.
-        """
-        chunks = [self.decide(probabilities) for probabilities in self.iter_predict_proba(X)]
-        indicator = sp.vstack(chunks, format="csr").astype(np.int64)
-        return indicator if self.sparse_output_ else indicator.toarray()
-
-    def decide(self, probabilities: NDArray[np.floating[Any]]) -> sp.csr_array:
-        """Turn probabilities into labels, by the `threshold`, `decoding` and `consistency` set now.
-
-        Parameters
-        ----------
-        probabilities : float ndarray of shape (n, L)
-            As `predict_proba` and `iter_predict_proba` return them.
-
-        Returns
-        -------
-        csr_array of shape (n, L), bool
-        """
-        check_is_fitted(self)
-        return self._decision()(probabilities)
-
-    def transform(self, X: Any) -> NDArray[np.float32]:
-        """Return the texts' coordinates in the joint space (eq 3).
-
-        Parameters
-        ----------
-        X : texts or TokenSequences
-            As in `fit`.
-
-        Returns
-        -------
-        float32 ndarray of shape (n, d_phi)
-            Unit rows, comparable with `label_embeddings_`.
-        """
-        texts, network = self._tokenized(X), self._state_on_device().network
-        chunks = in_chunks(texts, self.label_embeddings_.shape[1], progress=bool(self.verbose))
-        return np.concatenate([embed_texts(network, chunk) for chunk in chunks])
-
-    def to_label_sets(self, indicator: Any) -> list[set[str]]:
-        """Turn an indicator, as `predict` returns it, into label sets.
-
-        Parameters
-        ----------
-        indicator : array or sparse array of shape (n, L)
-
-        Returns
-        -------
-        list of n set of str
-        """
-        check_is_fitted(self)
-        return targets.to_label_sets(indicator, list(self.classes_))
-
-    def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
-        """Return the subset accuracy: the share of texts with exactly the right labels.
-
-        Parameters
-        ----------
-        X, y
-            As in `fit`.
-        sample_weight : array-like of shape (n,), optional
-            Weights of the texts.
-
-        Returns
-        -------
-        float in [0, 1]
-        """
-        check_is_fitted(self)
-        texts = _checked_texts(X)
-        expected = targets.encode_targets(y, self.hierarchy_, len(texts))
-        predicted = sp.csr_array(self.predict(texts))
-        return float(accuracy_score(expected.astype(np.int64), predicted, sample_weight=sample_weight))
-
     # -------------------------------------------------------------- persistence
 
     def save(self, folder: str | PathLike[str]) -> None:
@@ -753,57 +536,17 @@ class HiMatchClassifier(ClassifierMixin, TransformerMixin, BaseEstimator):
             classes = targets.label_names(y)
         return LabelHierarchy.flat([str(name) for name in classes])
 
-    def _state_on_device(self) -> FittedState:
-        """Return the fitted state, with its networks on this machine's device."""
-        check_is_fitted(self)
-        device = resolve_device(self.device)
-        for scorer in self.state_.ensemble.networks.values():
-            if scorer.network.device != device:
-                scorer.network.to(device)
-        return self.state_
-
-    def _tokenized(self, X: Any) -> Texts:
-        check_is_fitted(self)
-        return fitting.tokenize(_checked_texts(X), self._state_on_device())
-
-    def _log_odds(self, texts: Texts) -> Iterator[NDArray[np.float32]]:
-        return self._state_on_device().ensemble.log_odds(texts, progress=bool(self.verbose))
-
-    def _decision(self) -> DecisionRule:
-        """Return the fitted rule, with the threshold, decoding and consistency that are set now."""
-        threshold: Any = self.threshold
-        if isinstance(threshold, str):
-            if threshold != "auto":
-                raise ValueError(f"threshold is {threshold!r}; pass 'auto', a number or one number per label")
-            threshold = self.decision_.threshold
-        threshold = check_threshold(threshold, self.hierarchy_.labels)
-        return replace(
-            self.decision_, threshold=threshold, decoding=self.decoding, consistency=self.consistency
-        )
-
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
         # The optimiser's state is for calls in this process. It is twice as large as the network.
         state.pop("_trainers", None)
         return state
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "state_")
-
     def __sklearn_tags__(self) -> Tags:
         classes = self.classes_ if self.__sklearn_is_fitted__() else None
         tags = multilabel_text_tags(super().__sklearn_tags__(), classes)
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def _checked_texts(X: Any) -> Any:
-    """Return tokenised texts as they are, anything else as a list of checked texts."""
-    if isinstance(X, Texts):
-        if not len(X):
-            raise ValueError("Found 0 samples in X while a minimum of 1 is required.")
-        return X
-    return check_texts(X)
 
 
 def _reusable(y: Any) -> Any:

@@ -20,8 +20,11 @@ ORDER = [
     "network/",
     "scores/",
     "training/",
+    "parameters",
+    "state",
     "persistence",
     "fitting",
+    "predictor",
     "classifier",
     "cli",
 ]
