@@ -24,7 +24,7 @@ def test_margins_are_those_of_one_vs_rest():
     )
 
 
-def test_it_predicts_whole_paths_where_it_learned_them():
+def test_it_predicts_whole_paths_if_the_targets_are_paths():
     baseline = LinearBaseline(HIERARCHY).fit(*make_corpus(120))
     texts, label_sets = make_corpus(60, seed=1)
     predicted = baseline.predict(texts)
@@ -58,12 +58,12 @@ def test_margins_do_not_depend_on_how_many_labels_are_computed_at_once(monkeypat
     np.testing.assert_allclose(fitted.decision_function(["a lens", "a leaf"]), whole, rtol=1e-6)
 
 
-def test_it_returns_the_container_it_was_taught_with():
+def test_predictions_are_sparse_if_the_targets_were():
     texts, label_sets = make_corpus(40)
     indicator = binarize(label_sets)
     assert isinstance(LinearBaseline(HIERARCHY).fit(texts, indicator).predict(texts), np.ndarray)
-    taught = LinearBaseline(HIERARCHY).fit(texts, sparse.csr_array(indicator))
-    assert sparse.issparse(taught.predict(texts))
+    fitted = LinearBaseline(HIERARCHY).fit(texts, sparse.csr_array(indicator))
+    assert sparse.issparse(fitted.predict(texts))
     assert LinearBaseline().fit(texts, label_sets).hierarchy_.is_flat
 
 

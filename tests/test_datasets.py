@@ -104,7 +104,7 @@ class TestApiDocs:
             file = tmp_path / "tiny_library" / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(textwrap.dedent(source).replace("{}", words))
-        # Reading must not import.
+        # The sources must not be imported.
         (tmp_path / "tiny_library" / "broken.py").write_text("raise RuntimeError\n")
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.setattr(api_docs, "LIBRARIES", ("tiny_library",))
@@ -348,7 +348,7 @@ class TestEurlex57k:
             "validation": [2],
             "test": [3],
         }
-        # Foreign trade and farming are on no document.
+        # No document has foreign trade or farming.
         assert corpus.hierarchy == LabelHierarchy([("1", "3"), ("3", "5")])
         assert corpus.label_texts == {
             "1": ["trade", "commerce", "exchange of goods"],

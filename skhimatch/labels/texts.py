@@ -46,7 +46,7 @@ def check_label_texts(label_texts: Any) -> dict[str, str | list[str]]:
         )
         if not isinstance(label, str) or not is_valid:
             raise TypeError(
-                f"label_texts has {label!r}: {text!r}; pass a string, or a list of strings, for each label."
+                f"label_texts has {label!r}: {text!r}; pass a string, or several in a list, for each label."
             )
         checked[label] = value
     return checked

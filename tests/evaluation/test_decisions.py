@@ -45,7 +45,7 @@ def random_case(seed, n_labels=25):
 
 @pytest.mark.parametrize("levels", [1, 3, 1000])
 @pytest.mark.parametrize("k", [1, 4, 25])
-def test_highest_is_a_stable_sort_cut_off(k, levels):
+def test_highest_is_the_start_of_a_stable_sort(k, levels):
     scores = np.random.default_rng(k).integers(levels, size=(30, 25)) / levels
     np.testing.assert_array_equal(highest(scores, k), np.argsort(-scores, axis=1, kind="stable")[:, :k])
 
@@ -60,7 +60,7 @@ def test_threshold_is_reached_by_equality():
     np.testing.assert_array_equal(by_label.toarray(), [[0, 1, 1], [0, 1, 1]])
 
 
-def test_path_takes_the_best_end_and_what_is_above():
+def test_path_is_the_best_end_and_its_ancestors():
     ends = TREE.positions(["a11", "a2", "b1"])
     #                a    b    a1   a2   b1   a11
     probabilities = [[0.9, 0.1, 0.9, 0.2, 0.1, 0.3], [0.9, 0.1, 0.9, 0.2, 0.4, 0.3], [0.1] * 6]
@@ -84,7 +84,7 @@ def test_path_of_a_dag_has_all_ancestors():
     [
         (rows("a a1 a11", "a a2", "b b1"), ["a2", "b1", "a11"]),
         (rows("a a1", "a a1 a11", "b"), ["b", "a1", "a11"]),
-        (rows("a11", "a2", "b1", "b1"), ["a2", "b1", "a11"]),  # leaves alone
+        (rows("a11", "a2", "b1", "b1"), ["a2", "b1", "a11"]),  # only leaves
         (rows("a1 a11", "a2", "b"), ["b", "a2", "a11"]),  # a is never tagged
         (rows("a a1", "a1"), None),  # a is tagged elsewhere
         (rows("a a1 a2"), None),
@@ -135,13 +135,13 @@ def test_consistency_agrees_with_a_loop(seed):
     assert (dropped != predicted).any()
 
 
-def test_drop_orphans_does_not_touch_its_argument():
+def test_drop_orphans_does_not_change_its_argument():
     predicted = sparse.csr_array(rows("a11").astype(bool))
     assert drop_orphans(predicted, TREE).nnz == 0
     assert predicted.nnz == 1
 
 
-def test_rule_composes():
+def test_rule_combines_decoding_and_consistency():
     probabilities = np.array([[0.2, 0.1, 0.7, 0.6, 0.1, 0.1], [0.9, 0.9, 0.1, 0.1, 0.8, 0.7]])
 
     def decide(**choices):
@@ -262,7 +262,7 @@ def test_learn_finds_ends_and_tagged_labels():
     assert DecisionRule.learn(several, hierarchy, decoding="path").ends.tolist() == [1, 2]
 
 
-def test_a_path_stops_early_only_where_no_child_goes_on():
+def test_a_path_stops_early_only_if_no_child_is_probable():
     ends = TREE.positions(["a", "a1", "a11", "b1"])
     #                          a    b    a1   a2   b1   a11
     probabilities = np.array([[0.9, 0.1, 0.4, 0.3, 0.1, 0.2],
@@ -284,12 +284,12 @@ class TestTuned:
         rule = DecisionRule(self.HIERARCHY, 0.5, path_ends=None, tagged=self.EVERYWHERE)
         probabilities = np.array([[0.9, 0.31, 0.1], [0.8, 0.29, 0.35]])
         tuned = rule.tuned(probabilities, [[1, 1, 0], [1, 0, 1]])
-        # All thresholds from .30 to .31 make no mistake.
+        # Thresholds from 0.30 to 0.31 make no mistake.
         assert 0.29 < tuned.threshold <= 0.31
         assert (tuned.ends, tuned.consistency) == (None, None)
 
     def test_a_path_that_stops_too_early(self):
-        # a may end a path; every text goes on, though a child is never as probable as one half.
+        # a may end a path. Each path continues, although no child has a probability of 0.5.
         rule = DecisionRule(self.HIERARCHY, 0.5, path_ends=np.array([0, 1, 2]), tagged=self.EVERYWHERE)
         probabilities = np.array([[0.9, 0.4, 0.1], [0.9, 0.1, 0.4], [0.9, 0.1, 0.1]])
         targets = [[1, 1, 0], [1, 0, 1], [1, 0, 0]]

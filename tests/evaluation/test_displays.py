@@ -37,7 +37,7 @@ def test_bars_are_the_scores(plt):
     assert ticks == ["level 1\n2 labels", "level 2\n3 labels"]
 
 
-def test_models_stand_side_by_side_on_given_axes(plt, tmp_path):
+def test_several_models_on_given_axes(plt, tmp_path):
     figure, ax = plt.subplots()
     scores = {
         "himatch": f1_by_level(TRUE, TRUE, HIERARCHY),

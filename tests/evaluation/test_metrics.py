@@ -20,7 +20,7 @@ FORMS = [np.asarray, sparse.csr_array, sparse.csc_matrix, lambda y: y.astype(flo
 
 @pytest.fixture(params=range(4))
 def indicators(request):
-    """A case with labels that are never true, never predicted, and neither."""
+    """Return indicators with labels that are never true, never predicted, or neither."""
     rng = np.random.default_rng(request.param)
     true, predicted = rng.random((2, 40, 7)) < 0.3
     true[:, 1] = predicted[:, 2] = true[:, 3] = predicted[:, 3] = False
@@ -46,7 +46,7 @@ def test_f1_by_level_equals_sklearn_on_columns(indicators, form):
         assert score.labels == len(columns)
         assert score.support == true[:, columns].sum()
         for average, value in [("micro", score.micro_f1), ("macro", score.macro_f1)]:
-            # sklearn reads one column as a binary task.
+            # For scikit-learn, one column is a binary task.
             average = "binary" if len(columns) == 1 else average
             expected = f1_score(true[:, columns], predicted[:, columns], average=average, zero_division=0)
             assert value == pytest.approx(expected)

@@ -1,4 +1,4 @@
-"""Rankings against scikit-learn's nDCG, loops over all orders, and cases worked by hand."""
+"""Ranking metrics compared with scikit-learn's nDCG, with loops over all orders, and with small examples."""
 
 from itertools import permutations
 from math import log2
@@ -19,10 +19,10 @@ from skhimatch.evaluation.ranking import (
 
 
 def made_up(seed, n_texts=40, n_labels=30, levels=None):
-    draws = np.random.RandomState(seed)
-    true = (draws.rand(n_texts, n_labels) < 0.15).astype(int)
+    rng = np.random.RandomState(seed)
+    true = (rng.rand(n_texts, n_labels) < 0.15).astype(int)
     true[:, 0] |= true.sum(axis=1) == 0
-    scores = draws.randn(n_texts, n_labels)
+    scores = rng.randn(n_texts, n_labels)
     return true, scores if levels is None else np.round(scores * levels) / levels
 
 
@@ -52,10 +52,10 @@ def test_ties_count_as_the_mean_over_all_orders(k):
     assert ndcg_at_k(true, scores, k) == pytest.approx(np.mean(gains))
 
 
-def test_by_hand():
+def test_a_small_example():
     true = [[1, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
     scores = np.array([[0.9, 0.2, 0.5, 0.1], [0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1]])
-    # Right at rank 1 and 3; right at rank 1; nothing right, so not counted.
+    # True labels at ranks 1 and 3; at rank 1; none, so the text is left out.
     assert recall_at_k(true, scores, 2) == pytest.approx((1 / 2 + 1) / 2)
     assert rprecision_at_k(true, scores, 1) == 1
     assert ndcg_at_k(true, scores, 3) == pytest.approx(((1 + 1 / 2) / (1 + 1 / log2(3)) + 1) / 2)
@@ -64,7 +64,7 @@ def test_by_hand():
 def test_a_group_ranks_its_own_columns_over_its_own_texts():
     true = np.array([[1, 0, 1], [0, 1, 0], [0, 0, 1]])
     scores = np.array([[0.9, 0.8, 0.7], [0.9, 0.2, 0.1], [0.1, 0.9, 0.2]])
-    # Columns 1 and 2 of texts 0, 1 and 2: wrong, right, wrong.
+    # The first of columns 1 and 2 is wrong, true and wrong for texts 0, 1 and 2.
     assert recall_at_k(true, scores, 1, labels=[1, 2]) == pytest.approx(1 / 3)
     train = np.array([[1, 1, 0]] + [[1, 0, 0]] * 50)
     scored = ranking_by_frequency(true, scores, train, k=1)
@@ -78,7 +78,7 @@ def test_a_group_ranks_its_own_columns_over_its_own_texts():
     assert scored["overall"].ndcg == ndcg_at_k(true, scores, 1)
 
 
-def test_groups_begin_and_end_where_the_corpus_has_them():
+def test_the_limits_of_the_groups():
     counts = [0, 1, 50, 51]
     train = np.array([[text < count for count in counts] for text in range(60)])
     assert {group: labels.tolist() for group, labels in frequency_groups(train).items()} == {
@@ -96,7 +96,7 @@ def test_sparse_scores_are_zero_where_nothing_is_stored(monkeypatch):
         assert metric(true, sp.csr_array(scores)) == metric(sp.csr_array(true), scores)
 
 
-def test_no_text_that_counts_gives_nan():
+def test_metrics_without_texts_are_nan():
     assert np.isnan(recall_at_k([[0, 1]], np.array([[0.2, 0.1]]), labels=[0]))
 
 

@@ -111,7 +111,7 @@ def test_bad_graphs_and_files_are_named(tmp_path):
         as_hierarchy(file)
 
 
-def test_a_byte_order_mark_is_no_part_of_a_label(tmp_path):
+def test_a_byte_order_mark_is_not_part_of_a_label(tmp_path):
     file = tmp_path / "news.taxonomy"
     file.write_text("Root\tscience\nscience\tphysics\n", encoding="utf-8-sig")
     assert as_hierarchy(file).labels == ("physics", "science")

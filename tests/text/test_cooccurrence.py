@@ -33,14 +33,14 @@ class TestCooccurrenceVectors:
         size = len(expected)
         vectors = cooccurrence_vectors(SEQUENCES, size, random_state=0)
         assert vectors.words == TOKENIZER.vocabulary_.words
-        # All singular vectors: their products are those of the square root of M M^T.
+        # With all singular vectors, the Gram matrix is the square root of M M^T.
         left, singular, _ = np.linalg.svd(expected)
         gram = (left * singular) @ left.T
         scale = 0.35 * np.sqrt(size) / np.median(np.sqrt(np.diag(gram)))
         found = vectors.vectors @ vectors.vectors.T
         np.testing.assert_allclose(found, scale**2 * gram, atol=1e-3 * np.abs(gram).max() * scale**2)
 
-    def test_words_of_the_same_company(self):
+    def test_words_with_the_same_contexts(self):
         texts, _ = make_corpus(400)
         sequences = WordTokenizer(min_count=1).fit_transform(texts)
         vectors = cooccurrence_vectors(sequences, 20, random_state=0)
@@ -49,7 +49,7 @@ class TestCooccurrenceVectors:
         of = {word: row for row, word in enumerate(vectors.words)}
         assert nearness[of["lens"], of["prism"]] > nearness[of["lens"]].mean() + 0.2
 
-    def test_unknown_words_and_ends_of_texts_part(self):
+    def test_words_of_different_texts_do_not_co_occur(self):
         vocabulary = Vocabulary(["a", "b", "c"])
         texts = TokenSequences.from_lists([[2, 3], [4], [2, 3, 1], [1, 4, 1]], vocabulary)
         assert set(cooccurrence_vectors(texts, 3, 0).words) == {"a", "b"}
@@ -72,7 +72,7 @@ class TestCooccurrenceVectors:
         first, again = (cooccurrence_vectors(SEQUENCES, 10, random_state=3) for _ in range(2))
         np.testing.assert_array_equal(first.vectors, again.vectors)
 
-    def test_of_many_texts_some_are_read(self, monkeypatch):
+    def test_of_many_texts_every_kth_is_used(self, monkeypatch):
         monkeypatch.setattr(cooccurrence, "MAX_TOKENS", -(-len(SEQUENCES.ids) // 3))
         found = cooccurrence_vectors(SEQUENCES, 10, random_state=0)
         monkeypatch.undo()

@@ -32,7 +32,7 @@ def table(separator):
         ("excel.csv", "\ufeff" + table(",")),
     ],
 )
-def test_every_form_gives_the_same_texts(tmp_path, name, content):
+def test_every_format_gives_the_same_texts(tmp_path, name, content):
     file = tmp_path / name
     file.write_text(content, encoding="utf-8")
     assert read_texts(file, HIERARCHY) == (TEXTS, LABEL_SETS)

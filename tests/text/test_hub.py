@@ -13,12 +13,12 @@ def copy_of(folder, tmp_path):
     return Path(shutil.copytree(folder, tmp_path / "copy"))
 
 
-def test_what_a_plain_encoder_says_of_itself(tiny_bert):
+def test_description_of_a_plain_encoder(tiny_bert):
     description = describe(tiny_bert)
     assert (description.subfolder, description.window, description.pooling) == ("", 16, "cls")
 
 
-def test_what_a_sentence_encoder_says_of_itself(tiny_bert, tmp_path):
+def test_description_of_a_sentence_encoder(tiny_bert, tmp_path):
     folder = tmp_path / "sentences"
     shutil.copytree(tiny_bert, folder / "0_Transformer")
     modules = [

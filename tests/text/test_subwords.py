@@ -23,7 +23,7 @@ def sequences(tiny_bert):
     return SubwordTokenizer(tiny_bert, words=WordTokenizer(min_count=1)).fit_transform(TEXTS)
 
 
-def test_texts_are_read_twice(sequences):
+def test_texts_become_subwords_and_words(sequences):
     assert sequences.subwords.words(0) == ["the", "quark", "in", "the", "mem", "##brane", "##s"]
     assert sequences.words.words(0) == ["the", "quark", "in", "the", "membranes"]
     assert sequences.subwords.words(2) == ["a", "serve", "[UNK]", "a", "volley"]
@@ -50,7 +50,7 @@ def test_tags():
     assert tags.transformer_tags.preserves_dtype == []
 
 
-def test_a_clone_is_blank(tiny_bert):
+def test_a_clone_is_not_fitted(tiny_bert):
     tokenizer = SubwordTokenizer(tiny_bert, words=WordTokenizer(min_count=1)).fit(TEXTS)
     copy = clone(tokenizer)
     assert copy.words.min_count == 1
@@ -58,13 +58,13 @@ def test_a_clone_is_blank(tiny_bert):
     assert not hasattr(tokenizer.words, "vocabulary_")
 
 
-def test_texts_in_pieces_already_are_refused(tiny_bert):
+def test_lists_of_tokens_are_refused(tiny_bert):
     with pytest.raises(TypeError, match=r"Text 0 is a list of tokens; .* pass whole texts"):
         SubwordTokenizer(tiny_bert).fit([["a", "quark"]])
 
 
 class TestSubwordSequences:
-    def test_all_views_are_indexed_alike(self, sequences):
+    def test_all_parts_are_indexed_in_the_same_way(self, sequences):
         encodings = np.arange(6, dtype=np.float32).reshape(3, 2)
         texts = SubwordSequences(sequences.subwords, sequences.words, encodings)
         assert texts.shape == (3,)
@@ -78,14 +78,14 @@ class TestSubwordSequences:
                 assert part.subwords.words(place) == sequences.subwords.words(row)
                 assert part.words.words(place) == sequences.words.words(row)
 
-    def test_of_unlike_numbers(self):
+    def test_different_numbers_of_texts(self):
         one = TokenSequences.from_lists([[0]], SubwordVocabulary(["a"]))
         two = TokenSequences.from_lists([[0], []], Vocabulary(["a"]))
         with pytest.raises(ValueError, match=r"\[1, 2\] texts"):
             SubwordSequences(one, two)
 
 
-def test_vocabularies_of_words_and_pieces_differ():
+def test_vocabularies_of_words_and_subwords_differ():
     assert SubwordVocabulary(["a"]) != Vocabulary(["a"])
     assert (len(SubwordVocabulary(["a"])), len(Vocabulary(["a"]))) == (1, 3)
     assert pickle.loads(pickle.dumps(SubwordVocabulary(["a"]))) == SubwordVocabulary(["a"])

@@ -102,13 +102,13 @@ class TestReadWordVectors:
         path.write_bytes(gzip.compress(text.encode()) if zipped else text.encode())
         vectors = read_word_vectors(path)
         assert vectors.words == ("wave", "field", "the")
-        # A byte order mark is no part of the first word.
+        # A byte order mark is not part of the first word.
         marked = b"\xef\xbb\xbf" + text.encode()
         path.write_bytes(gzip.compress(marked) if zipped else marked)
         assert read_word_vectors(path).words == vectors.words
         np.testing.assert_array_equal(vectors.vectors, read_word_vectors(glove).vectors)
 
-    def test_words_with_blanks_and_odd_line_breaks(self, tmp_path):
+    def test_words_with_spaces_and_unusual_line_breaks(self, tmp_path):
         path = tmp_path / "vectors.txt"
         path.write_text("a 1 2\n. . . 3 4\nto name@domain.com 5 6\nx\x85y 7 8\n", encoding="utf-8")
         vectors = read_word_vectors(path)

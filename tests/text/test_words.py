@@ -118,7 +118,7 @@ class TestWordTokenizer:
         assert lists_of(tokenizer.transform(["c a b"])) == [[UNKNOWN_ID, 2]]
         assert WordTokenizer(min_count=1, max_length=None).fit_transform(["a " * 999]).lengths[0] == 999
 
-    def test_a_long_text_is_not_read_to_its_end(self):
+    def test_a_long_text_is_tokenised_only_up_to_max_length(self):
         text = "word " * 2_000_000
         tracemalloc.start()
         assert WordTokenizer(max_length=8, lowercase=False).tokenize(text) == ["word"] * 8
@@ -134,7 +134,7 @@ class TestWordTokenizer:
         assert WordTokenizer(lowercase=False).tokenize("A Wave") == ["A", "Wave"]
         assert WordTokenizer().tokenize(["A", "Wave, or two"]) == ["a", "wave, or two"]
 
-    def test_token_lists_are_taken_as_they_are(self):
+    def test_token_lists_are_not_tokenised_again(self):
         tokenizer = WordTokenizer(min_count=1, max_length=2)
         sequences = tokenizer.fit_transform([["New York", "is", "far"], []])
         assert sequences.words(0) == ["new york", "is"]
