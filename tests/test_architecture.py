@@ -1,11 +1,18 @@
 """Modules import one way only, each is on the architecture page, and those without torch stay so."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
+
+import pytest
+from toy_corpus import HIERARCHY, QUICK, make_corpus
+
+import skhimatch
+from skhimatch import HiMatchClassifier
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "skhimatch"
@@ -95,3 +102,52 @@ sys.meta_path.insert(0, Blocked())
 import {", ".join(names)}
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def steps(title):
+    """Return the dotted names of the numbered steps of a section of the page."""
+    [section] = re.findall(rf"^## {title}\n(.*?)(?=^## )", PAGE, re.MULTILINE | re.DOTALL)
+    numbered = re.findall(r"^\d+\. (.*?)(?=^\d+\. |^\n|\Z)", section, re.MULTILINE | re.DOTALL)
+    return [re.findall(r"`([\w.]+\.\w+)`", step) for step in numbered]
+
+
+@pytest.mark.parametrize("title", ["From a text to a probability", "From `gamma` to the loss"])
+def test_the_steps_of_the_page_exist_and_are_few(title):
+    listed = steps(title)
+    # Between so many stations there is one hop less.
+    assert 8 <= len(listed) <= 11
+    names = [name for step in listed for name in step]
+    assert len(set(names)) == len(names)
+    for name in names:
+        found = skhimatch
+        for part in name.split("."):
+            if not hasattr(found, part):
+                importlib.import_module(f"{found.__name__}.{part}")
+            found = getattr(found, part)
+        assert callable(found), name
+
+
+def test_a_fit_and_a_prediction_take_the_steps_of_the_page():
+    """Every function of the two lists is called, in the order of the lists."""
+    called = []
+
+    def record(frame, event, argument):
+        if event == "call" and frame.f_code.co_filename.startswith(str(PACKAGE)):
+            module = Path(frame.f_code.co_filename).relative_to(PACKAGE).with_suffix("")
+            called.append(".".join([*module.parts, frame.f_code.co_qualname]))
+
+    texts, label_sets = make_corpus(30)
+    classifier = HiMatchClassifier(HIERARCHY, **QUICK)
+    for title, run in (
+        ("From `gamma` to the loss", lambda: classifier.fit(texts, label_sets)),
+        ("From a text to a probability", lambda: classifier.predict_proba(texts)),
+    ):
+        called.clear()
+        sys.setprofile(record)
+        try:
+            run()
+        finally:
+            sys.setprofile(None)
+        expected = [step[0] for step in steps(title)]
+        first_calls = [called.index(name) for name in expected]
+        assert first_calls == sorted(first_calls), title
