@@ -412,8 +412,8 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
 
         Parameters
         ----------
-        X, y
-            As in `fit`.
+        X, y : as in `fit`
+            Texts and labels.
         classes : sequence of str, optional
             All labels, in the first call, if neither `hierarchy` nor the parameter `classes` names them.
 
@@ -510,6 +510,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         Parameters
         ----------
         folder : path
+            What `save` wrote.
 
         Returns
         -------

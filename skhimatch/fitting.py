@@ -147,15 +147,21 @@ def fit_more(
 
     Parameters
     ----------
-    parameters, hierarchy, seed, sparse_output
-        As in `fit`.
+    parameters : Parameters
+        The classifier's parameters.
     state : FittedState or None
         What to continue from; None starts from nothing. Its networks are trained in place; after any error
         they are as before.
     trainers : mapping of str to TrainingNet, or None
         What the last call returned; None starts a new optimiser.
+    hierarchy : LabelHierarchy
+        The labels, in column order.
     training : LabelledTexts
         The texts.
+    seed : int
+        Seeds all draws, if there is no state yet.
+    sparse_output : bool
+        Whether predictions are to be sparse.
 
     Returns
     -------
@@ -210,7 +216,7 @@ def tokenize(texts: Any, state: FittedState) -> Texts:
     Parameters
     ----------
     texts : list of str, list of lists of str, TokenSequences or SubwordSequences
-        n texts.
+        The texts.
     state : FittedState
         Its tokenizer and vocabulary are used.
 

@@ -228,6 +228,7 @@ class FittedPredictor:
         Parameters
         ----------
         indicator : array or sparse array of shape (n, L)
+            Which labels each text has.
 
         Returns
         -------
@@ -241,8 +242,8 @@ class FittedPredictor:
 
         Parameters
         ----------
-        X, y
-            As in `fit`.
+        X, y : as in `fit`
+            Texts and labels.
         sample_weight : array-like of shape (n,), optional
             Weights of the texts.
 

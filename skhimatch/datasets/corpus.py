@@ -16,7 +16,7 @@ __all__ = ["Corpus"]
 class Corpus:
     """Labelled texts, their hierarchy and a fixed split.
 
-    Parameters
+    Attributes
     ----------
     name : str
         The name of the corpus.

@@ -82,7 +82,7 @@ class DecisionRule:
 
     @property
     def ends(self) -> npt.NDArray[np.int64] | None:
-        """Positions of the labels that may end a path; None if labels are predicted by threshold."""
+        """The positions of the labels that may end a path; None if labels are predicted by threshold."""
         if self.decoding == "threshold" or (self.decoding == "auto" and self.path_ends is None):
             return None
         if self.path_ends is not None:

@@ -302,9 +302,10 @@ def hold_out(
 
     Returns
     -------
-    train, validation : int64 arrays
-        Sorted row numbers. A text that is the last training text of one of its labels stays in
-        `train`.
+    train : int64 array
+        Sorted row numbers. A text that is the last training text of one of its labels stays here.
+    validation : int64 array
+        The other row numbers, sorted.
 
     Examples
     --------

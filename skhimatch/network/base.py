@@ -112,6 +112,7 @@ class Network(nn.Module):
         ids : int64 tensor of shape (B, n)
             Or float of shape (B, d_T): the vectors T of texts that are already encoded.
         lengths : int64 tensor of shape (B,)
+            The number of tokens of each text.
         shortlist : int64 tensor of shape (B, K), optional
             The labels to score for each text, all by default; only if `scores_labels_separately`. The
             logits of all other labels are their biases.
@@ -166,8 +167,8 @@ class Network(nn.Module):
 
         Parameters
         ----------
-        ids, lengths, text_encoder
-            As `forward` takes them.
+        ids, lengths, text_encoder : as in `forward`
+            A batch of texts, and what encodes it.
 
         Returns
         -------
@@ -190,6 +191,7 @@ def mean_state(states: Tensor, lengths: Tensor) -> Tensor:
     Parameters
     ----------
     states : float tensor of shape (B, n, d)
+        The states of the tokens.
     lengths : int64 tensor of shape (B,)
         The number of states of each text; without any the mean is 0.
 

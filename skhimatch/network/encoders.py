@@ -120,7 +120,9 @@ class BidirectionalGRU(nn.Module):
         Parameters
         ----------
         tokens : float tensor of shape (B, n, input_size)
+            The vectors of the tokens.
         lengths : int64 tensor of shape (B,)
+            The number of tokens of each text.
         """
         positions = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape[:2])
         mask = padding_mask(lengths, tokens.shape[1])
@@ -334,6 +336,7 @@ class TabulatedConvolution:
     products : float tensor of shape (kernel_size, U, d)
         Of these words with every place of a window.
     bias : float tensor of shape (d,)
+        Added to every state.
     """
 
     def __init__(self, words: Tensor, products: Tensor, bias: Tensor) -> None:

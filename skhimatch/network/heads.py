@@ -32,6 +32,7 @@ class LabelwiseHead(nn.Module):
         Parameters
         ----------
         nodes : float tensor of shape (B, L, d_t), or (B, K, d_t)
+            The nodes of the labels.
         labels : int64 tensor of shape (B, K), optional
             The labels of the nodes. The logits of all other labels are their biases.
 

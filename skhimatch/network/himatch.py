@@ -28,10 +28,10 @@ class HiMatchNetwork(Network):
     label_nodes : LabelNodes or None
         Maps the encoded text and its lengths to V_t of shape (B, L, d_t). None, with an encoder that
         returns T: labels have no nodes, and S_t is T.
-    propagation : {"gcn", "gated"} or None
-        How V_t is propagated over the hierarchy (eq 1). None: S_t is V_t.
     head : {"labelwise", "flat"}
         The classifier on S_t; see `LabelwiseHead` and `FlatHead`.
+    propagation : {"gcn", "gated"} or None
+        How V_t is propagated over the hierarchy (eq 1). None: S_t is V_t.
     node_dimension : int
         d_t, the width of a node.
     label_dimension, joint_dimension : int
@@ -132,8 +132,8 @@ class HiMatchNetwork(Network):
 
         Parameters
         ----------
-        encoded, lengths
-            As `encode` returns them.
+        encoded, lengths : as `encode` returns them
+            A batch of texts.
         semantics : float tensor, optional
             S_t, if it is already computed. Not used with attention: the embedding must not depend on the
             shortlist.
@@ -189,6 +189,7 @@ class HiMatchNetwork(Network):
         Parameters
         ----------
         weights : float array of shape (L, d_T)
+            The weights of the labels.
         shift : float array of shape (L,)
             What the weights add to the logits of the mean training text. It is subtracted from the biases.
 

@@ -57,6 +57,7 @@ class LabelAttention(LabelNodes):
         Parameters
         ----------
         states : float tensor of shape (B, n, d_t)
+            The states of the tokens.
         lengths : int64 tensor of shape (B,)
             The number of states of each text; behind them is padding. A text
             without states gets the mean over its padding.
@@ -93,8 +94,8 @@ class SemanticAttention(nn.Module):
 
         Parameters
         ----------
-        states, lengths
-            As `LabelAttention` takes them.
+        states, lengths : as in `LabelAttention`
+            A batch of texts.
         queries : float tensor of shape (M, label_dimension), or (B, K, label_dimension)
             u of M labels, or of K labels of each text.
 

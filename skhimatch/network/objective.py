@@ -152,6 +152,7 @@ def squared_hinge_loss(logits: Tensor, targets: Tensor) -> Tensor:
     Parameters
     ----------
     logits : float tensor of shape (B, L)
+        The logits of the labels.
     targets : tensor of shape (B, L)
         0/1 targets.
 
@@ -280,8 +281,8 @@ class HiMatchLoss(nn.Module):
     ----------
     hierarchy : LabelHierarchy
         L labels.
-    gamma, alpha, beta, sampling
-        As in `NegativeSampler`.
+    gamma, alpha, beta, sampling : as in `NegativeSampler`
+        The margins, and how negatives are drawn.
     lambda_joint, lambda_match : float
         Weights of eq 5 and of eq 6. A term with weight 0 is not computed.
     classification_loss : {"squared_hinge", "cross_entropy", "mean_cross_entropy"}

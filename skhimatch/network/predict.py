@@ -37,6 +37,7 @@ def in_chunks(texts: Texts, numbers_per_text: int, *, progress: bool = False) ->
     Parameters
     ----------
     texts : TokenSequences or SubwordSequences of n texts
+        The texts.
     numbers_per_text : int
         How many numbers are computed for each text, such as L.
     progress : bool
@@ -69,6 +70,7 @@ def score_texts(
     network : Network
         On any device.
     texts : TokenSequences or SubwordSequences of n texts
+        The texts.
     shortlist : int64 ndarray of shape (n, K), optional
         The labels to score for each text, all by default. The logits of the others are their biases.
 
@@ -96,6 +98,7 @@ def embed_texts(network: Network, texts: Texts) -> NDArray[np.float32]:
     network : Network
         On any device.
     texts : TokenSequences or SubwordSequences of n texts
+        The texts.
 
     Returns
     -------

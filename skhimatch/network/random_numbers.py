@@ -235,7 +235,10 @@ def contexts_of_recomputation(
 
     Returns
     -------
-    forward, recomputation : context managers
+    forward : context manager
+        For the forward pass.
+    recomputation : context manager
+        For its recomputation.
     """
     generator = generators.on(device)
     return nullcontext(), _repeated_draws(generators, generator, generator.get_state())

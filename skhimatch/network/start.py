@@ -88,8 +88,10 @@ def start_word_network(
 
     Returns
     -------
-    network, settings : Network, WordNetworkSettings
-        The completed settings build a network of the same shape.
+    network : Network
+        With its initial weights, on the device.
+    settings : WordNetworkSettings
+        The completed settings, which build a network of the same shape.
     """
     hierarchy, label_texts = start.hierarchy, start.label_texts
     rng, vocabulary, vectors = np.random.RandomState(start.seed), texts.vocabulary, None

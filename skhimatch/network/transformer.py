@@ -171,6 +171,7 @@ class TransformerEncoder(TextEncoder, RandomModule):
         Parameters
         ----------
         texts : TokenSequences or SubwordSequences of n texts
+            The texts.
 
         Returns
         -------
@@ -201,8 +202,8 @@ class TransformerEncoder(TextEncoder, RandomModule):
 
         Parameters
         ----------
-        ids, lengths
-            As `forward` takes them.
+        ids, lengths : as in `forward`
+            A batch of texts.
 
         Returns
         -------
@@ -236,6 +237,7 @@ class TransformerEncoder(TextEncoder, RandomModule):
         Parameters
         ----------
         names : sequence of L str
+            The names of the labels.
 
         Returns
         -------

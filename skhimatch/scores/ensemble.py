@@ -102,8 +102,8 @@ class Ensemble:
 
         Parameters
         ----------
-        ngrams, names, networks
-            As the attributes.
+        ngrams, names, networks : as the attributes
+            The scorers.
         targets : csr_array of shape (n, L)
             0/1 targets of the training texts.
         margins : bool
@@ -130,11 +130,26 @@ class Ensemble:
         return next(iter(self.networks.values())).network.n_labels
 
     def with_ngrams(self, ngrams: NGramClassifier) -> Ensemble:
-        """Return a copy with another n-gram classifier."""
+        """Return a copy with another n-gram classifier.
+
+        Parameters
+        ----------
+        ngrams : NGramClassifier
+            The other one.
+
+        Returns
+        -------
+        Ensemble
+        """
         return replace(self, ngrams=ngrams)
 
     def without_networks(self) -> Ensemble:
-        """Return a copy with n-grams and names only."""
+        """Return a copy with n-grams and names only.
+
+        Returns
+        -------
+        Ensemble
+        """
         return replace(self, networks={}, stacking=self.stacking.only(("ngrams", "names")))
 
     def word_scores(self, texts: Texts) -> dict[str, NDArray[np.float32]]:
@@ -143,6 +158,7 @@ class Ensemble:
         Parameters
         ----------
         texts : TokenSequences or SubwordSequences of n texts
+            The texts.
 
         Returns
         -------
@@ -158,6 +174,7 @@ class Ensemble:
         Parameters
         ----------
         texts : TokenSequences or SubwordSequences of n texts
+            The texts.
 
         Returns
         -------
@@ -168,7 +185,18 @@ class Ensemble:
         return scores | {name: scorer.scores(texts, shortlist) for name, scorer in self.networks.items()}
 
     def combine(self, scores: Scores) -> NDArray[np.float32]:
-        """Return the weighted sum of what `scores` returned: log-odds, float32 of shape (n, L)."""
+        """Return the weighted sum of scores.
+
+        Parameters
+        ----------
+        scores : mapping of str to float arrays of shape (n, L)
+            As `scores` returned them.
+
+        Returns
+        -------
+        float32 ndarray of shape (n, L)
+            Log-odds.
+        """
         return self.stacking(self._without_offsets(scores))
 
     def log_odds(self, texts: Texts, *, progress: bool = False) -> Iterator[NDArray[np.float32]]:
@@ -177,6 +205,7 @@ class Ensemble:
         Parameters
         ----------
         texts : TokenSequences or SubwordSequences of n texts
+            The texts.
         progress : bool
             Show a progress bar if there are thousands of texts.
 
@@ -211,7 +240,18 @@ class Ensemble:
         return self if stacking is None else replace(candidate, stacking=stacking)
 
     def shortlist_by(self, scores: Scores) -> NDArray[np.int64] | None:
-        """Return the likeliest labels by n-grams and names, int64 of shape (n, K); None for all labels."""
+        """Return the likeliest labels by n-grams and names.
+
+        Parameters
+        ----------
+        scores : mapping of str to float arrays of shape (n, L)
+            Those of n-grams and names, and possibly others.
+
+        Returns
+        -------
+        int64 ndarray of shape (n, K), or None
+            None if networks score all labels.
+        """
         return (
             None
             if self.shortlist_size is None
@@ -226,6 +266,7 @@ class Ensemble:
         network : str
             The network's name.
         texts : TokenSequences or SubwordSequences of n texts
+            The texts.
 
         Returns
         -------

@@ -186,8 +186,8 @@ class LabelNames:
             Of the training texts.
         vocabulary : Vocabulary
             The words of these texts.
-        hierarchy, label_texts
-            As in `learn`.
+        hierarchy, label_texts : as in `learn`
+            The labels and their names.
 
         Returns
         -------
@@ -269,6 +269,7 @@ class LabelNames:
         Parameters
         ----------
         texts : TokenSequences or SubwordSequences of n texts
+            The texts.
 
         Returns
         -------
@@ -291,7 +292,12 @@ class LabelNames:
         return scores
 
     def state(self) -> ScorerState:
-        """Return what `from_state` rebuilds the scorer from."""
+        """Return what `from_state` rebuilds the scorer from.
+
+        Returns
+        -------
+        ScorerState
+        """
         prefixes = self.prefixes
         arrays: dict[str, NDArray[Any]] = {
             "prefixes.prefix_of_word": prefixes.prefix_of_word,

@@ -63,6 +63,7 @@ class NetworkScorer:
         Parameters
         ----------
         texts : TokenSequences or SubwordSequences of n texts
+            The texts.
         shortlist : int64 ndarray of shape (n, K), optional
             The labels to score for each text; ignored by a network that does not use shortlists.
 

@@ -228,10 +228,12 @@ class NGramClassifier:
 
         Parameters
         ----------
-        texts, targets, seed, learning_rate
-            As in `fit`.
+        texts, targets : as in `fit`
+            The training texts and their targets.
         epochs : int
             Passes over the texts. The learning rate rises to its highest value, then decays to zero.
+        seed, learning_rate : as in `fit`
+            How texts are shuffled, and the highest learning rate.
 
         Returns
         -------
@@ -282,6 +284,7 @@ class NGramClassifier:
         Parameters
         ----------
         texts : TokenSequences or SubwordSequences of n texts
+            The texts.
 
         Returns
         -------
@@ -290,7 +293,12 @@ class NGramClassifier:
         return (self.ngrams(words_of(texts)) @ self.weight).toarray() + self.bias
 
     def state(self) -> ScorerState:
-        """Return what `from_state` rebuilds the classifier from."""
+        """Return what `from_state` rebuilds the classifier from.
+
+        Returns
+        -------
+        ScorerState
+        """
         arrays: dict[str, NDArray[Any]] = {
             "codes": self.ngrams.codes,
             "idf": self.ngrams.idf,
@@ -378,7 +386,7 @@ def _with_entries_at(pattern: sp.csr_array, weight: sp.csr_array) -> sp.csr_arra
     """Return a copy of weights of shape (F, L), with stored zeros where only the pattern has entries."""
     room, weight = pattern.tocoo(), weight.tocoo()
     data = np.concatenate([weight.data, np.zeros_like(room.data)])
-    row, column = (np.concatenate(pair) for pair in zip(weight.coords, room.coords, strict=True))
+    row, column = np.concatenate([weight.row, room.row]), np.concatenate([weight.col, room.col])
     return sp.coo_array((data, (row, column)), shape=weight.shape).tocsr()
 
 

@@ -58,6 +58,7 @@ def likeliest_labels(margins: NDArray[np.float32], size: int) -> NDArray[np.int6
     Parameters
     ----------
     margins : float array of shape (n, L)
+        The margins of the labels.
     size : int
         K, at most L.
 
@@ -159,6 +160,7 @@ class SampledShortlist:
         Parameters
         ----------
         rows : int array of shape (B,)
+            The positions of the texts.
 
         Returns
         -------

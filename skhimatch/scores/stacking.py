@@ -84,7 +84,17 @@ class StackingWeights:
         return None
 
     def only(self, names: Iterable[str]) -> StackingWeights:
-        """Return the weights of some scores, with the same intercept."""
+        """Return the weights of some scores, with the same intercept.
+
+        Parameters
+        ----------
+        names : iterable of str
+            The scores' names.
+
+        Returns
+        -------
+        StackingWeights
+        """
         return StackingWeights({name: self.weights[name] for name in names}, self.intercept)
 
     def __call__(self, scores: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:

@@ -45,6 +45,7 @@ def sparse_to_arrays(name: str, matrix: sp.csr_array) -> dict[str, NDArray[Any]]
     name : str
         The prefix of the arrays' names.
     matrix : csr_array
+        The matrix.
 
     Returns
     -------

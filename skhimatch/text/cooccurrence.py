@@ -94,7 +94,7 @@ def _positive_information(counts: sp.csr_array) -> sp.csr_array:
     smoothed = word_counts**SMOOTHING
     smoothed /= smoothed.sum()
     pairs = counts.tocoo()
-    row, column = pairs.coords
+    row, column = pairs.row, pairs.col
     information = np.log(pairs.data / (word_counts[row] * smoothed[column]))
     kept = information > 0
     return sp.csr_array((information[kept].astype(np.float32), (row[kept], column[kept])), shape=counts.shape)

@@ -94,12 +94,9 @@ class Vocabulary:
 
 
 class SubwordVocabulary(Vocabulary):
-    """The subwords of a pretrained tokenizer. The id of a subword is its position.
+    """The subwords of a pretrained tokenizer, including padding and other special ones.
 
-    Parameters
-    ----------
-    words : iterable of str
-        The subwords, including padding and other special ones.
+    The id of a subword is its position.
 
     Examples
     --------

@@ -31,7 +31,7 @@ WARM_UP = 0.1
 class TrainingSettings:
     """How to train a network.
 
-    Parameters
+    Attributes
     ----------
     max_epochs : int
         Passes over the training texts.

@@ -39,8 +39,8 @@ class TrainingNet(ClassifierMixin, NeuralNet):
 
     Parameters
     ----------
-    *args, **kwargs
-        As `skorch.NeuralNet` takes them.
+    *args : as in `skorch.NeuralNet`
+        Network and objective.
     precision : torch.dtype
         The type of the numbers in the forward and backward pass of training. Weights and losses are float32.
     accumulation : int
@@ -53,6 +53,8 @@ class TrainingNet(ClassifierMixin, NeuralNet):
     decide : callable, optional
         Maps probabilities of shape (n, L) to a sparse indicator, for `predict`. By default a label is
         predicted if its probability is at least 0.5.
+    **kwargs : as in `skorch.NeuralNet`
+        Its other arguments.
     """
 
     # Where training draws random numbers from; None means torch's global generators.
@@ -112,8 +114,10 @@ class TrainingNet(ClassifierMixin, NeuralNet):
 
         Returns
         -------
-        args, kwargs : tuple, dict
-            The arguments of the optimizer.
+        args : tuple
+            The optimizer's arguments by position.
+        kwargs : dict
+            The optimizer's arguments by name.
         """
         named = [(name, weight) for name, weight in named_parameters if weight.requires_grad]
         args, kwargs = super().get_params_for_optimizer(prefix, named)
