@@ -390,10 +390,8 @@ class TestAccumulation:
                 classification_loss=classification_loss,
                 lambda_joint=0.5,
                 lambda_match=2.0,
-                # The sampler draws as many numbers for the batch in parts as for the whole one.
                 max_epochs=1,
                 batch_size=20,
-                # Distances to labels without any text are the same for all texts.
                 validation_fraction=0,
             ).fit(TEXTS, LABEL_SETS)
             return gradients.found[0], losses.found[0]
@@ -463,7 +461,9 @@ class TestLearningRatesOfEncoders:
         settings = TrainingSettings(
             max_epochs=1, batch_size=2, learning_rate=0.1, encoder_learning_rate=0.01, layer_decay=0.5
         )
-        for net_params, lowest in (({}, 0.0025), ({"layer_decay": 0.1}, 0.0001)):
+        # The names of a compiled network's weights have a prefix.
+        compiled = {"compile": True, "compile__backend": "eager"}
+        for net_params, lowest in (({}, 0.0025), ({"layer_decay": 0.1}, 0.0001), (compiled, 0.0025)):
             net = build_training_net(
                 network, HiMatchLoss(hierarchy), replace(settings, net_params=net_params)
             )

@@ -12,6 +12,8 @@ from sklearn.model_selection import GridSearchCV
 from toy_corpus import HIERARCHY, QUICK, SMALL, SMALL_RCNN, binarize, make_corpus
 
 from skhimatch import HiMatchClassifier
+from skhimatch.network import transformer
+from skhimatch.network.random_numbers import CONSTRUCTION, seeded_construction
 from skhimatch.network.transformer import TransformerEncoder
 
 TEXTS, LABEL_SETS = make_corpus(60)
@@ -118,6 +120,37 @@ def test_a_grid_search_with_threads(draws):
         assert len(set(together[name])) > 1
 
 
+class TestConstruction:
+    """While transformers loads a model, functions of torch.nn.init are others, for all threads."""
+
+    @staticmethod
+    def others_wait():
+        def wait():
+            if CONSTRUCTION.acquire(blocking=False):
+                CONSTRUCTION.release()
+                return False
+            return True
+
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(wait).result()
+
+    def test_networks_are_built_one_at_a_time(self):
+        with seeded_construction(0), seeded_construction(1):
+            assert self.others_wait()
+        assert not self.others_wait()
+
+    def test_models_are_loaded_one_at_a_time(self, monkeypatch, tiny_bert):
+        waited = []
+        load = transformer.load_model
+        monkeypatch.setattr(
+            transformer,
+            "load_model",
+            lambda *args, **kwargs: waited.append(self.others_wait()) or load(*args, **kwargs),
+        )
+        TransformerEncoder(tiny_bert)
+        assert waited == [True]
+
+
 class TestRecomputation:
     """Gradient checkpointing, which is for GPUs that are too small, forced on a CPU."""
 
@@ -140,6 +173,8 @@ class TestRecomputation:
 
         monkeypatch.setattr(TransformerEncoder, "states", count)
         monkeypatch.setattr(TransformerEncoder, "_needs_recomputation", lambda self, tokens: self.training)
+        # The backward pass does not set a global generator, not even for a moment.
+        monkeypatch.setattr(torch, "set_rng_state", None)
         found = probabilities(**parameters)
         assert any(passes)
         np.testing.assert_array_equal(found, expected)
