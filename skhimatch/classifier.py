@@ -120,11 +120,10 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
     callbacks : list of skorch callbacks, optional
         Run during `fit`, after the built-in ones.
     net_params : dict, optional
-        Further settings: ``module__*`` entries for the network (such as ``module__dropout``),
-        ``criterion__*`` for `HiMatchLoss`, the others for ``skorch.NeuralNet`` (such as
-        ``optimizer__weight_decay``) or `TrainingNet` (``accumulation``: into how many parts a batch is cut if
-        it does not fit into memory). Single entries can be searched, for instance as
-        ``net_params__module__dropout``.
+        Further settings: ``module__*`` entries for the network (such as ``module__dropout``), the others for
+        ``skorch.NeuralNet`` (such as ``optimizer="adamw"`` and ``optimizer__weight_decay``) or `TrainingNet`
+        (``accumulation``: into how many parts a batch is cut if it does not fit into memory). Single entries
+        can be searched, for instance as ``net_params__module__dropout``.
     verbose : int
         1 prints a line for each epoch, and shows a progress bar when it predicts thousands of texts.
 

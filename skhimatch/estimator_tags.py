@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sized
 
+import sklearn
 from sklearn.utils import Tags
+from sklearn.utils.fixes import parse_version
 
 __all__ = ["multilabel_text_tags"]
+
+# Before, scorers of probabilities refused what is not tagged as a classifier.
+SCORERS_TAKE_ANY_ESTIMATOR = parse_version(sklearn.__version__) >= parse_version("1.9")
 
 
 def multilabel_text_tags(tags: Tags, classes: Sized | None) -> Tags:
@@ -30,7 +35,7 @@ def multilabel_text_tags(tags: Tags, classes: Sized | None) -> Tags:
     tags.classifier_tags.multi_label = True
     tags.target_tags.multi_output = True
     tags.target_tags.single_output = False
-    if classes is not None and len(classes) <= 2:
+    if classes is not None and len(classes) <= 2 and SCORERS_TAKE_ANY_ESTIMATOR:
         # scikit-learn's scorers take one or two labels for the classes of a binary problem, and would score
         # a single column. Without this type they take predictions as they are.
         tags.estimator_type = None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
 
@@ -334,11 +335,13 @@ def _hierarchy(stored: Mapping[str, Any]) -> LabelHierarchy:
 
 
 def _plain(value: Any) -> Any:
-    """Return the JSON form of a numpy number or array, a path or an encoder; name what has none."""
+    """Return the JSON form of a numpy number or array, a path, a device or an encoder; name what has none."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, PathLike):
         return os.fspath(value)
+    if isinstance(value, torch.device):
+        return str(value)
     if isinstance(value, PretrainedEncoder):
         return value.get_params()
     raise TypeError(

@@ -187,7 +187,7 @@ class FittedPredictor:
             of probabilities is in memory at once.
         """
         chunks = [self.decide(probabilities) for probabilities in self.iter_predict_proba(X)]
-        indicator = sp.vstack(chunks, format="csr").astype(np.int64)
+        indicator = sp.csr_array(sp.vstack(chunks, format="csr"), dtype=np.int64)
         return indicator if self.sparse_output_ else indicator.toarray()
 
     def decide(self, probabilities: NDArray[np.floating[Any]]) -> sp.csr_array:

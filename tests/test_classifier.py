@@ -1513,7 +1513,7 @@ class TestDotHead:
         ("texts_of", "message"),
         [
             ("net", "label_texts is a str; pass a mapping"),
-            ({"golf": 3}, r"label_texts has 'golf': 3; pass a string, or a list"),
+            ({"golf": 3}, r"label_texts has 'golf': 3; pass a string, or"),
             ({"golf": ["net", None]}, r"label_texts has 'golf': \['net', None\]"),
             ({3: "net"}, "label_texts has 3: 'net'"),
         ],

@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network.batches import LengthBuckets
@@ -237,7 +238,7 @@ def test_a_recomputed_pass_draws_the_same_masks():
         return layer(states)
 
     def checkpointed(layer, states, generators):
-        return torch.utils.checkpoint.checkpoint(
+        return checkpoint(
             layer,
             states,
             use_reentrant=False,

@@ -388,10 +388,8 @@ class TestAccumulation:
                 classification_loss=classification_loss,
                 lambda_joint=0.5,
                 lambda_match=2.0,
-                # The sampler draws as many numbers for the batch in parts as for the whole one.
                 max_epochs=1,
                 batch_size=20,
-                # Distances to labels without any text are the same for all texts.
                 validation_fraction=0,
             ).fit(TEXTS, LABEL_SETS)
             return gradients.found[0], losses.found[0]
@@ -463,10 +461,14 @@ class TestLearningRatesOfEncoders:
         settings = TrainingSettings(
             max_epochs=1, batch_size=2, learning_rate=0.1, encoder_learning_rate=0.01, layer_decay=0.5
         )
-        for layer_decay, lowest in ((0.5, 0.0025), (0.1, 0.0001)):
-            net = build_training_net(
-                network, HiMatchLoss(hierarchy), replace(settings, layer_decay=layer_decay)
-            )
+        # The names of a compiled network's weights have a prefix.
+        compiled = {"compile": True, "compile__backend": "eager"}
+        for changes, lowest in (
+            ({}, 0.0025),
+            ({"layer_decay": 0.1}, 0.0001),
+            ({"net_params": compiled}, 0.0025),
+        ):
+            net = build_training_net(network, HiMatchLoss(hierarchy), replace(settings, **changes))
             rates = [group["lr"] for group in net.optimizer_.param_groups]
             assert min(rates) == pytest.approx(lowest)
             assert max(rates) == 0.1

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 from joblib import Parallel, delayed, parallel_config
+from sklearn.metrics import average_precision_score
 from sklearn.model_selection import GridSearchCV
 from toy_corpus import HIERARCHY, QUICK, SMALL_GRU, SMALL_RCNN_WITH_NODES, binarize, make_corpus
 
 from skhimatch import HiMatchClassifier
+from skhimatch.network import transformer
+from skhimatch.network.random_numbers import CONSTRUCTION, seeded_construction
 from skhimatch.network.transformer import TransformerEncoder
 
 TEXTS, LABEL_SETS = make_corpus(60)
@@ -105,17 +108,51 @@ def test_joblib_with_threads():
 
 
 def test_a_grid_search_with_threads(draws):
+    def score(classifier, X, y):
+        return average_precision_score(y, classifier.predict_proba(X))
+
     def search(n_jobs):
         grid = {"gamma": [0.1, 0.3], "random_state": [0, 1]}
         classifier = HiMatchClassifier(HIERARCHY, **QUICK)
         with parallel_config("threading", n_jobs=n_jobs):
-            searched = GridSearchCV(classifier, grid, scoring="average_precision", cv=2, refit=False)
+            searched = GridSearchCV(classifier, grid, scoring=score, cv=2, refit=False)
             return searched.fit(TEXTS, binarize(LABEL_SETS)).cv_results_
 
     one_by_one, together = search(1), search(4)
     for name in ("split0_test_score", "split1_test_score"):
         np.testing.assert_array_equal(together[name], one_by_one[name])
         assert len(set(together[name])) > 1
+
+
+class TestConstruction:
+    """While transformers loads a model, functions of torch.nn.init are others, for all threads."""
+
+    @staticmethod
+    def others_wait():
+        def wait():
+            if CONSTRUCTION.acquire(blocking=False):
+                CONSTRUCTION.release()
+                return False
+            return True
+
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(wait).result()
+
+    def test_networks_are_built_one_at_a_time(self):
+        with seeded_construction(0), seeded_construction(1):
+            assert self.others_wait()
+        assert not self.others_wait()
+
+    def test_models_are_loaded_one_at_a_time(self, monkeypatch, tiny_bert):
+        waited = []
+        load = transformer.load_model
+        monkeypatch.setattr(
+            transformer,
+            "load_model",
+            lambda *args, **kwargs: waited.append(self.others_wait()) or load(*args, **kwargs),
+        )
+        TransformerEncoder(tiny_bert)
+        assert waited == [True]
 
 
 class TestRecomputation:
@@ -140,6 +177,8 @@ class TestRecomputation:
 
         monkeypatch.setattr(TransformerEncoder, "states", count)
         monkeypatch.setattr(TransformerEncoder, "_needs_recomputation", lambda self, tokens: self.training)
+        # The backward pass does not set a global generator, not even for a moment.
+        monkeypatch.setattr(torch, "set_rng_state", None)
         found = probabilities(**parameters)
         assert any(passes)
         np.testing.assert_array_equal(found, expected)
