@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score
 from sklearn.model_selection import GridSearchCV
 from toy_corpus import HIERARCHY, QUICK, SMALL_GRU, SMALL_RCNN_WITH_NODES, binarize, make_corpus
 
-from skhimatch import HiMatchClassifier
+from skhimatch import HiMatchClassifier, PretrainedEncoder
 from skhimatch.network import transformer
 from skhimatch.network.random_numbers import CONSTRUCTION, seeded_construction
 from skhimatch.network.transformer import TransformerEncoder
@@ -151,7 +151,7 @@ class TestConstruction:
             "load_model",
             lambda *args, **kwargs: waited.append(self.others_wait()) or load(*args, **kwargs),
         )
-        TransformerEncoder(tiny_bert)
+        TransformerEncoder(PretrainedEncoder(tiny_bert))
         assert waited == [True]
 
 
