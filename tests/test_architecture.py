@@ -15,7 +15,7 @@ import skhimatch
 from skhimatch import HiMatchClassifier
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "skhimatch"
+PACKAGE = Path(skhimatch.__file__).parent
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 # From the first to the last; a module imports from its own group or from earlier ones. Names with a slash are
@@ -42,7 +42,7 @@ def modules():
     """Return the path of each module by its dotted name, `__init__` and `__main__` left out."""
     found = sorted(PACKAGE.rglob("*.py"))
     return {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path
         for path in found
         if not path.name.startswith("__")
     }
@@ -101,7 +101,7 @@ class Blocked:
 sys.meta_path.insert(0, Blocked())
 import {", ".join(names)}
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=PACKAGE.parent)
 
 
 def steps(title):
