@@ -11,7 +11,6 @@ import numpy as np
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.texts import check_label_texts
 from skhimatch.network.initial_vectors import label_word_ids
-from skhimatch.network.label_text_network import LabelTextNetwork
 from skhimatch.network.predict import embed_labels
 from skhimatch.scores.ensemble import Ensemble
 from skhimatch.scores.networks import NetworkScorer
@@ -45,12 +44,6 @@ def with_labels(
     ValueError
         As `HiMatchClassifier.add_labels`.
     """
-    network = state.network
-    if not isinstance(network, LabelTextNetwork):
-        raise ValueError(
-            "add_labels needs head='dot', which has no weights of single labels; this classifier was fitted "
-            "with another head: fit a new one, with the larger hierarchy."
-        )
     before, edges, texts = state.hierarchy, list(edges), check_label_texts(label_texts)
     hierarchy = _extended(before, edges, texts)
     new = hierarchy.labels[len(before) :]
@@ -62,15 +55,13 @@ def with_labels(
                 f"Nothing is known of the label {label!r}: no training text has a word of its text, "
                 "and no edge says where it belongs. Describe it in `label_texts`, or give it a parent."
             )
-    extended = network.with_labels(before, hierarchy, words)
-    settings: Any = state.ensemble.networks["words"].settings
-    scorer = NetworkScorer(extended, replace(settings, label_words=extended.label_words.tolist()))
+    scorer = state.ensemble.networks[state.network_name].with_labels(before, hierarchy, words)
     return replace(
         state,
         hierarchy=hierarchy,
         ensemble=_ensemble_with(scorer, state, hierarchy, texts),
         decision=state.decision.with_labels(hierarchy),
-        label_embeddings=embed_labels(extended),
+        label_embeddings=embed_labels(scorer.network),
     )
 
 
@@ -108,7 +99,7 @@ def _ensemble_with(
         }
     return replace(
         ensemble,
-        networks={"words": scorer},
+        networks=dict(ensemble.networks) | {state.network_name: scorer},
         ngrams=None if ngrams is None else ngrams.with_labels(len(hierarchy)),
         names=None if names is None else names.with_labels(hierarchy, state.vocabulary, label_texts),
         score_offsets=offsets,

@@ -67,10 +67,14 @@ class FittedState:
         return np.asarray(self.hierarchy.labels, dtype=object)
 
     @property
+    def network_name(self) -> str:
+        """The name of the network of the encoder that the user chose."""
+        return "pretrained" if "pretrained" in self.ensemble.networks else "words"
+
+    @property
     def network(self) -> Network:
         """The network of the encoder that the user chose."""
-        networks = self.ensemble.networks
-        return networks["pretrained" if "pretrained" in networks else "words"].network
+        return self.ensemble.networks[self.network_name].network
 
     @property
     def word_network(self) -> Network | None:

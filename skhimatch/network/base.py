@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network.batches import padding_mask
 from skhimatch.network.dropout import Dropout
 from skhimatch.network.encoders import TextEncoder, TextReader
@@ -94,6 +95,34 @@ class Network(nn.Module):
     node_dimension: int
     dropout: Dropout
     max_length: int | None
+
+    def with_labels(
+        self, old: LabelHierarchy, new: LabelHierarchy, more_words: Sequence[Sequence[int]]
+    ) -> Network:
+        """Return a copy with more labels, and the same weights.
+
+        Parameters
+        ----------
+        old : LabelHierarchy
+            The labels of this network.
+        new : LabelHierarchy
+            The same labels, followed by new ones.
+        more_words : sequence of sequences of int
+            The ids of the words of each new label's text.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        ValueError
+            If the network has weights of single labels, which new labels would lack.
+        """
+        raise ValueError(
+            "add_labels needs head='dot', which has no weights of single labels; this classifier was fitted "
+            "with another head: fit a new one, with the larger hierarchy."
+        )
 
     @abstractmethod
     def forward(

@@ -11,7 +11,7 @@ from skhimatch.network.encoders import TextEncoder, TextReader
 from skhimatch.network.heads import FlatHead, LabelwiseHead
 from skhimatch.network.joint_space import JointProjection
 from skhimatch.network.label_attention import MANY_LABELS, LabelNodes
-from skhimatch.network.propagation import PROPAGATIONS, GatedPropagation, HierarchyEdges, HierarchyGCN
+from skhimatch.network.propagation import PROPAGATIONS, HierarchyGCN, WithPriors
 
 __all__ = ["HiMatchNetwork"]
 
@@ -176,7 +176,7 @@ class HiMatchNetwork(Network):
         self.label_vectors.copy_(torch.as_tensor(initial.label_vectors))
         priors = torch.as_tensor(initial.edge_priors)
         for module in self.modules():
-            if isinstance(module, HierarchyEdges | GatedPropagation):
+            if isinstance(module, WithPriors):
                 module.set_priors(priors)
         self.head.bias.copy_(torch.as_tensor(initial.output_bias))
 

@@ -210,11 +210,15 @@ class LabelTextNetwork(Network):
     ) -> "LabelTextNetwork":
         """Return a copy with more labels, and the same weights.
 
+        The prior of a new edge is the lowest prior among its parent's edges, or, if the parent had no child,
+        equal for all children.
+
         Parameters
         ----------
-        old, new : LabelHierarchy
-            The labels of this network, and the same labels followed by new ones. The prior of a new edge is
-            the lowest prior among its parent's edges, or, if the parent had no child, equal for all children.
+        old : LabelHierarchy
+            The labels of this network.
+        new : LabelHierarchy
+            The same labels, followed by new ones.
         more_words : sequence of sequences of int
             The ids of the words of each new label's text.
 

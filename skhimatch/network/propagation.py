@@ -6,10 +6,18 @@ from torch import Tensor, nn
 
 from skhimatch.labels.hierarchy import LabelHierarchy
 
-__all__ = ["PROPAGATIONS", "GatedPropagation", "HierarchyEdges", "HierarchyGCN"]
+__all__ = ["PROPAGATIONS", "GatedPropagation", "HierarchyEdges", "HierarchyGCN", "WithPriors"]
 
 
-class HierarchyEdges(nn.Module):
+class WithPriors(nn.Module):
+    """A module that starts from P(child | parent) of the training targets."""
+
+    def set_priors(self, priors: Tensor) -> None:
+        """Take P(child | parent), of shape (E,), in the order of the hierarchy's edges; without gradients."""
+        raise NotImplementedError
+
+
+class HierarchyEdges(WithPriors):
     """The two adjacencies of eq 1 and 2, as gather and scatter over the edges.
 
     E_down[child, parent] = P(child | parent) and E_up[parent, child] = 1.
@@ -108,7 +116,7 @@ class HierarchyGCN(nn.Module):
         return torch.relu(semantics.index_add(0, row[parent[upward]], from_children))
 
 
-class GatedPropagation(nn.Module):
+class GatedPropagation(WithPriors):
     """The gated variant of eq 1: scalar gates in place of weight matrices.
 
     S = ReLU(g_down (E_down V + b_down) + g_up (E_up V + b_up) + g_loop V) with

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -74,6 +74,32 @@ class NetworkScorer:
         """
         return score_texts(self.network, texts, shortlist if self.uses_shortlist else None)
 
+    def with_labels(
+        self, old: LabelHierarchy, new: LabelHierarchy, more_words: list[list[int]]
+    ) -> NetworkScorer:
+        """Return a copy that scores more labels, without training.
+
+        Parameters
+        ----------
+        old : LabelHierarchy
+            The labels of this scorer.
+        new : LabelHierarchy
+            The same labels, followed by new ones.
+        more_words : list of lists of int
+            The ids of the words of each new label's text.
+
+        Returns
+        -------
+        NetworkScorer
+
+        Raises
+        ------
+        ValueError
+            If the network has weights of single labels.
+        """
+        network, settings = self.network.with_labels(old, new, more_words), cast(Any, self.settings)
+        return NetworkScorer(network, replace(settings, label_words=[*settings.label_words, *more_words]))
+
     def state(self) -> ScorerState:
         """Return what `from_state` rebuilds the scorer from."""
         values: dict[str, Any] = {"settings": asdict(self.settings)}
@@ -82,8 +108,8 @@ class NetworkScorer:
             for name, weight in self.network.state_dict().items()
             if not name.startswith(ENCODER_WEIGHTS)
         }
-        encoder = self.network.text_encoder
-        if not isinstance(encoder, TransformerEncoder):
+        encoder: Any = self.network.text_encoder
+        if not encoder.pretrained:
             return ScorerState(values, arrays)
         values["encoder"] = encoder.settings.get_params()
         return ScorerState(values, arrays, None if encoder.loaded_by_name else encoder.save)
