@@ -765,6 +765,11 @@ class TestHistory:
         assert line in capsys.readouterr().out.splitlines()
         assert quick(validation_fraction=0).fit(TEXTS, LABEL_SETS).validation_f1_ is None
 
+    def test_scores_of_other_weights_are_dropped(self):
+        classifier = quick().fit(TEXTS, LABEL_SETS)
+        assert classifier.validation_f1_ is not None
+        assert classifier.partial_fit(TEXTS, LABEL_SETS).validation_f1_ is None
+
     def test_silent_by_default(self, capsys):
         quick(max_epochs=3, patience=1).fit(TEXTS, LABEL_SETS).predict(TEXTS)
         captured = capsys.readouterr()

@@ -10,6 +10,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import average_precision_score, f1_score, get_scorer, get_scorer_names, roc_auc_score
@@ -320,6 +321,20 @@ def test_hierarchy_shared_from_parameter_to_fitted_attribute():
     tree = LabelHierarchy([("a", "b")])
     fitted = HiMatchClassifier(tree, **QUICK).fit(["x y"] * 4, [{"a", "b"}] * 4)
     assert fitted.hierarchy_ is tree
+
+
+def test_a_pipeline_tokenizes_the_validation_texts():
+    unseen, unseen_sets = make_corpus(20, seed=1)
+    y_val = binarize(unseen_sets)
+    alone = HiMatchClassifier(HIERARCHY, **QUICK).fit(TEXTS, INDICATOR, X_val=unseen, y_val=y_val)
+    with config_context(enable_metadata_routing=True):
+        classifier = HiMatchClassifier(HIERARCHY, **QUICK).set_fit_request(X_val=True, y_val=True)
+        pipeline = Pipeline(
+            [("words", WordTokenizer()), ("classifier", classifier)], transform_input=["X_val"]
+        )
+        pipeline.fit(TEXTS, INDICATOR, X_val=unseen, y_val=y_val)
+        np.testing.assert_array_equal(pipeline.predict_proba(unseen), alone.predict_proba(unseen))
+    assert pipeline[-1].validation_f1_ == alone.validation_f1_
 
 
 @pytest.mark.skipif(
