@@ -272,7 +272,7 @@ def _checkpoints(
     training: LabelledTexts,
     held_out: LabelledTexts | None,
 ) -> Checkpoints:
-    """Open the folder of a fit, which is told from others by its data and parameters."""
+    """Open the folder of a fit, which is identified by its data and parameters."""
     if not isinstance(parameters.random_state, Integral):
         raise ValueError(
             "checkpoint needs an integer random_state, so that a second fit repeats the first; "

@@ -88,7 +88,7 @@ def _extended(
 def _ensemble_with(
     scorer: NetworkScorer, state: FittedState, hierarchy: LabelHierarchy, label_texts: Mapping[str, Any]
 ) -> Ensemble:
-    """Return the ensemble with the extended network; n-grams and offsets know nothing of new labels."""
+    """Return the ensemble with the extended network; n-grams have no weights for new labels."""
     ensemble = state.ensemble
     ngrams, names, offsets = ensemble.ngrams, ensemble.names, ensemble.score_offsets
     if offsets is not None:

@@ -165,7 +165,7 @@ def load(folder: str | PathLike[str]) -> tuple[FittedState, dict[str, Any]]:
 
 @contextmanager
 def _damage_named(path: Path) -> Iterator[None]:
-    """Name the file that is truncated, edited or of another save, whatever error follows from that."""
+    """Turn the errors of a truncated, edited or wrong file into one that names the file."""
     try:
         yield
     except (

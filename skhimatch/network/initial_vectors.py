@@ -1,4 +1,4 @@
-"""What the embeddings of words and of labels start from."""
+"""Initial word vectors and label vectors (section 3.2 of the paper)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -13,24 +13,26 @@ from skhimatch.text.word_vectors import WordVectors
 
 __all__ = ["embedding_table", "label_vectors", "label_word_ids"]
 
+# The words from whose vectors a label without a known name starts.
 CHARACTERISTIC_WORDS = 10
+# The standard deviation of random vectors, if no word has a given vector.
 SCALE_WITHOUT_VECTORS = 0.1
 
 
 def embedding_table(
     vocabulary: Vocabulary, word_vectors: WordVectors, random_state: int | np.random.RandomState | None
 ) -> NDArray[np.float32]:
-    """Start the embeddings of a vocabulary of V ids.
+    """Return the initial embeddings of a vocabulary of V ids.
 
     Parameters
     ----------
     vocabulary : Vocabulary
-        V - 2 words after padding and unknown.
+        V - 2 words, behind padding and the unknown word.
     word_vectors : WordVectors
-        Of dimension d. A word without a vector tries its lower-case and its capitalised form.
+        Of dimension d. If a word has no vector, its lower-case and its capitalised form are looked up.
     random_state : int, RandomState or None
-        Draws the rows of the other words and of the unknown word from a normal distribution, as wide
-        as the vectors found (0.1 if none).
+        Draws the rows of all other words from a normal distribution. Its standard deviation is that of
+        the vectors that were found, or 0.1 without any.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def label_word_ids(
     Returns
     -------
     list of L lists of int
-        The ids of the known words of each label; none where none is known.
+        The ids of the known words of each label.
 
     Examples
     --------
@@ -101,23 +103,23 @@ def label_vectors(
     targets: sp.csr_array,
     random_state: int | np.random.RandomState | None,
 ) -> NDArray[np.float32]:
-    """Start the embeddings of L labels (section 3.2).
+    """Return the initial vectors of L labels (section 3.2).
 
-    A label starts from the mean vector of its words: those of its text in `label_texts`, else of its
-    name. Where none is known, it starts from the ten most characteristic words of its training texts,
-    by share of the label's texts with the word times log(n / number of texts with the word); without
-    these, from a normal draw as wide as `table`.
+    The vector of a label is the mean vector of its words: those of its text in `label_texts`, or else of its
+    name. If no word is known, the ten most characteristic words of its training texts are taken, ordered by
+    the share of the label's texts with the word times log(n / number of texts with the word). Without these,
+    the vector is drawn from a normal distribution with the standard deviation of `table`.
 
     Parameters
     ----------
     labels : sequence of str, length L
         The names.
     label_texts : mapping of str to str or iterable of str, or None
-        The texts that describe labels, where there are any.
+        The texts that describe labels, if there are any.
     table : ndarray of float32, shape (V, d)
         The embeddings of the vocabulary.
     vocabulary : Vocabulary
-        V ids; the words that are known besides those of `word_vectors`.
+        V ids. Its words are looked up if they are not in `word_vectors`.
     word_vectors : WordVectors
         Vectors of dimension d, looked up first.
     sequences : TokenSequences of shape (n,)
@@ -125,7 +127,7 @@ def label_vectors(
     targets : sparse array, shape (n, L)
         Which text has which label.
     random_state : int, RandomState or None
-        Draws the vectors of the labels about which nothing is known.
+        Draws the vectors of labels without any known word.
 
     Returns
     -------
@@ -158,11 +160,11 @@ def label_vectors(
         else:
             nameless.append(column)
     if nameless:
-        draws = check_random_state(random_state)
+        rng = check_random_state(random_state)
         scale = table[UNKNOWN_ID:].std()
         characteristic = _characteristic_words(sequences, targets[:, nameless])
         for column, ids in zip(nameless, characteristic, strict=True):
-            vectors[column] = table[ids].mean(axis=0) if ids.size else draws.normal(0, scale, table.shape[1])
+            vectors[column] = table[ids].mean(axis=0) if ids.size else rng.normal(0, scale, table.shape[1])
     return vectors
 
 

@@ -384,9 +384,9 @@ def _associations(features: sp.csr_array, targets: sp.csr_array) -> sp.csr_array
 
 def _with_entries_at(pattern: sp.csr_array, weight: sp.csr_array) -> sp.csr_array:
     """Return a copy of weights of shape (F, L), with stored zeros where only the pattern has entries."""
-    room, weight = pattern.tocoo(), weight.tocoo()
-    data = np.concatenate([weight.data, np.zeros_like(room.data)])
-    row, column = np.concatenate([weight.row, room.row]), np.concatenate([weight.col, room.col])
+    added, weight = pattern.tocoo(), weight.tocoo()
+    data = np.concatenate([weight.data, np.zeros_like(added.data)])
+    row, column = np.concatenate([weight.row, added.row]), np.concatenate([weight.col, added.col])
     return sp.coo_array((data, (row, column)), shape=weight.shape).tocsr()
 
 
