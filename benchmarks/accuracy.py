@@ -328,10 +328,13 @@ def versions(model: str) -> dict[str, str]:
 
 
 def commit() -> str:
-    """Name the code that was measured."""
-    return subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    """Name the code that was measured; "unknown" outside of a git repository."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        described = subprocess.run(command, capture_output=True, text=True)
+    except FileNotFoundError:
+        return "unknown"
+    return described.stdout.strip() if described.returncode == 0 else "unknown"
 
 
 def write(path: Path, dataset: str, model: str, settings: dict[str, Any], runs: list[dict[str, Any]]) -> None:

@@ -48,6 +48,14 @@ class Here:
         return type("Done", (), {"result": lambda self: outcome})()
 
 
+def test_results_outside_of_a_repository_name_no_commit(monkeypatch, tmp_path):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.chdir(tmp_path)
+    assert accuracy.commit() == "unknown"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert accuracy.commit() == "unknown"
+
+
 @pytest.fixture
 def toy(monkeypatch, tmp_path):
     """One corpus, small models, one process."""
