@@ -385,7 +385,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         y = _reusable(y)
         hierarchy = self._resolve_hierarchy(y)
         training = LabelledTexts(texts, targets.encode_targets(y, hierarchy, len(texts)))
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        seed = self._draw_seed()
         validation, pair = None, targets.validation_pair(X_val, y_val, validation_data)
         if pair is not None:
             held_out = checked_texts(pair[0])
@@ -431,7 +431,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         state = self._state_on_device() if hasattr(self, "state_") else None
         hierarchy = self._resolve_hierarchy(y, classes) if state is None else state.hierarchy
         training = LabelledTexts(texts, targets.encode_targets(y, hierarchy, len(texts)))
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        seed = self._draw_seed() if state is None else state.seed
         trainers, self._trainers = self._trainers, None
         self.state_, self._trainers = fitting.fit_more(
             self._parameters(),
@@ -525,6 +525,9 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
 
     def _parameters(self) -> Parameters:
         return Parameters(**self.get_params(deep=False))
+
+    def _draw_seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
 
     def _resolve_hierarchy(self, y: Any, classes: Sequence[str] | None = None) -> LabelHierarchy:
         """Return the hierarchy of the classes, in column order."""
