@@ -1,7 +1,7 @@
 """Print the lowest versions that pyproject.toml allows, as requirements of pip.
 
-torch is left out: its versions before 2.13 bring three gigabytes of CUDA libraries along.
-LOWEST_TORCH=torch==2.6.0 .ci/run takes them all the same.
+torch is left out: its versions before 2.13 bring three gigabytes of CUDA libraries along. With torch 2.6.0
+and the other lowest versions the suite is run by hand; docs/CONTRIBUTING.md has the command.
 """
 
 import re

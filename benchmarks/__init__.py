@@ -1,1 +1,1 @@
-"""Measurements of skhimatch; nothing here is imported by the package."""
+"""Measurements of skhimatch. The package imports nothing from here."""

