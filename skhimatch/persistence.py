@@ -7,7 +7,7 @@ import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -50,8 +50,8 @@ def save(state: FittedState, parameters: Mapping[str, Any], folder: str | PathLi
 
     A pretrained encoder is written to the folder ``encoder`` beside them, by its own ``save_pretrained``,
     unless it is frozen and not to be stored. The folder appears complete, or not at all. Word vectors,
-    callbacks, and the unfitted hierarchy and tokenizer are not written: their effect is in the weights, in
-    the fitted hierarchy and in the vocabulary.
+    callbacks, the random state, and the unfitted hierarchy and tokenizer are not written: their effect is in
+    the weights, in the fitted hierarchy and in the vocabulary.
 
     Parameters
     ----------
@@ -106,11 +106,14 @@ def check_folder(folder: str | PathLike[str]) -> Path:
     Raises
     ------
     FileExistsError
-        When the folder holds something other than a saved classifier.
+        When the folder holds something other than a saved classifier, or is the working directory.
     PermissionError, NotADirectoryError
         When nothing can be written there.
     """
-    folder = Path(folder)
+    # Through links: the folder itself is exchanged for a new one.
+    folder = Path(folder).resolve()
+    if folder == Path.cwd():
+        raise FileExistsError(f"{folder} is the working directory: choose another folder.")
     held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if folder.exists() and not (folder.is_dir() and held <= {DESCRIPTION, WEIGHTS, ENCODER}):
         raise FileExistsError(
@@ -335,9 +338,13 @@ def _hierarchy(stored: Mapping[str, Any]) -> LabelHierarchy:
 
 
 def _plain(value: Any) -> Any:
-    """Return the JSON form of a numpy number or array, a path, a device or an encoder; name what has none."""
-    if isinstance(value, np.generic | np.ndarray):
+    """Return the JSON form of an array, a collection, a path, a device or an encoder; name what has none."""
+    if hasattr(value, "tolist"):
         return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Set):
+        return sorted(value)
     if isinstance(value, PathLike):
         return os.fspath(value)
     if isinstance(value, torch.device):

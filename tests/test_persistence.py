@@ -1,8 +1,10 @@
 import json
 import zipfile
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
@@ -110,6 +112,12 @@ class TestRoundTrip:
         again = clone(loaded).set_params(random_state=0).fit(TEXTS, LABEL_SETS)
         np.testing.assert_array_equal(again.predict_proba(UNSEEN), fitted.predict_proba(UNSEEN))
 
+    def test_loading_draws_from_no_global_generator(self, folder):
+        before = torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002 (what is tested)
+        HiMatchClassifier.load(folder).predict(UNSEEN)
+        assert torch.equal(torch.get_rng_state(), before[0])
+        assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002
+
     def test_saved_again(self, fitted, folder, tmp_path):
         HiMatchClassifier.load(folder).save(tmp_path / "again")
         assert_alike(fitted, HiMatchClassifier.load(tmp_path / "again"))
@@ -153,6 +161,32 @@ class TestFiles:
     def test_an_empty_folder_will_do(self, fitted, tmp_path):
         fitted.save(tmp_path)
         assert_alike(fitted, HiMatchClassifier.load(tmp_path))
+
+    def test_through_a_link(self, fitted, folder):
+        link = folder.with_name("link")
+        link.symlink_to(folder)
+        fitted.save(link)
+        assert link.is_symlink()
+        assert_alike(fitted, HiMatchClassifier.load(folder))
+        assert sorted(path.name for path in folder.parent.iterdir()) == ["link", "model"]
+
+    @pytest.mark.parametrize(
+        "parameters",
+        [
+            {"label_texts": {"tennis": {"racket", "serve"}}},
+            {"label_texts": MappingProxyType({"tennis": "racket"})},
+            {"classes": pd.Index(LABELS)},
+            {"classes": pd.Series(LABELS)},
+            {"threshold": pd.Series(np.full(10, 0.4))},
+        ],
+    )
+    def test_parameters_in_other_containers(self, tmp_path, parameters):
+        classifier = quick(**parameters).fit(TEXTS, LABEL_SETS)
+        classifier.save(tmp_path / "model")
+        loaded = HiMatchClassifier.load(tmp_path / "model")
+        assert_alike(classifier, loaded)
+        again = clone(loaded).set_params(random_state=0).fit(TEXTS, LABEL_SETS)
+        np.testing.assert_array_equal(again.predict_proba(UNSEEN), classifier.predict_proba(UNSEEN))
 
     def test_makes_the_parents(self, fitted, tmp_path):
         fitted.save(tmp_path / "a" / "b")
@@ -198,6 +232,13 @@ class TestRefusedToSave:
         with pytest.raises(FileExistsError, match="choose another folder"):
             fitted.save(tmp_path / "model")
         assert (tmp_path / "model").read_text() == "dear"
+
+    def test_the_working_directory(self, fitted, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        for folder in (".", "", tmp_path):
+            with pytest.raises(FileExistsError, match=r"is the working directory: choose another folder"):
+                fitted.save(folder)
+        assert not list(tmp_path.iterdir())
 
     def test_another_tokenizer(self, tmp_path):
         class Stemmer(WordTokenizer):

@@ -19,6 +19,7 @@ from skhimatch.network.build import (
     build_word_network,
 )
 from skhimatch.network.predict import score_texts
+from skhimatch.network.random_numbers import seeded_construction
 from skhimatch.network.transformer import TransformerEncoder
 from skhimatch.scores.state import ScorerState
 from skhimatch.text.pretrained import PretrainedEncoder
@@ -114,7 +115,9 @@ class NetworkScorer:
         values["encoder"] = encoder.settings.get_params()
         return ScorerState(values, arrays, None if encoder.loaded_by_name else encoder.save)
 
+    # The seed does not matter, since all weights are replaced: the global generators must not be drawn from.
     @classmethod
+    @seeded_construction(0)
     def from_state(cls, state: ScorerState, hierarchy: LabelHierarchy) -> NetworkScorer:
         """Rebuild a scorer from its `state`.
 
