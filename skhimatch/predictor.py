@@ -201,8 +201,16 @@ class FittedPredictor:
         Returns
         -------
         csr_array of shape (n, L), bool
+
+        Raises
+        ------
+        ValueError
+            When the probabilities have another shape.
         """
         check_is_fitted(self)
+        shape = np.shape(probabilities)
+        if len(shape) != 2 or shape[1] != len(self.classes_):
+            raise ValueError(f"probabilities have the shape {shape}, not (n, {len(self.classes_)}).")
         return self._decision()(probabilities)
 
     def transform(self, X: Any) -> NDArray[np.float32]:
