@@ -330,11 +330,21 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         entries = {
             name.removeprefix(prefix): params.pop(name) for name in list(params) if name.startswith(prefix)
         }
+        of_encoder = next((name for name in params if name.startswith("encoder__")), None)
+        encoder = params.get("encoder", self.encoder)
+        if of_encoder is not None and not isinstance(encoder, PretrainedEncoder):
+            raise ValueError(
+                f"{of_encoder!r} is a setting of a PretrainedEncoder, and encoder is {encoder!r}: if that is "
+                f"a pretrained encoder, pass encoder=PretrainedEncoder({encoder!r}) first."
+            )
         super().set_params(**params)
         if entries:
-            split_net_params(entries, as_encoder(self.encoder), self.propagation)
+            before = self.net_params or {}
+            # These say which other entries there are.
+            context = {name: before[name] for name in ("optimizer", "compile") if name in before}
+            split_net_params(context | entries, as_encoder(self.encoder), self.propagation)
             # A new dict: clones may share the old one.
-            self.net_params = {**(self.net_params or {}), **entries}
+            self.net_params = {**before, **entries}
         return self
 
     # ------------------------------------------------------------------ fitting
@@ -386,10 +396,8 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         hierarchy = self._resolve_hierarchy(y)
         training = LabelledTexts(texts, targets.encode_targets(y, hierarchy, len(texts)))
         seed = self._draw_seed()
-        validation, pair = None, targets.validation_pair(X_val, y_val, validation_data)
-        if pair is not None:
-            held_out = checked_texts(pair[0])
-            validation = LabelledTexts(held_out, targets.encode_targets(pair[1], hierarchy, len(held_out)))
+        pair = targets.validation_pair(X_val, y_val, validation_data)
+        validation = None if pair is None else _validation_texts(*pair, hierarchy)
         self.state_ = fitting.fit(
             self._parameters(),
             hierarchy,
@@ -406,15 +414,17 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
     def partial_fit(self, X: Any, y: Any, classes: Sequence[str] | None = None) -> HiMatchClassifier:
         """Train one more epoch, on these texts only.
 
-        The first call fixes vocabulary, labels and decoding. The learning rate is constant, and nothing is
-        held out. After `fit`, training continues from the fitted weights.
+        The first call fixes vocabulary, labels, decoding, and which networks there are. The learning rate is
+        constant, and nothing is held out. After `fit`, training continues from the fitted weights. If a
+        parameter of training was changed since the last call, the optimiser starts anew with it.
 
         Parameters
         ----------
         X, y : as in `fit`
             Texts and labels.
         classes : sequence of str, optional
-            All labels, in the first call, if neither `hierarchy` nor the parameter `classes` names them.
+            All labels, in the first call, if neither `hierarchy` nor the parameter `classes` names them. In
+            later calls they may be repeated.
 
         Returns
         -------
@@ -423,12 +433,20 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
 
         Raises
         ------
+        ValueError, TypeError
+            As `fit`, or if `classes` are not those of the first call or of the parameter `classes`.
         NonFiniteLossError
             When the loss becomes NaN. After any error the weights are as before the call.
         """
         texts = checked_texts(X)
         y = _reusable(y)
         state = self._state_on_device() if hasattr(self, "state_") else None
+        known = self.classes if state is None else state.classes
+        if classes is not None and known is not None and [*map(str, classes)] != [*map(str, known)]:
+            raise ValueError(
+                f"`classes` are not the {len(known)} labels that are known already, in their order "
+                f"({', '.join(map(str, known[:3]))}, ...): leave `classes` out, or fit a new classifier."
+            )
         hierarchy = self._resolve_hierarchy(y, classes) if state is None else state.hierarchy
         training = LabelledTexts(texts, targets.encode_targets(y, hierarchy, len(texts)))
         seed = self._draw_seed() if state is None else state.seed
@@ -537,6 +555,10 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
             return hierarchy if classes is None else hierarchy_over(hierarchy, classes)
         if classes is None:
             classes = targets.label_names(y)
+        if not len(classes):
+            raise ValueError(
+                "There is no label: y is empty, and neither `hierarchy` nor `classes` names one."
+            )
         return LabelHierarchy.flat([str(name) for name in classes])
 
     def __getstate__(self) -> dict[str, Any]:
@@ -550,6 +572,16 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         tags = multilabel_text_tags(super().__sklearn_tags__(), classes)
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _validation_texts(X_val: Any, y_val: Any, hierarchy: LabelHierarchy) -> LabelledTexts:
+    """Check and encode an official validation set; errors say that they are about it."""
+    try:
+        texts = checked_texts(X_val)
+        return LabelledTexts(texts, targets.encode_targets(y_val, hierarchy, len(texts)))
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"The validation set (X_val as X, y_val as y): {error}") from error
 
 
 def _reusable(y: Any) -> Any:

@@ -195,15 +195,17 @@ def _fit(
     # torch takes seconds to import, so the files are checked before.
     from skhimatch.classifier import HiMatchClassifier
     from skhimatch.persistence import check_folder
-    from skhimatch.text.pretrained import PretrainedEncoder
+    from skhimatch.text.pretrained import WORD_ENCODERS, PretrainedEncoder
     from skhimatch.text.words import WordTokenizer
 
     check_folder(model)
     settings: dict[str, Any] = {"word_vectors": word_vectors, "random_state": seed, "verbose": 1}
-    if encoder is not None:
+    if encoder not in (None, *WORD_ENCODERS):
         settings["encoder"] = PretrainedEncoder(encoder, freeze="all" if freeze else None)
     elif freeze:
         raise ValueError("--freeze is for a pretrained encoder: name one with --encoder")
+    elif encoder is not None:
+        settings["encoder"] = encoder
     if epochs is not None:
         settings["max_epochs"] = epochs
     if max_length is not None:

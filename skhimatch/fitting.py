@@ -40,7 +40,7 @@ from skhimatch.text.sequences import Texts, TokenSequences, words_of
 from skhimatch.text.subwords import SubwordTokenizer
 from skhimatch.text.words import WordTokenizer
 from skhimatch.training.checkpoints import Checkpoints
-from skhimatch.training.loop import build_training_net, train, train_one_epoch
+from skhimatch.training.loop import TrainingSettings, build_training_net, train, train_one_epoch
 from skhimatch.training.net import TrainingNet
 
 __all__ = ["LabelledTexts", "Trainers", "fit", "fit_more", "tokenize"]
@@ -52,8 +52,28 @@ NGRAM_LEARNING_RATES = 10.0, 20.0
 # at least 1,000 texts. With 50,000 labels that is 2,684 texts.
 MAX_HELD_OUT_NUMBERS, MIN_HELD_OUT = 2**27, 1000
 
-# The nets of `fit_more`, by the network's name. They hold the state of the optimiser.
-Trainers = Mapping[str, TrainingNet]
+
+@dataclass(frozen=True, eq=False)
+class Trainer:
+    """What trains a network one epoch at a time.
+
+    Attributes
+    ----------
+    net : TrainingNet
+        It holds the state of the optimiser.
+    settings : TrainingSettings
+        What it was built with, for a single epoch.
+    loss_settings : dict
+        The parameters of its objective.
+    """
+
+    net: TrainingNet
+    settings: TrainingSettings
+    loss_settings: Mapping[str, Any]
+
+
+# By the network's name.
+Trainers = Mapping[str, Trainer]
 
 
 @dataclass(frozen=True)
@@ -152,8 +172,8 @@ def fit_more(
     state : FittedState or None
         What to continue from; None starts from nothing. Its networks are trained in place; after any error
         they are as before.
-    trainers : mapping of str to TrainingNet, or None
-        What the last call returned; None starts a new optimiser.
+    trainers : mapping of str to Trainer, or None
+        What the last call returned; None starts a new optimiser, and so does a changed parameter.
     hierarchy : LabelHierarchy
         The labels, in column order.
     training : LabelledTexts
@@ -167,7 +187,7 @@ def fit_more(
     -------
     state : FittedState
         Without validation scores, which would be those of other weights.
-    trainers : mapping of str to TrainingNet
+    trainers : mapping of str to Trainer
         For the next call.
     """
     if state is None:
@@ -175,36 +195,24 @@ def fit_more(
     else:
         training = replace(training, texts=tokenize(training.texts, state))
     ensemble, networks = state.ensemble, state.ensemble.networks
-    if trainers is None:
-        trainers = {
-            name: _training_net(_parameters_of(name, parameters, state), scorer.network, hierarchy)
-            for name, scorer in networks.items()
-        }
-    weights_before = {name: copy.deepcopy(scorer.network.state_dict()) for name, scorer in networks.items()}
+    trainers = {
+        name: _trainer(
+            _parameters_of(name, parameters, state), scorer.network, hierarchy, (trainers or {}).get(name)
+        )
+        for name, scorer in networks.items()
+    }
     # Each epoch has draws of its own, the same in every run.
     seed = state.seed + len(state.history)
     if ensemble.ngrams is not None:
         words = words_of(training.texts)
         ensemble = ensemble.with_ngrams(ensemble.ngrams.trained(words, training.targets, epochs=1, seed=seed))
-    try:
-        for name, net in trainers.items():
-            network = networks[name].network
-            shortlist = ensemble.training_shortlist(
-                name, training.texts, training.targets, hierarchy, seed=seed
-            )
-            dataset = TextDataset(network.text_encoder.input_of(training.texts), training.targets, shortlist)
-            epoch = train_one_epoch(net, dataset, seed=seed)
-    except BaseException:
-        for name, scorer in networks.items():
-            scorer.network.load_state_dict(weights_before[name])
-        raise
-    history = (*state.history, epoch | {"epoch": len(state.history) + 1})
+    epoch = _train_one_more_epoch(ensemble, trainers, hierarchy, training, seed)
     state = replace(
         state,
         ensemble=ensemble,
         label_embeddings=embed_labels(state.network),
         validation_f1=None,
-        history=history,
+        history=(*state.history, epoch | {"epoch": len(state.history) + 1}),
         sparse_output=sparse_output,
     )
     return state, trainers
@@ -253,7 +261,7 @@ def _hold_out(
     seed: int,
 ) -> tuple[LabelledTexts, LabelledTexts | None]:
     """Return the texts to train on, and those to validate on, if any."""
-    max_texts = max(MIN_HELD_OUT, MAX_HELD_OUT_NUMBERS // max(1, len(hierarchy)))
+    max_texts = max(MIN_HELD_OUT, MAX_HELD_OUT_NUMBERS // len(hierarchy))
     rng = np.random.RandomState(seed)
     if validation is not None:
         if len(validation) > max_texts:
@@ -293,8 +301,6 @@ def _start(
     """Return the state before the first step, and the tokenised training texts."""
     device = resolve_device(parameters.device)
     parameters.checked_net_params()
-    if not len(hierarchy):
-        raise ValueError("There is no label: y is empty and neither `hierarchy` nor `classes` names one.")
     start = StartingPoint(
         hierarchy,
         training.targets,
@@ -308,6 +314,11 @@ def _start(
     if not isinstance(texts, Texts):
         tokenizer = _unfitted_tokenizer(parameters)
         texts = tokenizer.fit_transform(texts)
+        if not isinstance(texts, Texts):
+            raise TypeError(
+                f"tokenizer={tokenizer!r} turns texts into {type(texts).__name__}: take one that returns "
+                "TokenSequences, such as WordTokenizer."
+            )
     texts = words_of(texts) if encoder is None else encoder.check_input(texts)
     words = words_of(texts)
     networks = _untrained_networks(parameters, encoder, texts, start)
@@ -434,6 +445,26 @@ def _train_ngrams_on_all(
     return state.ensemble.with_ngrams(ngrams)
 
 
+def _train_one_more_epoch(
+    ensemble: Ensemble, trainers: Trainers, hierarchy: LabelHierarchy, training: LabelledTexts, seed: int
+) -> EpochRecord:
+    """Train all networks in place; return the record of the main one. After an error they are as before."""
+    networks = {name: ensemble.networks[name].network for name in trainers}
+    weights_before = {name: copy.deepcopy(network.state_dict()) for name, network in networks.items()}
+    try:
+        for name, network in networks.items():
+            shortlist = ensemble.training_shortlist(
+                name, training.texts, training.targets, hierarchy, seed=seed
+            )
+            dataset = TextDataset(network.text_encoder.input_of(training.texts), training.targets, shortlist)
+            epoch = train_one_epoch(trainers[name].net, dataset, seed=seed)
+    except BaseException:
+        for name, network in networks.items():
+            network.load_state_dict(weights_before[name])
+        raise
+    return epoch
+
+
 def _train_networks(
     parameters: Parameters,
     state: FittedState,
@@ -492,11 +523,15 @@ def _train_network(
     )
 
 
-def _training_net(parameters: Parameters, network: Network, hierarchy: LabelHierarchy) -> TrainingNet:
-    """Return the net that trains a network one epoch at a time."""
-    return build_training_net(
-        network, parameters.criterion(hierarchy), parameters.training_settings(network.device, 1, 1)
-    )
+def _trainer(
+    parameters: Parameters, network: Network, hierarchy: LabelHierarchy, before: Trainer | None
+) -> Trainer:
+    """Return what trains a network one epoch at a time: that of the last call, unless parameters changed."""
+    settings, loss_settings = parameters.training_settings(network.device, 1, 1), parameters.loss_settings
+    if before is not None and (before.settings, before.loss_settings) == (settings, loss_settings):
+        return before
+    net = build_training_net(network, parameters.criterion(hierarchy), settings)
+    return Trainer(net, settings, loss_settings)
 
 
 def _stack_and_tune(parameters: Parameters, state: FittedState, held_out: LabelledTexts) -> FittedState:

@@ -115,18 +115,22 @@ class Parameters:
             return LEARNING_RATE_ON_PRETRAINED
         return BASE_LEARNING_RATE * min(1.0, (BASE_STEPS / n_steps) ** 0.5)
 
+    @property
+    def loss_settings(self) -> dict[str, Any]:
+        """The parameters of the training objective."""
+        return {
+            "gamma": self.gamma,
+            "alpha": self.alpha,
+            "beta": self.beta,
+            "sampling": self.sampling,
+            "lambda_joint": self.lambda_joint,
+            "lambda_match": self.lambda_match,
+            "classification_loss": self.classification_loss,
+        }
+
     def criterion(self, hierarchy: LabelHierarchy) -> HiMatchLoss:
         """Return the training objective over the labels of a hierarchy."""
-        return HiMatchLoss(
-            hierarchy,
-            gamma=self.gamma,
-            alpha=self.alpha,
-            beta=self.beta,
-            sampling=self.sampling,
-            lambda_joint=self.lambda_joint,
-            lambda_match=self.lambda_match,
-            classification_loss=self.classification_loss,
-        )
+        return HiMatchLoss(hierarchy, **self.loss_settings)
 
     def checked_net_params(self) -> NetParams:
         """Return `net_params` by what they are for; raise for entries that are unknown or have no effect."""
@@ -143,7 +147,7 @@ class Parameters:
             patience=self.patience,
             device=device,
             precision=resolve_precision(self.precision, device, pretrained is not None),
-            callbacks=self.callbacks or [],
+            callbacks=tuple(self.callbacks or ()),
             net_params=self.checked_net_params().net,
             verbose=self.verbose,
         )

@@ -40,7 +40,7 @@ FORMAT = 7
 DESCRIPTION, WEIGHTS, ENCODER = "classifier.json", "weights.npz", "encoder"
 
 # Parameters that are not written. Their effect is in the state.
-NOT_SAVED = ("hierarchy", "tokenizer", "word_vectors", "callbacks", "random_state")
+NOT_SAVED = ("hierarchy", "tokenizer", "word_vectors", "callbacks")
 # The networks of an ensemble, in the order in which they are trained.
 NETWORKS = ("words", "pretrained")
 
@@ -50,8 +50,8 @@ def save(state: FittedState, parameters: Mapping[str, Any], folder: str | PathLi
 
     A pretrained encoder is written to the folder ``encoder`` beside them, by its own ``save_pretrained``,
     unless it is frozen and not to be stored. The folder appears complete, or not at all. Word vectors,
-    callbacks, the random state, and the unfitted hierarchy and tokenizer are not written: their effect is in
-    the weights, in the fitted hierarchy and in the vocabulary.
+    callbacks, a `random_state` that is no integer, and the unfitted hierarchy and tokenizer are not written:
+    their effect is in the weights, in the fitted hierarchy and in the vocabulary.
 
     Parameters
     ----------
@@ -349,6 +349,9 @@ def _plain(value: Any) -> Any:
         return os.fspath(value)
     if isinstance(value, torch.device):
         return str(value)
+    if isinstance(value, np.random.RandomState):
+        # It has moved on since the fit, so it would repeat nothing.
+        return None
     if isinstance(value, PretrainedEncoder):
         return value.get_params()
     raise TypeError(

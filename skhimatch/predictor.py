@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
@@ -43,6 +44,20 @@ class TopLabels(NamedTuple):
     probabilities: NDArray[np.float32]
 
 
+def _of_state(path: str) -> property:
+    """Return a fitted attribute, found in the state; before `fit` it raises a NotFittedError."""
+    find = attrgetter(f"state_.{path}")
+
+    def get(classifier: FittedPredictor) -> Any:
+        # Not `check_is_fitted`, which reads the tags, which depend on a fitted attribute.
+        if not classifier.__sklearn_is_fitted__():
+            name = type(classifier).__name__
+            raise NotFittedError(f"This {name} instance is not fitted yet. Call 'fit' before you use this.")
+        return find(classifier)
+
+    return property(get)
+
+
 class FittedPredictor:
     """The methods and attributes of a classifier that need only its fitted state.
 
@@ -65,31 +80,33 @@ class FittedPredictor:
     device: str | torch.device
     verbose: int
 
-    classes_ = property(attrgetter("state_.classes"))
-    hierarchy_ = property(attrgetter("state_.hierarchy"))
-    tokenizer_ = property(attrgetter("state_.tokenizer"))
-    vocabulary_ = property(attrgetter("state_.vocabulary"))
-    network_ = property(attrgetter("state_.network"))
-    word_network_ = property(attrgetter("state_.word_network"))
-    ngrams_ = property(attrgetter("state_.ensemble.ngrams"))
-    label_names_ = property(attrgetter("state_.ensemble.names"))
-    shortlist_size_ = property(attrgetter("state_.ensemble.shortlist_size"))
-    stacking_weights_ = property(attrgetter("state_.ensemble.stacking"))
-    score_offsets_ = property(attrgetter("state_.ensemble.score_offsets"))
-    decision_ = property(attrgetter("state_.decision"))
-    label_embeddings_ = property(attrgetter("state_.label_embeddings"))
-    validation_f1_ = property(attrgetter("state_.validation_f1"))
-    sparse_output_ = property(attrgetter("state_.sparse_output"))
+    classes_ = _of_state("classes")
+    hierarchy_ = _of_state("hierarchy")
+    tokenizer_ = _of_state("tokenizer")
+    vocabulary_ = _of_state("vocabulary")
+    network_ = _of_state("network")
+    word_network_ = _of_state("word_network")
+    ngrams_ = _of_state("ensemble.ngrams")
+    label_names_ = _of_state("ensemble.names")
+    shortlist_size_ = _of_state("ensemble.shortlist_size")
+    stacking_weights_ = _of_state("ensemble.stacking")
+    score_offsets_ = _of_state("ensemble.score_offsets")
+    decision_ = _of_state("decision")
+    label_embeddings_ = _of_state("label_embeddings")
+    validation_f1_ = _of_state("validation_f1")
+    sparse_output_ = _of_state("sparse_output")
+
+    _history = _of_state("history")
 
     @property
     def history_(self) -> list[EpochRecord]:
         """One record for each epoch."""
-        return list(self.state_.history)
+        return list(self._history)
 
     @property
     def n_iter_(self) -> int:
         """The number of epochs."""
-        return len(self.state_.history)
+        return len(self._history)
 
     def decision_function(self, X: Any) -> NDArray[np.float32]:
         """Return the log-odds of all labels.
@@ -201,8 +218,16 @@ class FittedPredictor:
         Returns
         -------
         csr_array of shape (n, L), bool
+
+        Raises
+        ------
+        ValueError
+            When the probabilities have another shape.
         """
         check_is_fitted(self)
+        shape = np.shape(probabilities)
+        if len(shape) != 2 or shape[1] != len(self.classes_):
+            raise ValueError(f"probabilities have the shape {shape}, not (n, {len(self.classes_)}).")
         return self._decision()(probabilities)
 
     def transform(self, X: Any) -> NDArray[np.float32]:

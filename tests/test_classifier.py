@@ -13,6 +13,7 @@ import scipy.sparse as sp
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -617,6 +618,29 @@ class TestPartialFit:
         assert classifier.classes_.tolist() == LABELS
         assert quick(None).partial_fit(TEXTS, LABEL_SETS).classes_.tolist() == LABELS
 
+    def test_classes_that_are_not_the_known_ones(self):
+        classifier = quick(None).partial_fit(TEXTS, LABEL_SETS, classes=LABELS)
+        classifier.partial_fit(TEXTS, LABEL_SETS, classes=LABELS)
+        for classes in (["other"], LABELS[::-1]):
+            with pytest.raises(ValueError, match="`classes` are not the 10 labels that are known already"):
+                classifier.partial_fit(TEXTS, LABEL_SETS, classes=classes)
+        assert classifier.n_iter_ == 2
+        with pytest.raises(ValueError, match="`classes` are not the 10 labels"):
+            quick(None, classes=LABELS).partial_fit(TEXTS, LABEL_SETS, classes=LABELS[:3])
+
+    @pytest.mark.parametrize(
+        "changed",
+        [{"gamma": 5.0}, {"learning_rate": 0.2}, {"batch_size": 5}, {"net_params__optimizer": "sgd"}],
+    )
+    def test_changed_parameters_take_effect(self, changed):
+        one, other, without_memory = (quick().partial_fit(TEXTS, LABEL_SETS) for _ in range(3))
+        without_memory = pickle.loads(pickle.dumps(without_memory))
+        one.partial_fit(TEXTS, LABEL_SETS)
+        other.set_params(**changed).partial_fit(TEXTS, LABEL_SETS)
+        without_memory.set_params(**changed).partial_fit(TEXTS, LABEL_SETS)
+        assert (one.predict_proba(UNSEEN) != other.predict_proba(UNSEEN)).any()
+        assert_same_weights(other, without_memory)
+
     def test_calls_add_up(self):
         classifier = quick(learning_rate=0.03)
         for _ in range(6):
@@ -871,6 +895,35 @@ def assert_refused(error, match, X=TEXTS, y=LABEL_SETS, X_val=None, y_val=None, 
         fitted.set_params(**parameters).fit(X, y, X_val=X_val, y_val=y_val)
     np.testing.assert_array_equal(fitted.set_params(**usual).predict_proba(UNSEEN), before)
     assert fitted.n_iter_ == 1
+
+
+@pytest.mark.parametrize(
+    ("X_val", "y_val", "error", "match"),
+    [
+        (TEXTS[:2], [{"sport"}, {"tenis"}], ValueError, r"Label 'tenis' in y\[1\].*Did you mean 'tennis'"),
+        (TEXTS[:3], LABEL_SETS[:2], ValueError, "3 texts in X and 2 rows in y"),
+        ([TEXTS[0], None], LABEL_SETS[:2], TypeError, "Text 1 is of type NoneType"),
+    ],
+)
+def test_errors_in_the_validation_set_name_it(X_val, y_val, error, match):
+    assert_refused(error, rf"validation set \(X_val as X, y_val as y\): .*{match}", X_val=X_val, y_val=y_val)
+
+
+@pytest.mark.parametrize("y", [[set()] * 60, np.zeros((60, 0))])
+def test_no_label_at_all(y):
+    assert_refused(
+        ValueError, "no label: y is empty, and neither `hierarchy` nor `classes`", y=y, hierarchy=None
+    )
+
+
+def test_a_tokenizer_of_another_kind():
+    assert_refused(TypeError, "take one that returns TokenSequences", tokenizer=TfidfVectorizer())
+
+
+def test_decide_names_a_wrong_shape(fitted):
+    for wrong in (np.ones((2, 3)), np.ones(10)):
+        with pytest.raises(ValueError, match=r"probabilities have the shape .*, not \(n, 10\)"):
+            fitted.decide(wrong)
 
 
 class TestBadTexts:
@@ -1323,6 +1376,19 @@ class TestChoiceOfTheLexicalClassifier:
         fitted = quick(max_epochs=1).fit(TEXTS, LABEL_SETS)
         everything = fitted.tokenizer_.transform(TEXTS)
         assert np.abs(fitted.ngrams_.scores(everything) + 1).max() > 0.5
+
+
+def test_an_iterator_of_label_texts_is_refused():
+    message = "label_texts has an iterator for 'optics', which can be read only once: pass a list"
+    with pytest.raises(TypeError, match=message):
+        quick(label_texts={"optics": iter(["lens"])}).fit(TEXTS, LABEL_SETS)
+
+
+@pytest.mark.parametrize("name", ["classes_", "network_", "history_", "n_iter_", "label_embeddings_"])
+def test_attributes_before_fit(name):
+    assert not hasattr(quick(), name)
+    with pytest.raises(NotFittedError, match="HiMatchClassifier instance is not fitted yet"):
+        getattr(quick(), name)
 
 
 class TestSetAfterFit:

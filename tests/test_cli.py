@@ -89,6 +89,10 @@ def test_a_pretrained_encoder(files, tiny_bert, capsys, monkeypatch):
     assert HiMatchClassifier.load(files["model"]).encoder.freeze == "all"
     capsys.readouterr()
     assert "--freeze is for a pretrained encoder" in error_of(capsys, *arguments, "--freeze")
+    of_words = [*arguments, "--encoder", "gru"]
+    assert "--freeze is for a pretrained encoder" in error_of(capsys, *of_words, "--freeze")
+    assert main(of_words) == 0
+    assert HiMatchClassifier.load(files["model"]).encoder == "gru"
     monkeypatch.setitem(sys.modules, "transformers", None)
     assert "skhimatch[transformers]" in error_of(capsys, *arguments, "--encoder", tiny_bert)
 

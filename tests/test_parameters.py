@@ -34,6 +34,18 @@ class TestNetParams:
         assert classifier.net_params == QUICK["net_params"] == SMALL
         assert HiMatchClassifier().set_params(net_params__optimizer="sgd").net_params == {"optimizer": "sgd"}
 
+    def test_an_entry_may_depend_on_another_that_is_set_already(self):
+        classifier = HiMatchClassifier(net_params={"optimizer": "sgd"})
+        classifier.set_params(net_params__optimizer__momentum=0.9)
+        assert classifier.net_params == {"optimizer": "sgd", "optimizer__momentum": 0.9}
+
+    def test_settings_of_an_encoder_that_is_a_name(self):
+        classifier = HiMatchClassifier(encoder="some/bert")
+        with pytest.raises(ValueError, match=r"pass encoder=PretrainedEncoder\('some/bert'\) first"):
+            classifier.set_params(encoder__freeze="all")
+        classifier.set_params(encoder=PretrainedEncoder("some/bert"), encoder__freeze="all")
+        assert classifier.encoder.freeze == "all"
+
     def test_with_the_whole_dict(self):
         classifier = quick().set_params(net_params__module__dropout=0.5, net_params={"accumulation": 2})
         assert classifier.net_params == {"accumulation": 2, "module__dropout": 0.5}
@@ -87,6 +99,11 @@ class TestEncoder:
             (3, TypeError, "encoder is a int"),
             (PretrainedEncoder("a/b", freeze="some"), ValueError, "The 'freeze' parameter"),
             (PretrainedEncoder("a/b", layer_decay=0), ValueError, "The 'layer_decay' parameter"),
+            (
+                PretrainedEncoder("a/b", freeze="all", layer_decay=0.9),
+                ValueError,
+                "freeze='all' and layer_decay=0.9: no layer is trained",
+            ),
             (
                 PretrainedEncoder("a/b", freeze="all", pooling="attention"),
                 ValueError,

@@ -68,6 +68,11 @@ def as_hierarchy(source: Any) -> LabelHierarchy:
     formats = "a dict, (parent, child) pairs, paths such as 'a/b/c', a networkx DiGraph or a taxonomy file"
     if isinstance(source, str):
         raise TypeError(f"the hierarchy is the string {source!r}, not an existing file; pass {formats}")
+    if hasattr(source, "columns"):
+        raise TypeError(
+            "the hierarchy is a DataFrame; pass its rows as (parent, child) pairs: "
+            "list(frame[['parent', 'child']].itertuples(index=False, name=None))"
+        )
     if not isinstance(source, Iterable):
         raise TypeError(
             f"{type(source).__name__!r} is not a hierarchy; pass {formats}, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn
@@ -632,7 +632,8 @@ def _count(number: int, noun: str) -> str:
 
 
 def _checked_edge(edge: Any, place: int) -> tuple[str, str]:
-    pair = list(edge) if isinstance(edge, Iterable) and not isinstance(edge, str) else []
+    # Sets and mappings have no order.
+    pair = list(edge) if isinstance(edge, Iterable) and not isinstance(edge, str | Set | Mapping) else []
     if len(pair) != 2:
         raise TypeError(f"edge {place} is {edge!r}; an edge is a pair (parent, child)")
     parent, child = pair

@@ -482,6 +482,8 @@ def _encode_indicator(y: Any, hierarchy: LabelHierarchy) -> sp.csr_array:
         )
     if not sp.issparse(y):
         y = np.asarray(y)
+        if y.dtype == object:
+            y = _numbers(y)
         if y.dtype.kind not in "biuf":
             raise ValueError(f"Unknown label type: an indicator holds 0 and 1, not {y.dtype} entries.")
         if y.dtype.kind == "f" and not np.isfinite(y).all():
@@ -498,6 +500,17 @@ def _encode_indicator(y: Any, hierarchy: LabelHierarchy) -> sp.csr_array:
             f"{hierarchy.labels[encoded.indices[odd[0]]]!r}; an indicator holds only 0 and 1."
         )
     return encoded
+
+
+def _numbers(y: np.ndarray) -> np.ndarray:
+    """Return an array of objects, such as a DataFrame of several dtypes, as numbers; name what is none."""
+    for (row, column), entry in np.ndenumerate(y):
+        if not isinstance(entry, Number | np.bool_):
+            raise ValueError(
+                f"Unknown label type: row {row} of y holds {entry!r} in column {column}; an indicator holds "
+                "only the numbers 0 and 1. Label names are passed as one set for each text."
+            )
+    return y.astype(np.float64)
 
 
 def _reorder_columns(frame: Any, hierarchy: LabelHierarchy) -> np.ndarray:

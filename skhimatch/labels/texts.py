@@ -1,7 +1,7 @@
 """The words of labels, from their names or descriptions."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 __all__ = ["check_label_texts", "label_words"]
@@ -24,7 +24,7 @@ def check_label_texts(label_texts: Any) -> dict[str, str | list[str]]:
     ------
     TypeError
         If `label_texts` is not a mapping, a label is not a string, or its text is neither a string nor
-        a collection of strings. The message names the label.
+        a collection of strings, or is an iterator. The message names the label.
 
     Examples
     --------
@@ -40,6 +40,10 @@ def check_label_texts(label_texts: Any) -> dict[str, str | list[str]]:
         )
     checked: dict[str, str | list[str]] = {}
     for label, text in label_texts.items():
+        if isinstance(text, Iterator):
+            raise TypeError(
+                f"label_texts has an iterator for {label!r}, which can be read only once: pass a list."
+            )
         value = text if isinstance(text, str) or not isinstance(text, Iterable) else list(text)
         is_valid = isinstance(value, str) or (
             isinstance(value, list) and all(isinstance(part, str) for part in value)

@@ -114,6 +114,11 @@ class PretrainedEncoder(BaseEstimator):
                 "freeze='all' and pooling='attention': of a frozen encoder one vector a text is stored, and "
                 "no states to attend to. Take pooling='mean', or freeze fewer layers."
             )
+        if self.freeze == "all" and self.layer_decay != 1:
+            raise ValueError(
+                f"freeze='all' and layer_decay={self.layer_decay}: no layer is trained, so no layer has a "
+                "learning rate. Leave layer_decay=1.0, or freeze fewer layers."
+            )
         return self
 
 

@@ -139,7 +139,7 @@ def check_callbacks(callbacks: Sequence[Any], *, has_validation: bool, schedule:
             raise ValueError(
                 f"callbacks holds a {name} that monitors {monitor!r}, which does not exist here, because no "
                 f"texts are held out: pass {name}(monitor={instead!r}), or hold out texts by "
-                "`validation_fraction` or `validation_data` (partial_fit never holds out any)."
+                "`validation_fraction` or `X_val` and `y_val` (partial_fit never holds out any)."
             )
 
 

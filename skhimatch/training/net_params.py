@@ -2,9 +2,9 @@
 
 import difflib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -28,6 +28,13 @@ NET = (
     *("optimizer", "accumulation", "iterator_train__pool"),
     *("compile", "use_caching", "torch_load_kwargs"),
     *(f"compile__{name}" for name in ("fullgraph", "dynamic", "backend", "mode", "options")),
+)
+
+# Whole numbers from 1.
+COUNTS = (
+    *("accumulation", "iterator_train__pool"),
+    *(f"module__{name}" for name in ("embedding_dimension", "node_dimension", "joint_dimension")),
+    *(f"module__{name}" for name in ("kernel_size", "hidden_size", "filters", "top_k")),
 )
 
 # Parameters of the classifier under the names that they would have here. A value in `net_params` would not
@@ -140,6 +147,8 @@ def split_net_params(
             _check_value(name, value)
         else:
             _check_other_entry(name, optimizer, of_optimizer, known, encoder)
+        if name.startswith("compile__") and not net_params.get("compile"):
+            raise ValueError(f"net_params: {name!r} has no effect without 'compile': True: add it.")
         if name.startswith("module__"):
             split.module[name.removeprefix("module__")] = value
         else:
@@ -223,10 +232,22 @@ def _suggestion(name: str, known: list[str]) -> str:
 
 
 def _check_value(name: str, value: Any) -> None:
-    if name in ("accumulation", "iterator_train__pool") and not (
-        isinstance(value, Integral) and int(value) >= 1
-    ):
+    """Raise an error if a value is of another type, or out of its range."""
+    if name in COUNTS and not _is_count(value):
         raise ValueError(f"net_params: {name}={value!r}: take a whole number from 1.")
+    if name == "module__max_length" and not (value is None or _is_count(value)):
+        raise ValueError(f"net_params: {name}={value!r}: take a whole number from 1, or None.")
+    if name == "module__kernel_sizes" and not (
+        isinstance(value, Sequence) and len(value) and all(map(_is_count, value))
+    ):
+        raise ValueError(f"net_params: {name}={value!r}: take a list of whole numbers from 1.")
+    # `Dropout` checks the range.
+    if name == "module__dropout" and not isinstance(value, Real):
+        raise ValueError(f"net_params: {name}={value!r}: take a probability from 0 to 0.99.")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, Integral) and int(value) >= 1
 
 
 def _resolve_optimizer(optimizer: Any) -> Any:

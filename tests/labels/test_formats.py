@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from skhimatch import LabelHierarchy, as_hierarchy, read_taxonomy
@@ -179,3 +180,14 @@ def test_bad_json_is_named(tmp_path, content, message):
     file.write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=rf"news\.json does not hold a hierarchy: .*{message}"):
         as_hierarchy(file)
+
+
+def test_forms_without_an_order_of_parent_and_child_are_refused():
+    frame = pd.DataFrame({"parent": ["science"], "child": ["physics"]})
+    with pytest.raises(TypeError, match="the hierarchy is a DataFrame; pass its rows as"):
+        as_hierarchy(frame)
+    pairs = list(frame[["parent", "child"]].itertuples(index=False, name=None))
+    assert as_hierarchy(pairs) == LabelHierarchy([("science", "physics")])
+    for edge in ({"science", "physics"}, {"text": "a", "labels": []}):
+        with pytest.raises(TypeError, match=r"edge 0 is .*an edge is a pair"):
+            as_hierarchy([edge])

@@ -343,3 +343,26 @@ class TestHoldOut:
     def test_texts_without_labels_may_be_held_out(self):
         _, validation = hold_out(sp.csr_array((10, 3), dtype=np.float32), 0.5, np.random.RandomState(0))
         assert len(validation) == 5
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda frame: frame.astype("Int64"),
+        lambda frame: frame.astype("boolean"),
+        lambda frame: frame.astype({"physics": bool}),
+        lambda frame: frame.to_numpy().astype(object),
+    ],
+)
+def test_indicators_of_numbers_in_objects(form):
+    frame = pd.DataFrame([[0, 1, 1], [1, 0, 1]], columns=["biology", "physics", "science"])
+    assert encode_targets(form(frame), HIERARCHY).toarray().tolist() == frame.to_numpy().tolist()
+
+
+@pytest.mark.parametrize("entry", [pd.NA, None, "1"])
+def test_an_object_in_an_indicator_is_named(entry):
+    y = np.array([[0, 1, 1], [1, entry, 1]], dtype=object)
+    with pytest.raises(
+        ValueError, match=rf"row 1 of y holds {entry!r} in column 1; .* only the numbers 0 and 1"
+    ):
+        encode_targets(y, HIERARCHY)

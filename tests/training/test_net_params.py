@@ -77,8 +77,29 @@ class TestModule:
         ],
     )
     def test_of_the_encoder(self, encoder, names):
-        entries = {f"module__{name}": 3 for name in names}
-        assert split_net_params(entries, encoder).module == dict.fromkeys(names, 3)
+        module = {name: (3,) if name == "kernel_sizes" else 3 for name in names}
+        entries = {f"module__{name}": value for name, value in module.items()}
+        assert split_net_params(entries, encoder).module == module
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            *((name, value) for name in ("embedding_dimension", "node_dimension") for value in (0, 1.5, "8")),
+            *(("joint_dimension", 0), ("kernel_size", -1), ("max_length", 0), ("max_length", -1)),
+            *(("dropout", "0.1"), ("dropout", None)),
+        ],
+    )
+    def test_values_out_of_their_range(self, name, value):
+        with pytest.raises(ValueError, match=rf"module__{name}={value!r}: take a "):
+            split_net_params({f"module__{name}": value})
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("top_k", 0), ("filters", 0), ("hidden_size", 0), ("kernel_sizes", ()), ("kernel_sizes", (2, 0))],
+    )
+    def test_values_out_of_their_range_of_the_rcnn(self, name, value):
+        with pytest.raises(ValueError, match=rf"module__{name}={re.escape(repr(value))}: take a "):
+            split_net_params({f"module__{name}": value}, "rcnn")
 
     @pytest.mark.parametrize(
         ("encoder", "name", "message"),
@@ -310,3 +331,8 @@ def test_a_compiled_network_is_trained_the_same():
     found = probabilities(compile=True, compile__backend="eager")
     assert torch.equal(torch.get_rng_state(), before)
     assert found == pytest.approx(probabilities(), abs=1e-6)
+
+
+def test_settings_of_compilation_have_no_effect_without_it():
+    with pytest.raises(ValueError, match=r"'compile__mode' has no effect without 'compile': True"):
+        split_net_params({"compile__mode": "default"})
