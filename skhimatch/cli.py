@@ -216,8 +216,8 @@ def _fit(
     classifier.fit(texts, label_sets, X_val=held_texts, y_val=held_labels)
     classifier.save(model)
     print()
-    if validation is not None:
-        _print_report(classifier, validation)
+    if validation is not None and held is not None:
+        _print_report(classifier, validation.name, *held)
     elif classifier.validation_f1_ is not None:
         micro, macro = classifier.validation_f1_
         print(f"On held-out training texts: micro-F1 {micro:.3f}, macro-F1 {macro:.3f}")
@@ -245,17 +245,19 @@ def _predict(model: Path, input: Path, output: Path | None) -> None:
 def _evaluate(model: Path, input: Path) -> None:
     from skhimatch.classifier import HiMatchClassifier
 
-    _print_report(HiMatchClassifier.load(model), input)
+    classifier = HiMatchClassifier.load(model)
+    _print_report(classifier, input.name, *_read_labelled(input, classifier.hierarchy_))
 
 
-def _print_report(classifier: HiMatchClassifier, path: Path) -> None:
+def _print_report(
+    classifier: HiMatchClassifier, name: str, texts: list[str], label_sets: list[frozenset[str]]
+) -> None:
     from skhimatch.labels.targets import encode_targets
     from skhimatch.report import Report, compare
 
     hierarchy = classifier.hierarchy_
-    texts, label_sets = _read_labelled(path, hierarchy)
     report = Report.of(encode_targets(label_sets, hierarchy), classifier.predict(texts), hierarchy)
-    print(compare({path.name: report}))
+    print(compare({name: report}))
 
 
 def _read_labelled(path: Path, hierarchy: LabelHierarchy | None) -> tuple[list[str], list[frozenset[str]]]:
