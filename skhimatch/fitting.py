@@ -39,6 +39,7 @@ from skhimatch.state import EpochRecord, FittedState
 from skhimatch.text.sequences import Texts, TokenSequences, words_of
 from skhimatch.text.subwords import SubwordTokenizer
 from skhimatch.text.words import WordTokenizer
+from skhimatch.training.callbacks import check_callbacks
 from skhimatch.training.checkpoints import Checkpoints
 from skhimatch.training.loop import TrainingSettings, build_training_net, train, train_one_epoch
 from skhimatch.training.net import TrainingNet
@@ -530,6 +531,7 @@ def _trainer(
     settings, loss_settings = parameters.training_settings(network.device, 1, 1), parameters.loss_settings
     if before is not None and (before.settings, before.loss_settings) == (settings, loss_settings):
         return before
+    check_callbacks(settings.callbacks, has_validation=False, schedule="constant")
     net = build_training_net(network, parameters.criterion(hierarchy), settings)
     return Trainer(net, settings, loss_settings)
 

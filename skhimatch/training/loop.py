@@ -93,7 +93,8 @@ def build_training_net(
     criterion : HiMatchLoss
         The objective.
     settings : TrainingSettings
-        How to train. `schedule` and `patience` have no effect here, `train` adds the callbacks for them.
+        How to train. `schedule` and `patience` have no effect here, `train` adds the callbacks for them. The
+        user's callbacks are not checked here, see `check_callbacks`.
     validation : TextDataset, optional
         The held-out texts.
     decide : callable, optional
@@ -104,13 +105,7 @@ def build_training_net(
     Returns
     -------
     TrainingNet
-
-    Raises
-    ------
-    ValueError
-        If a callback of the user monitors a score of held-out texts, and there are none.
     """
-    check_callbacks(settings.callbacks, has_validation=validation is not None, schedule="constant")
     callbacks: list[Any] = [("gradient_clipping", GradientNormClipping(GRADIENT_NORM))]
     if validation is not None and decide is not None:
         callbacks.append(("validation_f1", ValidationF1(decide)))
