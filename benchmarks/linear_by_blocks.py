@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from skhimatch.baseline import TFIDF, train_svms
+from skhimatch.baseline import TFIDF
 from skhimatch.evaluation.decisions import DecisionRule
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.targets import encode_targets
+from skhimatch.scores.svm import train_svms
 
 __all__ = ["LinearByBlocks"]
 

@@ -13,7 +13,6 @@ from scipy.special import expit
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import accuracy_score
-from sklearn.svm import LinearSVC
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -23,9 +22,10 @@ from skhimatch.evaluation.decisions import DecisionRule
 from skhimatch.labels.formats import as_hierarchy
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.targets import encode_targets, label_names, validation_pair
+from skhimatch.scores.svm import train_svms
 from skhimatch.text.words import check_texts
 
-__all__ = ["TFIDF", "LinearBaseline", "train_svms"]
+__all__ = ["TFIDF", "LinearBaseline"]
 
 # Parameters of the TfidfVectorizer. With min_df=1 the model is three times larger and no better.
 TFIDF: dict[str, Any] = {"ngram_range": (1, 2), "sublinear_tf": True, "min_df": 2, "dtype": np.float32}
@@ -234,35 +234,3 @@ def _margins(features: Any, coef: NDArray[np.float32], intercept: NDArray[np.flo
         labels = trained[start : start + LABEL_CHUNK_SIZE]
         margins[:, labels] += features @ coef[labels].T
     return margins
-
-
-def train_svms(
-    features: Any, targets: csr_array, *, C: float = 1.0
-) -> Iterator[tuple[int, NDArray[np.float64], float]]:
-    """Train a linear SVM for each label that some, but not all, of the texts have.
-
-    Parameters
-    ----------
-    features : sparse of shape (n, F)
-        TF-IDF of the texts.
-    targets : csr_array of shape (n, L)
-        0/1 targets.
-    C : float, default=1.0
-        Inverse strength of the regularisation.
-
-    Yields
-    ------
-    label : int
-        The column of the label.
-    weights : ndarray of shape (F,)
-        The weights of its SVM.
-    intercept : float
-        The intercept of its SVM.
-    """
-    by_label = targets.tocsc()
-    n_texts, n_examples = targets.shape[0], np.diff(by_label.indptr)
-    for label in np.flatnonzero((n_examples > 0) & (n_examples < n_texts)):
-        target = np.zeros(n_texts, dtype=bool)
-        target[by_label.indices[by_label.indptr[label] : by_label.indptr[label + 1]]] = True
-        svm = LinearSVC(C=C, dual=True, random_state=0).fit(features, target)
-        yield int(label), svm.coef_[0], float(svm.intercept_[0])

@@ -30,10 +30,11 @@ from skhimatch.network.random_numbers import seeded_construction
 from skhimatch.network.start import StartingPoint, start_pretrained_network, start_word_network
 from skhimatch.network.transformer import TransformerEncoder
 from skhimatch.parameters import Parameters
+from skhimatch.scores.characters import CharacterFeatures, are_affordable
 from skhimatch.scores.ensemble import Ensemble
 from skhimatch.scores.names import LabelNames
 from skhimatch.scores.networks import NetworkScorer
-from skhimatch.scores.ngrams import NGramClassifier, choose_epochs
+from skhimatch.scores.ngrams import Exactly, NGramClassifier, NGramFeatures, NGramTraining, ways_to_train
 from skhimatch.scores.stacking import as_probabilities
 from skhimatch.state import EpochRecord, FittedState
 from skhimatch.text.sequences import Texts, TokenSequences, words_of
@@ -46,9 +47,10 @@ from skhimatch.training.net import TrainingNet
 
 __all__ = ["LabelledTexts", "Trainers", "fit", "fit_more", "tokenize"]
 
-# The learning rates of the n-gram classifier that are tried on held-out texts. The second is better where
-# words tell labels clearly.
-NGRAM_LEARNING_RATES = 10.0, 20.0
+# The C of the support vector machines on character n-grams, which take longer than those on words.
+C_OF_CHARACTERS = 1.0
+# Training texts over which the mean scores of the network of words are taken.
+TEXTS_FOR_MEAN_SCORES = 1000
 # All scores of the held-out texts are compared at once: at most 2^27 numbers, half a GiB for each scorer, but
 # at least 1,000 texts. With 50,000 labels that is 2,684 texts.
 MAX_HELD_OUT_NUMBERS, MIN_HELD_OUT = 2**27, 1000
@@ -143,13 +145,16 @@ def fit(
     state, training = _start(parameters, hierarchy, training, seed, sparse_output)
     if held_out is not None:
         held_out = replace(held_out, texts=tokenize(held_out.texts, state))
-    ensemble, ngram_learning_rate = _train_ngrams(state, training, held_out, checkpoints)
+    ensemble, ngram_training = _train_ngrams(state, training, held_out, checkpoints)
     state = replace(state, ensemble=ensemble)
     state = _train_networks(parameters, state, training, held_out, checkpoints)
+    if state.ensemble.ngrams is not None:
+        some = np.random.RandomState(seed).permutation(len(training))[:TEXTS_FOR_MEAN_SCORES]
+        state = replace(state, ensemble=state.ensemble.with_mean_scores(training.texts[some]))
     if held_out is not None:
         state = _stack_and_tune(parameters, state, held_out)
         if not official:
-            ensemble = _train_ngrams_on_all(state, training, held_out, ngram_learning_rate)
+            ensemble = _train_ngrams_on_all(state, training, held_out, ngram_training)
             state = replace(state, ensemble=ensemble)
     return replace(state, label_embeddings=embed_labels(state.network))
 
@@ -205,8 +210,9 @@ def fit_more(
     # Each epoch has draws of its own, the same in every run.
     seed = state.seed + len(state.history)
     if ensemble.ngrams is not None:
-        words = words_of(training.texts)
-        ensemble = ensemble.with_ngrams(ensemble.ngrams.trained(words, training.targets, epochs=1, seed=seed))
+        one_epoch = partial(_one_more_epoch, training=training, seed=seed)
+        characters = None if ensemble.characters is None else one_epoch(ensemble.characters)
+        ensemble = ensemble.with_ngrams(one_epoch(ensemble.ngrams), characters)
     epoch = _train_one_more_epoch(ensemble, trainers, hierarchy, training, seed)
     state = replace(
         state,
@@ -323,10 +329,12 @@ def _start(
     texts = words_of(texts) if encoder is None else encoder.check_input(texts)
     words = words_of(texts)
     networks = _untrained_networks(parameters, encoder, texts, start)
-    ngrams = names = None
+    ngrams = names = characters = None
     if parameters.lexical is not None:
-        ngrams = NGramClassifier.untrained(words, len(hierarchy))
+        ngrams = NGramClassifier.untrained(NGramFeatures.learn(words), len(hierarchy))
         names = LabelNames.learn(words, hierarchy, start.label_texts)
+        if are_affordable(words, len(hierarchy)):
+            characters = NGramClassifier.untrained(CharacterFeatures.learn(words), len(hierarchy))
     decision = DecisionRule.learn(
         training.targets,
         hierarchy,
@@ -340,7 +348,15 @@ def _start(
         hierarchy=hierarchy,
         tokenizer=tokenizer,
         vocabulary=words.vocabulary,
-        ensemble=Ensemble.untrained(ngrams, names, networks, training.targets, margins=parameters.margins),
+        ensemble=Ensemble.untrained(
+            ngrams,
+            names,
+            characters,
+            networks,
+            training.targets,
+            hierarchy,
+            margins=parameters.margins,
+        ),
         decision=decision,
         label_embeddings=np.zeros((len(hierarchy), 0), dtype=np.float32),
         validation_f1=None,
@@ -410,40 +426,58 @@ def _train_ngrams(
     training: LabelledTexts,
     held_out: LabelledTexts | None,
     checkpoints: Checkpoints | None,
-) -> tuple[Ensemble, float]:
-    """Train the n-gram classifier at the learning rate that is best on held-out texts, and return both."""
-    ensemble, words, default = state.ensemble, words_of(training.texts), NGRAM_LEARNING_RATES[0]
+) -> tuple[Ensemble, NGramTraining | None]:
+    """Train the n-gram classifiers; return, too, the way that is best for words on the held-out texts."""
+    ensemble = state.ensemble
     if ensemble.ngrams is None:
-        return ensemble, default
-    untrained = ensemble.ngrams
-    fit_at = partial(
-        untrained.trained, words, training.targets, epochs=choose_epochs(len(words)), seed=state.seed
-    )
+        return ensemble, None
+    words, targets = words_of(training.texts), training.targets
+
+    def train(name: str, untrained: NGramClassifier, way: NGramTraining) -> NGramClassifier:
+        now = partial(way, untrained, words, targets, state.seed)
+        return now() if checkpoints is None else checkpoints.ngrams(f"{name}-{way.name}", untrained, now)
+
+    characters = None
+    if ensemble.characters is not None:
+        characters = train("characters", ensemble.characters, Exactly(C_OF_CHARACTERS))
+    ways = ways_to_train(ensemble.ngrams.ngrams(words).nnz, targets.shape[1])
     if held_out is None:
-        return ensemble.with_ngrams(fit_at(learning_rate=default)), default
+        return ensemble.with_ngrams(train("words", ensemble.ngrams, ways[0]), characters), ways[0]
     tried = []
-    for rate in NGRAM_LEARNING_RATES:
-        fit_now = partial(fit_at, learning_rate=rate)
-        ngrams = fit_now() if checkpoints is None else checkpoints.ngrams(f"{rate:g}", untrained, fit_now)
-        alone = ensemble.with_ngrams(ngrams).without_networks()
+    for way in ways:
+        ngrams = train("words", ensemble.ngrams, way)
+        alone = ensemble.with_ngrams(ngrams, None).without_networks()
         scores = alone.scores(held_out.texts)
-        probabilities = as_probabilities(alone.stack(scores, held_out.targets).combine(scores))
-        decided = state.decision.tuned(probabilities, held_out.targets)(probabilities)
-        tried.append((sum(micro_macro_f1(held_out.targets, decided)), rate, ngrams))
-    _, best_rate, best = max(tried, key=lambda each: each[0])
-    return ensemble.with_ngrams(best), best_rate
+        alone = alone.stack(scores, held_out.targets)
+        probabilities = as_probabilities(alone.combine(scores))
+        decision = replace(state.decision, one_path=alone.stacking.one_path)
+        decided = _with_threshold(decision, alone, probabilities, held_out.targets)(probabilities)
+        tried.append((sum(micro_macro_f1(held_out.targets, decided)), way, ngrams))
+    _, best_way, best = max(tried, key=lambda each: each[0])
+    return ensemble.with_ngrams(best, characters), best_way
 
 
 def _train_ngrams_on_all(
-    state: FittedState, training: LabelledTexts, held_out: LabelledTexts, learning_rate: float
+    state: FittedState, training: LabelledTexts, held_out: LabelledTexts, way: NGramTraining | None
 ) -> Ensemble:
-    """Train the n-gram classifier again, on the held-out texts, too, since it takes only seconds."""
-    if state.ensemble.ngrams is None:
-        return state.ensemble
+    """Train the n-gram classifiers again, on the held-out texts, too, since it takes only seconds."""
+    ensemble = state.ensemble
+    if way is None:
+        return ensemble
     words = TokenSequences.concatenated([words_of(training.texts), words_of(held_out.texts)])
     targets = sp.vstack([training.targets, held_out.targets], format="csr")
-    ngrams = NGramClassifier.fit(words, targets, seed=state.seed, learning_rate=learning_rate)
-    return state.ensemble.with_ngrams(ngrams)
+    n_labels = targets.shape[1]
+    untrained = NGramClassifier.untrained(NGramFeatures.learn(words), n_labels)
+    characters = None
+    if ensemble.characters is not None:
+        blank = NGramClassifier.untrained(CharacterFeatures.learn(words), n_labels)
+        characters = blank.solved(words, targets, C=C_OF_CHARACTERS, seed=state.seed)
+    return ensemble.with_ngrams(way(untrained, words, targets, state.seed), characters)
+
+
+def _one_more_epoch(ngrams: NGramClassifier, training: LabelledTexts, seed: int) -> NGramClassifier:
+    """Return an n-gram classifier after another epoch on these texts."""
+    return ngrams.trained(words_of(training.texts), training.targets, epochs=1, seed=seed)
 
 
 def _train_one_more_epoch(
@@ -544,8 +578,11 @@ def _stack_and_tune(parameters: Parameters, state: FittedState, held_out: Labell
     if ensemble.ngrams is not None or parameters.margins:
         ensemble = ensemble.stack(scores, held_out.targets)
     probabilities = as_probabilities(ensemble.combine(scores))
-    if parameters.tunes_threshold:
-        decision = decision.tuned(probabilities, held_out.targets)
+    decision = replace(decision, one_path=ensemble.stacking.one_path)
+    if not parameters.tunes_threshold:
+        decision = replace(decision, path_minimum=decision.threshold)
+    else:
+        decision = _with_threshold(decision, ensemble, probabilities, held_out.targets)
     validation_f1: MicroMacroF1 = micro_macro_f1(held_out.targets, decision(probabilities))
     if parameters.verbose:
         print(
@@ -554,3 +591,15 @@ def _stack_and_tune(parameters: Parameters, state: FittedState, held_out: Labell
             flush=True,
         )
     return replace(state, ensemble=ensemble, decision=decision, validation_f1=validation_f1)
+
+
+def _with_threshold(
+    decision: DecisionRule,
+    ensemble: Ensemble,
+    probabilities: NDArray[np.float32],
+    targets: sp.csr_array,
+) -> DecisionRule:
+    """Choose a threshold for each label where probabilities are calibrated, else the best one for all."""
+    if ensemble.stacking.calibrated and (decision.ends is None or decision.one_path):
+        return decision.with_best_thresholds(probabilities, "micro_macro")
+    return decision.tuned(probabilities, targets)

@@ -14,6 +14,7 @@ from skhimatch.network.initial_vectors import label_word_ids
 from skhimatch.network.predict import embed_labels
 from skhimatch.scores.ensemble import Ensemble
 from skhimatch.scores.networks import NetworkScorer
+from skhimatch.scores.stacking import StackingWeights
 from skhimatch.state import FittedState
 
 __all__ = ["with_labels"]
@@ -97,10 +98,28 @@ def _ensemble_with(
             name: np.concatenate([known, np.full(n_new, known.mean(), dtype=np.float32)])
             for name, known in offsets.items()
         }
+    means = ensemble.mean_scores
+    if means is not None:
+        # The network shares one bias, so that the labels without texts have the lowest mean scores.
+        n_new = len(hierarchy) - len(state.hierarchy)
+        means = {
+            name: np.concatenate([known, np.full(n_new, known.min(), dtype=np.float32)])
+            for name, known in means.items()
+        }
+    labels, stacking = ensemble.labels.with_labels(hierarchy), ensemble.stacking
+    if isinstance(stacking, StackingWeights):
+        stacking = stacking.with_frequency(labels.frequency)
+    elif labels.paths is not None:
+        stacking = stacking.with_paths(labels.paths)
+    characters = ensemble.characters
     return replace(
         ensemble,
+        labels=labels,
+        stacking=stacking,
+        characters=None if characters is None else characters.with_labels(len(hierarchy)),
         networks=dict(ensemble.networks) | {state.network_name: scorer},
         ngrams=None if ngrams is None else ngrams.with_labels(len(hierarchy)),
         names=None if names is None else names.with_labels(hierarchy, state.vocabulary, label_texts),
         score_offsets=offsets,
+        mean_scores=means,
     )

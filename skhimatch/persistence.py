@@ -22,12 +22,15 @@ import skhimatch
 from skhimatch.evaluation.decisions import DecisionRule, check_threshold
 from skhimatch.evaluation.metrics import MicroMacroF1
 from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.scores.characters import CharacterFeatures
 from skhimatch.scores.ensemble import Ensemble
 from skhimatch.scores.names import LabelNames
 from skhimatch.scores.networks import NetworkScorer
-from skhimatch.scores.ngrams import NGramClassifier
+from skhimatch.scores.ngrams import NGramClassifier, NGramFeatures
+from skhimatch.scores.path_choice import PathChoice
 from skhimatch.scores.stacking import StackingWeights
 from skhimatch.scores.state import ScorerState
+from skhimatch.scores.training_labels import TrainingLabels
 from skhimatch.state import FittedState
 from skhimatch.text.pretrained import PretrainedEncoder
 from skhimatch.text.sequences import Vocabulary
@@ -36,7 +39,7 @@ from skhimatch.text.words import WordTokenizer
 
 __all__ = ["check_folder", "load", "save"]
 
-FORMAT = 7
+FORMAT = 8
 DESCRIPTION, WEIGHTS, ENCODER = "classifier.json", "weights.npz", "encoder"
 
 # Parameters that are not written. Their effect is in the state.
@@ -72,11 +75,17 @@ def save(state: FittedState, parameters: Mapping[str, Any], folder: str | PathLi
     folder = check_folder(folder)
     scorers = _scorer_states(state.ensemble)
     description = json.dumps(_describe(state, parameters, scorers), indent=1, default=_plain)
-    arrays = {"label_embeddings": state.label_embeddings} | _decision_arrays(state.decision)
+    arrays: dict[str, NDArray[Any]] = {
+        "label_embeddings": state.label_embeddings,
+        "labels.number": state.ensemble.labels.number,
+    }
+    arrays |= _decision_arrays(state.decision)
     for name, scorer in scorers.items():
         arrays |= {f"{name}.{part}": array for part, array in scorer.arrays.items()}
     for name, offsets in (state.ensemble.score_offsets or {}).items():
         arrays[f"score_offsets.{name}"] = offsets
+    for name, mean in (state.ensemble.mean_scores or {}).items():
+        arrays[f"mean_scores.{name}"] = mean
     fresh = folder.with_name(folder.name + ".saving")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
@@ -189,7 +198,39 @@ def _scorer_states(ensemble: Ensemble) -> dict[str, ScorerState]:
     states = {name: scorer.state() for name, scorer in ensemble.networks.items()}
     if ensemble.ngrams is not None and ensemble.names is not None:
         states |= {"ngrams": ensemble.ngrams.state(), "names": ensemble.names.state()}
+    if ensemble.characters is not None:
+        states["characters"] = ensemble.characters.state()
     return states
+
+
+def _described_stacking(stacking: StackingWeights | PathChoice) -> dict[str, Any]:
+    """Return the numbers of the stacking weights; frequency and paths are those of the training labels."""
+    if isinstance(stacking, PathChoice):
+        return {
+            "weights": dict(stacking.weights),
+            "above": dict(stacking.above),
+            "beyond": dict(stacking.beyond),
+            "inner": stacking.inner,
+            "nothing": stacking.nothing,
+        }
+    return {
+        "weights": dict(stacking.weights),
+        "intercept": stacking.intercept,
+        "slopes": dict(stacking.slopes),
+        "slope": stacking.slope,
+        "by_frequency": stacking.frequency is not None,
+    }
+
+
+def _stacking(stored: Mapping[str, Any], labels: TrainingLabels) -> StackingWeights | PathChoice:
+    if "above" in stored:
+        if labels.paths is None:
+            raise ValueError("the weights are those of a choice among paths, and there are no paths")
+        return PathChoice(labels.paths, **stored)
+    frequency = labels.frequency if stored["by_frequency"] else None
+    return StackingWeights(
+        stored["weights"], stored["intercept"], stored["slopes"], stored["slope"], frequency
+    )
 
 
 def _describe(
@@ -205,7 +246,7 @@ def _describe(
             f"save() writes a WordTokenizer or a SubwordTokenizer, not a {type(tokenizer).__name__}: "
             "keep this classifier with joblib.dump."
         )
-    hierarchy, stacking = state.hierarchy, state.ensemble.stacking
+    hierarchy, labels = state.hierarchy, state.ensemble.labels
     return {
         "format": FORMAT,
         "version": skhimatch.__version__,
@@ -219,8 +260,14 @@ def _describe(
         "vocabulary": state.vocabulary.words,
         "scorers": {name: scorer.values for name, scorer in scorers.items()},
         "shortlist_size": state.ensemble.shortlist_size,
-        "stacking": {"weights": dict(stacking.weights), "intercept": stacking.intercept},
-        "decision": {"consistency": state.decision.consistency, "decoding": state.decision.decoding},
+        "stacking": _described_stacking(state.ensemble.stacking),
+        "labels": {"n_texts": labels.n_texts, "closed": labels.closed, "unlabelled": labels.unlabelled},
+        "decision": {
+            "consistency": state.decision.consistency,
+            "decoding": state.decision.decoding,
+            "unlabelled": state.decision.unlabelled,
+            "one_path": state.decision.one_path,
+        },
         "validation_f1": state.validation_f1,
         "history": state.history,
         "sparse_output": state.sparse_output,
@@ -241,16 +288,22 @@ def _rebuild(
         name: ScorerState(values, _with_prefix(name, arrays), encoder_folder=encoder_folder)
         for name, values in description["scorers"].items()
     }
-    stacking = description["stacking"]
+    decision = _decision(arrays, hierarchy, description["decision"])
+    labels = TrainingLabels(
+        hierarchy=hierarchy, number=arrays["labels.number"], paths=decision.paths, **description["labels"]
+    )
     ensemble = Ensemble(
         networks={
             name: NetworkScorer.from_state(states[name], hierarchy) for name in NETWORKS if name in states
         },
-        ngrams=NGramClassifier.from_state(states["ngrams"], hierarchy) if "ngrams" in states else None,
+        ngrams=_ngrams("ngrams", NGramFeatures, states, hierarchy),
+        characters=_ngrams("characters", CharacterFeatures, states, hierarchy),
         names=LabelNames.from_state(states["names"], hierarchy) if "names" in states else None,
         shortlist_size=description["shortlist_size"],
-        stacking=StackingWeights(stacking["weights"], stacking["intercept"]),
+        labels=labels,
+        stacking=_stacking(description["stacking"], labels),
         score_offsets=_with_prefix("score_offsets", arrays) or None,
+        mean_scores=_with_prefix("mean_scores", arrays) or None,
     )
     vocabulary = Vocabulary(description["vocabulary"])
     unfitted, tokenizer = _tokenizers(description["tokenizer"], vocabulary, ensemble)
@@ -261,7 +314,7 @@ def _rebuild(
         tokenizer=tokenizer,
         vocabulary=vocabulary,
         ensemble=ensemble,
-        decision=_decision(arrays, hierarchy, description["decision"]),
+        decision=decision,
         label_embeddings=arrays["label_embeddings"],
         validation_f1=None if f1 is None else MicroMacroF1(*f1),
         history=tuple(description["history"]),
@@ -269,6 +322,19 @@ def _rebuild(
         seed=description["seed"],
     )
     return state, parameters
+
+
+def _ngrams(
+    name: str,
+    features: type[NGramFeatures] | type[CharacterFeatures],
+    states: Mapping[str, ScorerState],
+    hierarchy: LabelHierarchy,
+) -> NGramClassifier | None:
+    """Rebuild an n-gram classifier, if there is one."""
+    if name not in states:
+        return None
+    state = states[name]
+    return NGramClassifier.from_state(state, features.from_state(state), hierarchy)
 
 
 def _tokenizers(
@@ -306,6 +372,8 @@ def _decision(
         consistency=settings["consistency"],
         decoding=settings["decoding"],
         lowest=arrays.get("decision.lowest"),
+        unlabelled=settings["unlabelled"],
+        one_path=settings["one_path"],
     )
 
 

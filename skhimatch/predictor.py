@@ -87,6 +87,7 @@ class FittedPredictor:
     network_ = _of_state("network")
     word_network_ = _of_state("word_network")
     ngrams_ = _of_state("ensemble.ngrams")
+    characters_ = _of_state("ensemble.characters")
     label_names_ = _of_state("ensemble.names")
     shortlist_size_ = _of_state("ensemble.shortlist_size")
     stacking_weights_ = _of_state("ensemble.stacking")
@@ -300,15 +301,15 @@ class FittedPredictor:
 
     def _decision(self) -> DecisionRule:
         """Return the fitted rule, with the threshold, decoding and consistency that are set now."""
-        threshold: Any = self.threshold
-        if isinstance(threshold, str):
-            if threshold != "auto":
-                raise ValueError(f"threshold is {threshold!r}; pass 'auto', a number or one number per label")
-            threshold = self.decision_.threshold
-        threshold = check_threshold(threshold, self.hierarchy_.labels)
-        return replace(
-            self.decision_, threshold=threshold, decoding=self.decoding, consistency=self.consistency
-        )
+        rule = replace(self.decision_, decoding=self.decoding, consistency=self.consistency)
+        if isinstance(self.threshold, str):
+            if self.threshold != "auto":
+                raise ValueError(
+                    f"threshold is {self.threshold!r}; pass 'auto', a number or one number per label"
+                )
+            return rule
+        threshold = check_threshold(self.threshold, self.hierarchy_.labels)
+        return replace(rule, threshold=threshold, path_minimum=threshold)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "state_")

@@ -175,14 +175,14 @@ class TestNetworkOfWords:
         scores = {
             "ngrams": fitted.ngrams_.scores(words),
             "names": fitted.label_names_.scores(words),
-            "words": score_texts(fitted.word_network_, words),
+            "characters": fitted.characters_.scores(words),
             "pretrained": score_texts(fitted.network_, fitted.tokenizer_.transform(NEW)),
         }
-        weights = fitted.stacking_weights_.weights
-        assert weights.keys() == scores.keys()
-        expected = sum(weights[name] * score for name, score in scores.items())
-        expected += fitted.stacking_weights_.intercept
-        np.testing.assert_allclose(fitted.decision_function(NEW), expected, atol=1e-4)
+        known = np.array([[np.mean(ids > 1) if len(ids) else 0] for ids in words])
+        mean = fitted.state_.ensemble.mean_scores["words"]
+        scores["words"] = mean + known * (score_texts(fitted.word_network_, words) - mean)
+        assert fitted.stacking_weights_.weights.keys() == scores.keys()
+        np.testing.assert_allclose(fitted.decision_function(NEW), fitted.stacking_weights_(scores), atol=1e-4)
 
     def test_it_says_which_is_which(self, make, capsys):
         make(lexical="words", verbose=1).fit(TEXTS, LABELS)
@@ -256,10 +256,7 @@ class TestNetworkOfWords:
             assert ensemble.shortlist("pretrained", texts) is None
             np.testing.assert_array_equal(scores["pretrained"], score_texts(fitted.network_, texts))
         scores["words"] = above(scores["words"], fitted.score_offsets_["words"])
-        expected = sum(weight * scores[name] for name, weight in fitted.stacking_weights_.weights.items())
-        np.testing.assert_allclose(
-            fitted.decision_function(NEW), expected + fitted.stacking_weights_.intercept, atol=1e-4
-        )
+        np.testing.assert_allclose(fitted.decision_function(NEW), fitted.stacking_weights_(scores), atol=1e-4)
 
 
 class Broken(Callback):

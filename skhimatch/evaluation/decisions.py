@@ -12,6 +12,8 @@ from scipy.sparse import csr_array
 from scipy.special import expit, logit
 
 from skhimatch.evaluation.metrics import micro_macro_f1
+from skhimatch.evaluation.paths import LabelPaths, paths_to
+from skhimatch.evaluation.thresholds import best_thresholds
 from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "drop_orphans",
     "highest",
     "path_ends",
+    "predict_most_probable_path",
     "predict_path",
     "predict_threshold",
 ]
@@ -39,11 +42,11 @@ class DecisionRule:
     hierarchy : LabelHierarchy
         L labels in column order.
     threshold : float or ndarray of shape (L,)
-        The minimum probability of a predicted label. If paths are predicted, a path is as likely to
-        continue to a label of this probability as to stop before it.
+        The minimum probability of a predicted label. If paths are predicted from probabilities that are
+        independent, a path is as likely to continue to a label of this probability as to stop before it.
     path_ends : ndarray of int64 or None
-        If the labels of every training text are a single path: the positions of the labels that end one,
-        see :func:`path_ends`.
+        If the labels of every training text that has any are a single path: the positions of the labels
+        that end one, see :func:`path_ends`.
     tagged : ndarray of shape (L,), bool
         Whether a label is a target of at least one training text.
     consistency : {"ancestors", "descendants"} or None
@@ -55,6 +58,14 @@ class DecisionRule:
     lowest : ndarray of int64 or None
         The labels that may end a path if there are no `path_ends`. By default the tagged labels without a
         tagged descendant.
+    unlabelled : bool
+        Whether some training texts have no label, so that "auto" may predict none.
+    one_path : bool
+        Whether the probabilities are those of a choice of one path or none, so that they determine the
+        probability of each path. The most probable path is predicted then, or nothing if that is more
+        probable.
+    path_minimum : float or ndarray of shape (L,)
+        If `one_path`, the labels of the path that are less probable are left out.
 
     Examples
     --------
@@ -75,6 +86,9 @@ class DecisionRule:
     consistency: str | None = None
     decoding: str = "auto"
     lowest: npt.NDArray[np.int64] | None = None
+    unlabelled: bool = False
+    one_path: bool = False
+    path_minimum: float | npt.NDArray[np.float64] = 0.0
 
     def __post_init__(self) -> None:
         check_consistency(self.consistency)
@@ -83,7 +97,8 @@ class DecisionRule:
     @property
     def ends(self) -> npt.NDArray[np.int64] | None:
         """The positions of the labels that may end a path; None if labels are predicted by threshold."""
-        if self.decoding == "threshold" or (self.decoding == "auto" and self.path_ends is None):
+        several = self.path_ends is None or (self.unlabelled and not self.one_path)
+        if self.decoding == "threshold" or (self.decoding == "auto" and several):
             return None
         if self.path_ends is not None:
             return self.path_ends
@@ -132,17 +147,43 @@ class DecisionRule:
         """
         indicator = as_indicator(targets, len(hierarchy))
         tagged = np.bincount(indicator.indices, minlength=len(hierarchy)) > 0
+        labelled = np.diff(indicator.indptr) > 0
         return cls(
             hierarchy,
             threshold,
-            path_ends=path_ends(indicator, hierarchy),
+            path_ends=path_ends(indicator[np.flatnonzero(labelled)], hierarchy),
             tagged=tagged,
             consistency=consistency,
             decoding=decoding,
+            unlabelled=not labelled.all(),
         )
 
+    @property
+    def paths(self) -> LabelPaths | None:
+        """The paths of training texts, and those to leaves without texts, if each text has one or none."""
+        if self.path_ends is None:
+            return None
+        without_texts = self.hierarchy.leaves[~self.tagged[self.hierarchy.leaves]]
+        return LabelPaths(self.hierarchy, np.union1d(self.path_ends, without_texts), self.tagged)
+
+    def with_best_thresholds(self, probabilities: Probabilities, optimize: str) -> DecisionRule:
+        """Return the rule with a threshold for each label, at which the expected F1 is highest.
+
+        Parameters
+        ----------
+        probabilities : ndarray of shape (n, L)
+            Calibrated probabilities for texts that are not training texts.
+        optimize : {"micro_macro", "micro", "macro"}
+            See `best_thresholds`.
+
+        Returns
+        -------
+        DecisionRule
+        """
+        return replace(self, threshold=best_thresholds(probabilities, optimize))
+
     def tuned(self, probabilities: Probabilities, targets: Any) -> DecisionRule:
-        """Return the rule with the threshold that has the best F1 on these texts.
+        """Return the rule with the single threshold that has the best F1 on these texts.
 
         Parameters
         ----------
@@ -199,6 +240,8 @@ class DecisionRule:
         ends = self.ends
         if ends is None:
             indicator = predict_threshold(probabilities, self.threshold)
+        elif self.one_path and self.paths is not None:
+            indicator = predict_most_probable_path(probabilities, self.paths, self.path_minimum)
         else:
             relative = _relative_to(probabilities, self.threshold)
             indicator = predict_path(relative, ends, self.hierarchy, self.tagged)
@@ -433,7 +476,50 @@ def predict_path(
     if inner.size:
         child_max = np.maximum.reduceat(probabilities[:, children.indices], children.indptr[inner], axis=1)
         ending[:, inner] *= 1 - child_max
-    return _paths(hierarchy, tagged)[candidates[np.argmax(ending, axis=1)]]
+    return paths_to(hierarchy, tagged)[candidates[np.argmax(ending, axis=1)]]
+
+
+def predict_most_probable_path(
+    probabilities: Probabilities, paths: LabelPaths, minimum: float | npt.NDArray[np.float64] = 0.0
+) -> csr_array:
+    """Predict the most probable path of each text, or nothing if that is more probable.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (n, L)
+        The probability of each label: the sum over the paths with the label. What all paths together lack
+        to 1 is the probability that a text has no label.
+    paths : LabelPaths
+        The paths.
+    minimum : float or ndarray of shape (L,)
+        Labels of the path that are less probable are left out.
+
+    Returns
+    -------
+    csr_array of shape (n, L), bool
+        The predicted labels.
+
+    Examples
+    --------
+    >>> hierarchy = LabelHierarchy([("science", "physics"), ("science", "biology")])
+    >>> paths = LabelPaths(hierarchy, np.array([0, 1]), np.ones(3, dtype=bool))
+    >>> probabilities = np.array([[0.2, 0.5, 0.7], [0.2, 0.3, 0.5]])  # nothing: 0.3, 0.5
+    >>> predict_most_probable_path(probabilities, paths).toarray().astype(int)
+    array([[0, 1, 1],
+           [0, 0, 0]])
+    """
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    if not len(paths.ends):
+        return csr_array(probabilities.shape, dtype=bool)
+    of_paths = paths.of_paths(probabilities)
+    best = np.argmax(of_paths, axis=1)
+    something = of_paths[np.arange(len(best)), best] >= 1 - of_paths.sum(axis=1)
+    found = csr_array(paths.labels[best])
+    row = np.repeat(np.arange(len(best)), np.diff(found.indptr))
+    least = np.broadcast_to(minimum, probabilities.shape[1:])[found.indices]
+    found.data = found.data & something[row] & (probabilities[row, found.indices] >= least)
+    found.eliminate_zeros()
+    return found
 
 
 def path_ends(targets: Any, hierarchy: LabelHierarchy) -> npt.NDArray[np.int64] | None:
@@ -475,7 +561,7 @@ def path_ends(targets: Any, hierarchy: LabelHierarchy) -> npt.NDArray[np.int64] 
     depth_first = hierarchy.levels[indicator.indices] * len(hierarchy) + indicator.indices
     deepest = np.maximum.reduceat(depth_first, indicator.indptr[:-1]) % len(hierarchy)
     tagged = np.bincount(indicator.indices, minlength=len(hierarchy)) > 0
-    paths = _paths(hierarchy, tagged)[deepest]
+    paths = paths_to(hierarchy, tagged)[deepest]
     is_path = np.array_equal(indicator.indptr, paths.indptr) and np.array_equal(
         indicator.indices, paths.indices
     )
@@ -552,14 +638,3 @@ def drop_orphans(
     predicted.data[entry[missing]] = False
     predicted.eliminate_zeros()
     return predicted
-
-
-def _paths(hierarchy: LabelHierarchy, tagged: npt.NDArray[np.bool_]) -> csr_array:
-    """Return each label with its tagged ancestors: csr_array of shape (L, L), bool."""
-    label, ancestor = hierarchy.ancestors.nonzero()
-    kept = tagged[ancestor]
-    itself = np.arange(len(hierarchy))
-    rows, columns = np.r_[itself, label[kept]], np.r_[itself, ancestor[kept]]
-    paths = csr_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=hierarchy.ancestors.shape)
-    paths.sort_indices()
-    return paths

@@ -15,6 +15,7 @@ from skhimatch.network.predict import in_chunks
 from skhimatch.scores.names import LabelNames
 from skhimatch.scores.networks import NetworkScorer
 from skhimatch.scores.ngrams import NGramClassifier
+from skhimatch.scores.path_choice import PathChoice
 from skhimatch.scores.shortlist import (
     SampledShortlist,
     SiblingsOfTargets,
@@ -22,8 +23,9 @@ from skhimatch.scores.shortlist import (
     likeliest_by_margins,
     likeliest_labels,
 )
-from skhimatch.scores.stacking import StackingWeights
-from skhimatch.text.sequences import Texts
+from skhimatch.scores.stacking import MAX_PAIRS, StackingWeights
+from skhimatch.scores.training_labels import TrainingLabels
+from skhimatch.text.sequences import UNKNOWN_ID, Texts, words_of
 
 __all__ = ["Ensemble", "Scores"]
 
@@ -46,11 +48,14 @@ DEFAULT_FOR_LOG_ODDS = {
         {"ngrams": 2.5, "names": 0.1, "words": 0.3, "pretrained": 0.6}, 1.3
     ),
 }
-# The word network's default weight is multiplied by m / (m + 10), where m is the median number of training
-# texts of a label: with few texts the network overfits. The weight of names rises instead, by up to 0.25.
-# Measured on WOS with 1, 4 and 16 texts for each leaf.
+# The default weights of the word network and of the n-grams are multiplied by m / (m + 10), where m is the
+# median number of training texts of a label: with few texts they overfit. The weight of names rises instead,
+# by up to 0.25. Measured for the network on WOS with 1, 4 and 16 texts for each leaf.
 TEXTS_FOR_HALF_WEIGHT = 10
 EXTRA_WEIGHT_OF_NAMES = 0.25
+# The share of the n-grams' default weight that characters get. The weights that were learned on AAPD,
+# GermEval, CLINC150 and 20 Newsgroups are between a quarter and three quarters.
+SHARE_OF_CHARACTERS = 0.5
 # The weight of a network without any other scorer.
 WEIGHT_FOR_MARGINS, WEIGHT_FOR_LOG_ODDS = 3.0, 1.0
 # The weight of the names beside the margins of the n-grams, when a shortlist is chosen.
@@ -69,32 +74,46 @@ class Ensemble:
         A linear classifier on words and word pairs.
     names : LabelNames or None
         How much of each label's name a text contains; None if and only if `ngrams` is.
+    characters : NGramClassifier or None
+        A linear classifier on character n-grams; None without `ngrams`, or if it takes too long to train.
     networks : mapping of str to NetworkScorer
         "words", "pretrained" or both. They are trained in place.
+    labels : TrainingLabels
+        What the training targets say about the labels.
     shortlist_size : int or None
         How many labels of a text a network scores that can use a shortlist; None if it scores all.
-    stacking : StackingWeights
-        The weights of "ngrams" and "names", if there are any, and of each network.
+    stacking : StackingWeights or PathChoice
+        The weights of "ngrams", "characters" and "names", if there are any, and of each network. It is a
+        choice among paths if every training text has one path or none, and weights were learned.
     score_offsets : mapping of str to float32 ndarray of shape (L,), or None
         By network, the mean score of each label over the held-out texts on whose shortlist it was. It is
         subtracted from the network's scores. With many labels, a network is trained on shortlists, and its
         scores of a label are lower the more rarely the label was on them. None with few labels.
+    mean_scores : mapping of str to float32 ndarray of shape (L,), or None
+        By network of words, the mean score of each label over training texts. The fewer words of a text are
+        known, the closer are the network's scores to it: an unknown word has no vector that was trained, and
+        the network would be as certain as ever. None before training.
     """
 
     ngrams: NGramClassifier | None
     names: LabelNames | None
+    characters: NGramClassifier | None
     networks: Mapping[str, NetworkScorer]
+    labels: TrainingLabels
     shortlist_size: int | None
-    stacking: StackingWeights
+    stacking: StackingWeights | PathChoice
     score_offsets: Mapping[str, NDArray[np.float32]] | None = None
+    mean_scores: Mapping[str, NDArray[np.float32]] | None = None
 
     @classmethod
     def untrained(
         cls,
         ngrams: NGramClassifier | None,
         names: LabelNames | None,
+        characters: NGramClassifier | None,
         networks: Mapping[str, NetworkScorer],
         targets: sp.csr_array,
+        hierarchy: LabelHierarchy,
         *,
         margins: bool,
     ) -> Ensemble:
@@ -102,10 +121,12 @@ class Ensemble:
 
         Parameters
         ----------
-        ngrams, names, networks : as the attributes
+        ngrams, names, characters, networks : as the attributes
             The scorers.
         targets : csr_array of shape (n, L)
             0/1 targets of the training texts.
+        hierarchy : LabelHierarchy
+            L labels.
         margins : bool
             Whether networks are trained for margins (squared hinge loss), and not for log-odds.
 
@@ -113,35 +134,37 @@ class Ensemble:
         -------
         Ensemble
         """
+        labels = TrainingLabels.of(targets, hierarchy)
         if ngrams is None:
             weight, intercept = (WEIGHT_FOR_MARGINS, 0.0) if margins else (WEIGHT_FOR_LOG_ODDS, 0.0)
-            return cls(
-                None, None, networks, None, StackingWeights(dict.fromkeys(networks, weight), intercept)
-            )
+            alone = StackingWeights(dict.fromkeys(networks, weight), intercept)
+            return cls(None, None, None, networks, labels, None, alone)
         size = choose_shortlist_size(targets)
         shorter = size < targets.shape[1] and any(scorer.uses_shortlist for scorer in networks.values())
         defaults = DEFAULT_FOR_MARGINS if margins else DEFAULT_FOR_LOG_ODDS
         stacking = _adapted_to_few_texts(defaults[tuple(networks)], targets)
-        return cls(ngrams, names, networks, size if shorter else None, stacking)
+        if characters is not None:
+            stacking = _with_characters(stacking)
+        return cls(ngrams, names, characters, networks, labels, size if shorter else None, stacking)
 
     @property
     def n_labels(self) -> int:
         """L."""
         return next(iter(self.networks.values())).network.n_labels
 
-    def with_ngrams(self, ngrams: NGramClassifier) -> Ensemble:
-        """Return a copy with another n-gram classifier.
+    def with_ngrams(self, ngrams: NGramClassifier, characters: NGramClassifier | None) -> Ensemble:
+        """Return a copy with other n-gram classifiers.
 
         Parameters
         ----------
-        ngrams : NGramClassifier
-            The other one.
+        ngrams, characters : as the attributes
+            The other ones.
 
         Returns
         -------
         Ensemble
         """
-        return replace(self, ngrams=ngrams)
+        return replace(self, ngrams=ngrams, characters=characters)
 
     def without_networks(self) -> Ensemble:
         """Return a copy with n-grams and names only.
@@ -150,7 +173,10 @@ class Ensemble:
         -------
         Ensemble
         """
-        return replace(self, networks={}, stacking=self.stacking.only(("ngrams", "names")))
+        names = [name for name in self.stacking.weights if name not in self.networks]
+        if self.characters is None and "characters" in names:
+            names.remove("characters")
+        return replace(self, networks={}, stacking=self.stacking.only(names))
 
     def word_scores(self, texts: Texts) -> dict[str, NDArray[np.float32]]:
         """Return the scores that need no network: those of n-grams and names, if there are any.
@@ -166,7 +192,10 @@ class Ensemble:
         """
         if self.ngrams is None or self.names is None:
             return {}
-        return {"ngrams": self.ngrams.scores(texts), "names": self.names.scores(texts)}
+        scores = {"ngrams": self.ngrams.scores(texts), "names": self.names.scores(texts)}
+        if self.characters is not None:
+            scores["characters"] = self.characters.scores(texts)
+        return scores
 
     def scores(self, texts: Texts) -> dict[str, NDArray[np.float32]]:
         """Return the scores of all scorers, by name.
@@ -182,7 +211,30 @@ class Ensemble:
         """
         scores = self.word_scores(texts)
         shortlist = self.shortlist_by(scores)
-        return scores | {name: scorer.scores(texts, shortlist) for name, scorer in self.networks.items()}
+        for name, scorer in self.networks.items():
+            scores[name] = scorer.scores(texts, shortlist)
+            if self.mean_scores is not None and name in self.mean_scores:
+                mean = self.mean_scores[name]
+                scores[name] = mean + _share_of_known_words(texts)[:, None] * (scores[name] - mean)
+        return scores
+
+    def with_mean_scores(self, texts: Texts) -> Ensemble:
+        """Return a copy with the mean scores of the networks of words.
+
+        Parameters
+        ----------
+        texts : TokenSequences or SubwordSequences of n texts
+            Training texts; a thousand are enough.
+
+        Returns
+        -------
+        Ensemble
+        """
+        names = [name for name in self.networks if name == "words"]
+        if not names:
+            return self
+        scores = replace(self, mean_scores=None).scores(texts)
+        return replace(self, mean_scores={name: scores[name].mean(axis=0) for name in names})
 
     def combine(self, scores: Scores) -> NDArray[np.float32]:
         """Return the weighted sum of scores.
@@ -195,9 +247,10 @@ class Ensemble:
         Returns
         -------
         float32 ndarray of shape (n, L)
-            Log-odds.
+            Log-odds. No label is more probable than its parents if training texts have all ancestors.
         """
-        return self.stacking(self._without_offsets(scores))
+        log_odds = self.stacking(self._without_offsets(scores))
+        return log_odds if self.stacking.one_path else self.labels.at_most_parents(log_odds)
 
     def log_odds(self, texts: Texts, *, progress: bool = False) -> Iterator[NDArray[np.float32]]:
         """Yield the log-odds of a chunk of texts at a time, float32 of shape (rows, L).
@@ -235,8 +288,17 @@ class Ensemble:
         offsets = None
         if shortlist is not None and targets.shape[1] > MANY_LABELS:
             offsets = {name: _mean_by_label(scores[name], shortlist) for name in self.networks}
-        candidate = replace(self, score_offsets=offsets)
-        stacking = StackingWeights.learn(candidate._without_offsets(scores), targets, shortlist)
+        frequency = None
+        if targets.shape[0] * targets.shape[1] <= MAX_PAIRS:
+            # All labels of all texts are learned from, so that probabilities outside the shortlist are right.
+            shortlist, frequency = None, self.labels.frequency
+        candidate, labels = replace(self, score_offsets=offsets), self.labels
+        comparable = candidate._without_offsets(scores)
+        stacking: StackingWeights | PathChoice | None = None
+        if labels.paths is not None:
+            stacking = PathChoice.learn(comparable, targets, labels.paths, unlabelled=labels.unlabelled)
+        if stacking is None:
+            stacking = StackingWeights.learn(comparable, targets, shortlist, frequency)
         return self if stacking is None else replace(candidate, stacking=stacking)
 
     def shortlist_by(self, scores: Scores) -> NDArray[np.int64] | None:
@@ -325,7 +387,7 @@ class Ensemble:
 
 
 def _adapted_to_few_texts(stacking: StackingWeights, targets: sp.csr_array) -> StackingWeights:
-    """Raise the weight of names, and lower that of a word network, if labels have few training texts."""
+    """Raise the weight of names, and lower those of words, if labels have few training texts."""
     n_texts = targets.sum(axis=0)
     median = float(np.median(n_texts[n_texts > 0])) if targets.nnz else 0.0
     share = median / (median + TEXTS_FOR_HALF_WEIGHT)
@@ -333,7 +395,25 @@ def _adapted_to_few_texts(stacking: StackingWeights, targets: sp.csr_array) -> S
     weights["names"] += EXTRA_WEIGHT_OF_NAMES * (1 - share)
     if "words" in weights:
         weights["words"] *= share
-    return StackingWeights(weights, stacking.intercept)
+    weights["ngrams"] *= share
+    # A label without any evidence has the margin -1, and remains as improbable as before.
+    return StackingWeights(weights, stacking.intercept - stacking.weights["ngrams"] * (1 - share))
+
+
+def _with_characters(stacking: StackingWeights) -> StackingWeights:
+    """Share the weight of the n-grams of words with those of characters."""
+    weights = dict(stacking.weights)
+    shared = weights["ngrams"] * SHARE_OF_CHARACTERS
+    return StackingWeights(
+        weights | {"ngrams": weights["ngrams"] - shared, "characters": shared}, stacking.intercept
+    )
+
+
+def _share_of_known_words(texts: Texts) -> NDArray[np.float32]:
+    """Return the share of each text's words that are in the vocabulary, 0 for a text without a word."""
+    words = words_of(texts)
+    known = np.concatenate([[0], np.cumsum(words.ids > UNKNOWN_ID)])[words.offsets]
+    return (np.diff(known) / np.maximum(1, words.lengths)).astype(np.float32)
 
 
 def _likelihood(scores: Scores) -> NDArray[np.float32]:

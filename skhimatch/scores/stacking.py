@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-__all__ = ["StackingWeights", "as_probabilities"]
+__all__ = ["MAX_PAIRS", "StackingWeights", "as_probabilities"]
 
 # Pairs of a text and a label from which the few weights are learned. More pairs do not change them.
 MAX_PAIRS = 2_000_000
@@ -22,13 +22,21 @@ MAX_PAIRS = 2_000_000
 class StackingWeights:
     """A weighted sum of scores, as log-odds.
 
-    logit = sum_k weight_k score_k + intercept, the same for all labels, learned by logistic regression.
+    logit = sum_k max(0, weight_k + slope_k f) score_k + intercept + slope f, learned by logistic regression.
+    f is the frequency of the label in the training texts: a scorer that learns from texts of a label is worth
+    more for labels with many texts, and rare labels are less probable than their scores say.
 
     Attributes
     ----------
     weights : mapping of str to float
         The weight of each score, by the scorer's name.
     intercept : float
+    slopes : mapping of str to float
+        How the weight of each score grows with the frequency; without an entry it is the same for all labels.
+    slope : float
+        How the intercept grows with the frequency.
+    frequency : float32 ndarray of shape (L,), or None
+        See `TrainingLabels.frequency`. Needed if there is a slope.
 
     Examples
     --------
@@ -39,6 +47,16 @@ class StackingWeights:
 
     weights: Mapping[str, float]
     intercept: float
+    slopes: Mapping[str, float] = field(default_factory=dict)
+    slope: float = 0.0
+    frequency: NDArray[np.float32] | None = field(default=None, compare=False)
+
+    one_path = False
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the probabilities of all labels were learned, and not only of those on shortlists."""
+        return self.frequency is not None
 
     @classmethod
     def learn(
@@ -46,6 +64,7 @@ class StackingWeights:
         scores: Mapping[str, NDArray[np.float32]],
         targets: sp.csr_array,
         shortlist: NDArray[np.int64] | None = None,
+        frequency: NDArray[np.float32] | None = None,
     ) -> StackingWeights | None:
         """Learn the weights from texts on which the scorers were not trained.
 
@@ -58,6 +77,8 @@ class StackingWeights:
         shortlist : int64 array of shape (n, K), optional
             The labels of each text from which to learn, all by default. Thousands of improbable labels
             would outweigh those that are hard to decide.
+        frequency : float32 array of shape (L,), optional
+            The frequency of each label. Without it, there are no slopes.
 
         Returns
         -------
@@ -71,16 +92,23 @@ class StackingWeights:
         wanted = targets[rows].toarray()[at].ravel() > 0
         if wanted.all() or not wanted.any():
             return None
+        of_label = None if frequency is None else np.broadcast_to(frequency, targets.shape)[rows][at].ravel()
         used = list(scores)
         while used:
-            columns = np.column_stack([scores[name][rows][at].ravel() for name in used])
-            fitted = LogisticRegression(tol=1e-6, max_iter=1000).fit(columns, wanted)
-            coefficients = fitted.coef_[0]
-            if coefficients.min() > 0:
-                learned = dict(zip(used, coefficients.tolist(), strict=True))
-                return cls({name: learned.get(name, 0.0) for name in scores}, float(fitted.intercept_[0]))
+            columns = [scores[name][rows][at].ravel() for name in used]
+            if of_label is not None:
+                columns += [column * of_label for column in columns] + [of_label]
+            fitted = LogisticRegression(tol=1e-6, max_iter=1000).fit(np.column_stack(columns), wanted)
+            found, n = fitted.coef_[0].tolist(), len(used)
+            if min(found[:n]) > 0:
+                weights = dict.fromkeys(scores, 0.0) | dict(zip(used, found[:n], strict=True))
+                intercept = float(fitted.intercept_[0])
+                if of_label is None:
+                    return cls(weights, intercept)
+                slopes = dict(zip(used, found[n : 2 * n], strict=True))
+                return cls(weights, intercept, slopes, found[-1], frequency)
             # A higher score never makes a label less probable, so a negative weight is noise.
-            del used[int(coefficients.argmin())]
+            del used[int(np.argmin(found[:n]))]
         return None
 
     def only(self, names: Iterable[str]) -> StackingWeights:
@@ -95,7 +123,26 @@ class StackingWeights:
         -------
         StackingWeights
         """
-        return StackingWeights({name: self.weights[name] for name in names}, self.intercept)
+        names = list(names)
+        return replace(
+            self,
+            weights={name: self.weights[name] for name in names},
+            slopes={name: slope for name, slope in self.slopes.items() if name in names},
+        )
+
+    def with_frequency(self, frequency: NDArray[np.float32]) -> StackingWeights:
+        """Return the weights for other labels.
+
+        Parameters
+        ----------
+        frequency : float32 array of shape (L,)
+            Theirs.
+
+        Returns
+        -------
+        StackingWeights
+        """
+        return replace(self, frequency=None if self.frequency is None else frequency)
 
     def __call__(self, scores: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Return the log-odds, float32 of shape (n, L).
@@ -110,9 +157,17 @@ class StackingWeights:
             raise ValueError("There are scores of {}, and weights for {}.".format(*names))
         first = next(iter(self.weights))
         logits = np.full(scores[first].shape, self.intercept, dtype=np.float32)
+        if self.frequency is not None:
+            logits += np.float32(self.slope) * self.frequency
         for name, weight in self.weights.items():
-            logits += np.float32(weight) * scores[name]
+            logits += self._of_labels(name, weight) * scores[name]
         return logits
+
+    def _of_labels(self, name: str, weight: float) -> np.float32 | NDArray[np.float32]:
+        """Return the weight of a score for each label, or one for all."""
+        if self.frequency is None:
+            return np.float32(weight)
+        return np.maximum(0, np.float32(weight) + np.float32(self.slopes.get(name, 0.0)) * self.frequency)
 
 
 def as_probabilities(log_odds: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -122,6 +122,8 @@ class TokenSequences:
         Text ``i`` is ``ids[offsets[i]:offsets[i + 1]]``.
     vocabulary : Vocabulary
         The words of the ids.
+    unknown_words : array-like of str, shape (n_unknown,), optional
+        What the tokens are whose id is 1, in their order. Character n-grams are found in them, too.
 
     Attributes
     ----------
@@ -131,6 +133,8 @@ class TokenSequences:
         The start of each text in `ids`, then the number of ids.
     vocabulary : Vocabulary
         The words of the ids.
+    unknown_words : ndarray of str, shape (n_unknown,), or None
+        The words outside of the vocabulary, if they are known.
 
     Raises
     ------
@@ -151,7 +155,13 @@ class TokenSequences:
 
     ndim = 1
 
-    def __init__(self, ids: ArrayLike, offsets: ArrayLike, vocabulary: Vocabulary):
+    def __init__(
+        self,
+        ids: ArrayLike,
+        offsets: ArrayLike,
+        vocabulary: Vocabulary,
+        unknown_words: ArrayLike | None = None,
+    ):
         self.ids: NDArray[np.int32] = np.asarray(ids, dtype=np.int32)
         self.offsets: NDArray[np.int64] = np.asarray(offsets, dtype=np.int64)
         self.vocabulary = vocabulary
@@ -170,9 +180,23 @@ class TokenSequences:
                 f"ids run from {self.ids.min()} to {self.ids.max()}, "
                 f"but this vocabulary has the ids 0 to {len(vocabulary) - 1}."
             )
+        self.unknown_words: NDArray[np.object_] | None = None
+        if unknown_words is not None:
+            self.unknown_words = np.asarray(unknown_words, dtype=object)
+            n_unknown = int((self.ids == UNKNOWN_ID).sum())
+            if self.unknown_words.shape != (n_unknown,):
+                raise ValueError(
+                    f"unknown_words has the shape {self.unknown_words.shape}, but {n_unknown} ids are "
+                    f"{UNKNOWN_ID}, an unknown word."
+                )
 
     @classmethod
-    def from_lists(cls, lists: Iterable[Sequence[int]], vocabulary: Vocabulary) -> "TokenSequences":
+    def from_lists(
+        cls,
+        lists: Iterable[Sequence[int]],
+        vocabulary: Vocabulary,
+        unknown_words: ArrayLike | None = None,
+    ) -> "TokenSequences":
         """Make `TokenSequences` from one list of ids per text.
 
         Parameters
@@ -181,6 +205,8 @@ class TokenSequences:
             The ids of each text.
         vocabulary : Vocabulary
             The words of the ids.
+        unknown_words : array-like of str, optional
+            The attribute of this name.
 
         Returns
         -------
@@ -190,7 +216,7 @@ class TokenSequences:
         lists = list(lists)
         offsets = np.cumsum([0, *map(len, lists)])
         ids = np.fromiter(chain.from_iterable(lists), dtype=np.int32, count=offsets[-1])
-        return cls(ids, offsets, vocabulary)
+        return cls(ids, offsets, vocabulary, unknown_words)
 
     @classmethod
     def concatenated(cls, parts: Sequence["TokenSequences"]) -> "TokenSequences":
@@ -207,7 +233,11 @@ class TokenSequences:
             The texts of all parts.
         """
         offsets = np.cumsum(np.concatenate([[0], *(part.lengths for part in parts)]))
-        return cls(np.concatenate([part.ids for part in parts]), offsets, parts[0].vocabulary)
+        unknown_words = None
+        if all(part.unknown_words is not None for part in parts):
+            unknown_words = np.concatenate([part.unknown_words for part in parts])
+        ids = np.concatenate([part.ids for part in parts])
+        return cls(ids, offsets, parts[0].vocabulary, unknown_words)
 
     @property
     def shape(self) -> tuple[int]:
@@ -258,10 +288,16 @@ class TokenSequences:
         rows = np.arange(len(self))[key]
         if rows.ndim != 1:
             raise IndexError(f"TokenSequences are indexed by a 1-D array; got {rows.ndim} dimensions.")
-        lengths = self.lengths[rows]
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        tokens = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
-        return TokenSequences(self.ids[tokens], offsets, self.vocabulary)
+        tokens, offsets = _positions(self.offsets, rows)
+        unknown_words = None
+        if self.unknown_words is not None:
+            unknown_words = self.unknown_words[_positions(self._unknown_offsets, rows)[0]]
+        return TokenSequences(self.ids[tokens], offsets, self.vocabulary, unknown_words)
+
+    @cached_property
+    def _unknown_offsets(self) -> NDArray[np.int64]:
+        """The start of each text in `unknown_words`, then their number."""
+        return np.concatenate([[0], np.cumsum(self.ids == UNKNOWN_ID)])[self.offsets]
 
     def _text(self, position: int) -> NDArray[np.int32]:
         if not -len(self) <= position < len(self):
@@ -271,6 +307,15 @@ class TokenSequences:
 
     def __repr__(self) -> str:
         return f"<TokenSequences: {len(self)} texts, {self.ids.size} tokens, {self.vocabulary!r}>"
+
+
+def _positions(
+    offsets: NDArray[np.int64], rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the positions of some rows in a flat array, and the offsets of these rows alone."""
+    lengths = np.diff(offsets)[rows]
+    new_offsets = np.concatenate([[0], np.cumsum(lengths)])
+    return np.arange(new_offsets[-1]) + np.repeat(offsets[rows] - new_offsets[:-1], lengths), new_offsets
 
 
 class SubwordSequences:

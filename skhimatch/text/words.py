@@ -224,7 +224,9 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
             self.vocabulary_.index.values()
         )
         offsets = np.cumsum([0, *map(len, lists)])
-        return TokenSequences(final[ids], offsets, self.vocabulary_)
+        words = np.array(list(preliminary_id), dtype=object)
+        unknown_words = words[ids[final[ids] == UNKNOWN_ID]]
+        return TokenSequences(final[ids], offsets, self.vocabulary_, unknown_words)
 
     def transform(self, X: Iterable[Any]) -> TokenSequences:
         """Return texts as ids.
@@ -247,10 +249,13 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
             As `check_texts`.
         """
         check_is_fitted(self)
-        find, unknown = self.vocabulary_.index.get, repeat(UNKNOWN_ID)
-        return TokenSequences.from_lists(
-            [list(map(find, self.tokenize(text), unknown)) for text in check_texts(X)], self.vocabulary_
-        )
+        index = self.vocabulary_.index
+        lists, unknown_words = [], []
+        for text in check_texts(X):
+            words = self.tokenize(text)
+            lists.append(list(map(index.get, words, repeat(UNKNOWN_ID))))
+            unknown_words += [word for word in words if word not in index]
+        return TokenSequences.from_lists(lists, self.vocabulary_, unknown_words)
 
     def tokenize(self, text: str | Sequence[str]) -> list[str]:
         """Split one text into tokens, at most `max_length`.

@@ -8,7 +8,7 @@ from toy_corpus import binarize, make_corpus
 
 from skhimatch import WordTokenizer
 from skhimatch.scores import ngrams as lexical
-from skhimatch.scores.ngrams import NGramClassifier, NGramFeatures
+from skhimatch.scores.ngrams import Exactly, InSteps, NGramClassifier, NGramFeatures, ways_to_train
 from skhimatch.text.sequences import TokenSequences, Vocabulary
 
 TEXTS, LABEL_SETS = make_corpus(80)
@@ -88,9 +88,51 @@ class TestNGramWeights:
         assert ngrams(texts).shape == (3, 0)
 
 
-class TestLexicalClassifier:
+def untrained(texts=SEQUENCES, n_labels=10):
+    """A classifier on all n-grams of the texts."""
+    return NGramClassifier.untrained(NGramFeatures.learn(texts), n_labels)
+
+
+def trained(texts=SEQUENCES, targets=TARGETS, seed=0, learning_rate=10.0):
+    """A classifier after ten epochs of gradient descent."""
+    return InSteps(learning_rate)(untrained(texts, targets.shape[1]), texts, targets, seed)
+
+
+class TestExactClassifier:
+    @pytest.mark.parametrize("C", [0.3, 3.0])
+    def test_equal_to_scikit_learns_machines(self, C):
+        classifier = untrained().solved(SEQUENCES, TARGETS, C=C, seed=0)
+        unseen = TOKENIZER.transform(UNSEEN)
+        features = classifier.ngrams(SEQUENCES)
+        expected = np.column_stack(
+            [
+                LinearSVC(C=C, random_state=0, tol=1e-8, max_iter=100_000)
+                .fit(features, column)
+                .decision_function(classifier.ngrams(unseen))
+                for column in binarize(LABEL_SETS).T
+            ]
+        )
+        np.testing.assert_allclose(classifier.scores(unseen), expected, atol=0.02)
+        assert np.abs(classifier.weight.data).min() >= lexical.MIN_WEIGHT
+
+    def test_labels_of_all_texts_and_of_none(self):
+        targets = sp.csr_array(np.tile([1.0, 0.0], (80, 1)))
+        margins = untrained(n_labels=2).solved(SEQUENCES, targets, C=1.0, seed=0).scores(SEQUENCES)
+        np.testing.assert_array_equal(margins, targets.toarray() * 2 - 1)
+
+    def test_no_feature_at_all(self):
+        texts = TokenSequences.from_lists([[2], [3]], Vocabulary(["a", "b"]))
+        classifier = untrained(texts, 2).solved(texts, sp.csr_array(np.eye(2)), C=1.0, seed=0)
+        np.testing.assert_array_equal(classifier.scores(texts), -np.ones((2, 2)))
+
+    def test_large_problems_are_trained_in_steps(self):
+        assert {type(way) for way in ways_to_train(6_000_000, 100)} == {Exactly}
+        assert {type(way) for way in ways_to_train(6_000_001, 100)} == {InSteps}
+
+
+class TestTrainingInSteps:
     def test_as_good_as_a_support_vector_machine(self):
-        classifier = NGramClassifier.fit(SEQUENCES, TARGETS, seed=0)
+        classifier = trained()
         found = classifier.scores(TOKENIZER.transform(UNSEEN)) > 0
         ngrams = classifier.ngrams
         features, unseen = ngrams(SEQUENCES), ngrams(TOKENIZER.transform(UNSEEN))
@@ -108,29 +150,27 @@ class TestLexicalClassifier:
     def test_the_gradient_is_that_of_the_squared_hinge(self, monkeypatch):
         # One batch of all texts, one step at a known rate, from zero.
         monkeypatch.setattr(lexical, "BATCH_SIZE", 80)
-        start = NGramClassifier.untrained(SEQUENCES, 10)
-        trained = start.trained(SEQUENCES, TARGETS, epochs=1, seed=0, learning_rate=5.0)
+        start = untrained()
+        stepped = start.trained(SEQUENCES, TARGETS, epochs=1, seed=0, learning_rate=5.0)
         features = start.ngrams(SEQUENCES).toarray()
         signs = 2 * TARGETS.toarray() - 1
         slopes = -2 * signs * np.maximum(0, 1 + signs) / 80
         # Half of the one step is done when it is taken: past the warm-up, on the way down.
         rate = 0.5 / 0.9
         weight, bias = -5.0 * rate * features.T @ slopes, -1 - 0.1 * rate * slopes.sum(0)
-        np.testing.assert_allclose(trained.weight.toarray(), weight * associated(features), atol=1e-5)
-        np.testing.assert_allclose(trained.bias, bias, atol=1e-5)
+        np.testing.assert_allclose(stepped.weight.toarray(), weight * associated(features), atol=1e-5)
+        np.testing.assert_allclose(stepped.bias, bias, atol=1e-5)
 
     def test_weights_are_where_n_grams_and_labels_belong_together(self, monkeypatch):
-        expected = associated(NGramClassifier.untrained(SEQUENCES, 10).ngrams(SEQUENCES).toarray())
+        expected = associated(untrained().ngrams(SEQUENCES).toarray())
         assert 0.05 < expected.mean() < 0.5
         for at_once in (20_000, 7):
             monkeypatch.setattr(lexical, "CHUNK_SIZE", at_once)
-            classifier = NGramClassifier.fit(SEQUENCES, TARGETS, seed=0)
+            classifier = trained()
             np.testing.assert_array_equal(entries(classifier.weight), expected)
 
     def test_other_texts_bring_other_weights(self):
-        half = NGramClassifier.untrained(SEQUENCES, 10).trained(
-            SEQUENCES[:40], TARGETS[:40], epochs=2, seed=0
-        )
+        half = untrained().trained(SEQUENCES[:40], TARGETS[:40], epochs=2, seed=0)
         more = half.trained(SEQUENCES[40:], TARGETS[40:], epochs=1, seed=1)
         features = half.ngrams(SEQUENCES).toarray()
         parts = [associated(features[rows], rows) for rows in (slice(40), slice(40, 80))]
@@ -140,7 +180,7 @@ class TestLexicalClassifier:
         assert (more.weight.toarray()[parts[1] & ~parts[0]] != 0).any()
 
     def test_seeds(self):
-        first, again, other = (NGramClassifier.fit(SEQUENCES, TARGETS, seed=seed) for seed in (0, 0, 1))
+        first, again, other = (trained(seed=seed) for seed in (0, 0, 1))
         np.testing.assert_array_equal(first.weight.data, again.weight.data)
         assert (first.weight.data != other.weight.data).any()
 
@@ -148,12 +188,12 @@ class TestLexicalClassifier:
         signs = 2 * TARGETS.toarray() - 1
         losses = []
         for learning_rate in (1.0, 5.0, 20.0):
-            classifier = NGramClassifier.fit(SEQUENCES, TARGETS, seed=0, learning_rate=learning_rate)
+            classifier = trained(learning_rate=learning_rate)
             losses.append(np.square(np.maximum(0, 1 - signs * classifier.scores(SEQUENCES))).sum())
         assert losses == sorted(losses, reverse=True)
 
     def test_training_more_leaves_the_first_as_it_was(self):
-        first = NGramClassifier.fit(SEQUENCES, TARGETS, seed=0)
+        first = trained()
         before = first.weight.data.copy(), first.bias.copy()
         more = first.trained(SEQUENCES, TARGETS, epochs=1, seed=1)
         np.testing.assert_array_equal(first.weight.data, before[0])
@@ -162,15 +202,15 @@ class TestLexicalClassifier:
 
     def test_a_label_without_texts_stays_at_minus_one(self):
         empty = sp.hstack([TARGETS, sp.csr_array((80, 1))], format="csr")
-        margins = NGramClassifier.fit(SEQUENCES, empty, seed=0).scores(SEQUENCES)
+        margins = trained(targets=empty).scores(SEQUENCES)
         np.testing.assert_allclose(margins[:, -1], -1, atol=1e-5)
 
     def test_no_feature_at_all(self):
         texts = TokenSequences.from_lists([[2], [3]], Vocabulary(["a", "b"]))
-        classifier = NGramClassifier.fit(texts, sp.csr_array(np.eye(2)), seed=0)
+        classifier = trained(texts, sp.csr_array(np.eye(2)))
         assert classifier.weight.shape == (0, 2)
         assert np.isfinite(classifier.scores(texts)).all()
 
     def test_n_grams_are_bounded(self, monkeypatch):
         monkeypatch.setattr(lexical, "MAX_NGRAMS", 50)
-        assert NGramClassifier.untrained(SEQUENCES, 10).weight.shape == (50, 10)
+        assert untrained().weight.shape == (50, 10)

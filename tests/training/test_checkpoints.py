@@ -86,13 +86,13 @@ def test_the_best_epoch_and_patience_are_remembered(tmp_path, monkeypatch, epoch
 def test_nothing_is_done_twice(tmp_path, monkeypatch):
     first = quick().fit(TEXTS, LABEL_SETS, checkpoint=tmp_path)
     trained = []
-    whole = NGramClassifier.trained
+    whole = NGramClassifier.solved
     monkeypatch.setattr(
-        NGramClassifier, "trained", lambda *args, **kwargs: trained.append(1) or whole(*args, **kwargs)
+        NGramClassifier, "solved", lambda *args, **kwargs: trained.append(1) or whole(*args, **kwargs)
     )
     again = quick(verbose=0).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path)
-    # Only the last time, on all texts.
-    assert len(trained) == 1
+    # Only the last time, on all texts: for words, and for characters.
+    assert len(trained) == 2
     assert again.history_ == first.history_
     np.testing.assert_array_equal(again.predict_proba(TEXTS), first.predict_proba(TEXTS))
 
@@ -117,7 +117,8 @@ def test_two_fits_have_to_be_the_same(tmp_path, random_state):
 def test_what_is_on_disk_is_whole(tmp_path):
     quick(max_epochs=2).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
-        *("fit.txt", "epochs-words.pt", "ngrams-10.npz", "ngrams-20.npz")
+        *("fit.txt", "epochs-words.pt"),
+        *("ngrams-words-C-1.npz", "ngrams-words-C-3.npz", "ngrams-characters-C-1.npz"),
     }
     # Tensors and plain values only: nothing that could run.
     torch.load(tmp_path / "epochs-words.pt", weights_only=True)

@@ -1,0 +1,217 @@
+"""From several scores to the probability of each path, where a text has one path or none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import softmax
+
+from skhimatch.evaluation.paths import LabelPaths
+
+__all__ = ["PathChoice"]
+
+# Numbers of a score for all paths from which the few weights are learned. More do not change them.
+MAX_NUMBERS = 2_000_000
+# Log-odds are limited to this, which is a probability of 1 - 1e-13.
+MAX_LOG_ODDS = 30.0
+
+
+@dataclass(frozen=True)
+class PathChoice:
+    """A choice of one path, or of no label, by a softmax over weighted sums of scores.
+
+    The logit of the path that ends at label e is
+
+    sum_k (u_k s_k[e] + v_k mean of s_k over e's ancestors - w_k max of s_k over e's children) + b
+
+    with b for labels with children only; the logit of no label is a constant. The weights are learned by
+    conditional logistic regression on held-out texts. The probability of a label is the sum over the paths
+    with the label, so that no label is more probable than its tagged ancestors.
+
+    Attributes
+    ----------
+    paths : LabelPaths
+        The paths of the training texts.
+    weights : mapping of str to float
+        u_k, by the scorer's name.
+    above : mapping of str to float
+        v_k.
+    beyond : mapping of str to float
+        w_k.
+    inner : float
+        b.
+    nothing : float or None
+        The logit of no label; None if every training text has a label.
+    """
+
+    paths: LabelPaths = field(compare=False)
+    weights: Mapping[str, float]
+    above: Mapping[str, float]
+    beyond: Mapping[str, float]
+    inner: float
+    nothing: float | None
+
+    one_path = True
+    calibrated = True
+
+    @classmethod
+    def learn(
+        cls,
+        scores: Mapping[str, NDArray[np.float32]],
+        targets: sp.csr_array,
+        paths: LabelPaths,
+        *,
+        unlabelled: bool,
+    ) -> PathChoice | None:
+        """Learn the weights from texts on which the scorers were not trained.
+
+        Parameters
+        ----------
+        scores : mapping of str to arrays of shape (n, L)
+            By the scorers' names. A higher score means a more probable label.
+        targets : csr_array of shape (n, L)
+            0/1 targets.
+        paths : LabelPaths
+            The paths of the training texts.
+        unlabelled : bool
+            Whether some training texts have no label.
+
+        Returns
+        -------
+        PathChoice or None
+            None if no text has one of the paths, or no score helps.
+        """
+        n_paths = len(paths.ends)
+        rows = np.arange(min(targets.shape[0], max(1, MAX_NUMBERS // max(1, n_paths))))
+        chosen = _paths_of(targets[rows], paths)
+        known = (chosen >= 0) & ((chosen < n_paths) | unlabelled)
+        rows, chosen = rows[known], chosen[known]
+        if not (chosen < n_paths).any():
+            return None
+        names = list(scores)
+        none = dict.fromkeys(names, 0.0)
+        blank = cls(paths, none, none, none, 0.0, 0.0 if unlabelled else None)
+        columns = blank._columns({name: scores[name][rows] for name in names})
+        right = np.zeros((len(rows), n_paths + unlabelled), dtype=np.float32)
+        right[np.arange(len(rows)), chosen] = 1
+
+        def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            logits = _logits(columns, parameters, unlabelled)
+            probabilities = softmax(logits, axis=1)
+            wrong = probabilities - right
+            log_likelihood = np.log(np.maximum((probabilities * right).sum(axis=1), 1e-30)).sum()
+            slopes = [float((wrong[:, :n_paths] * column).sum()) for column in columns]
+            if unlabelled:
+                slopes.append(float(wrong[:, -1].sum()))
+            # The penalty of scikit-learn's logistic regression.
+            penalty = float(parameters @ parameters) / 2
+            return penalty - float(log_likelihood), parameters + np.array(slopes)
+
+        # A higher score never makes a label less probable, so weights of the other sign are noise.
+        n = len(names)
+        bounds = [(0, None)] * (3 * n) + [(None, None)] * (1 + unlabelled)
+        start = np.concatenate([np.ones(n), np.zeros(2 * n + 1 + unlabelled)])
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+        if not found[:n].any():
+            return None
+        at_ends, above, beyond = (
+            dict(zip(names, part.tolist(), strict=True)) for part in found[: 3 * n].reshape(3, n)
+        )
+        nothing = float(found[-1]) if unlabelled else None
+        return cls(paths, at_ends, above, beyond, float(found[3 * n]), nothing)
+
+    def only(self, names: Iterable[str]) -> PathChoice:
+        """Return the choice by some scores, with the same weights.
+
+        Parameters
+        ----------
+        names : iterable of str
+            The scores' names.
+
+        Returns
+        -------
+        PathChoice
+        """
+        names = list(names)
+        at_ends, above, beyond = (
+            {name: part[name] for name in names} for part in (self.weights, self.above, self.beyond)
+        )
+        return replace(self, weights=at_ends, above=above, beyond=beyond)
+
+    def with_paths(self, paths: LabelPaths) -> PathChoice:
+        """Return the choice among more paths.
+
+        Parameters
+        ----------
+        paths : LabelPaths
+            The paths.
+
+        Returns
+        -------
+        PathChoice
+        """
+        return replace(self, paths=paths)
+
+    def __call__(self, scores: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Return the log-odds of labels, float32 of shape (n, L).
+
+        Parameters
+        ----------
+        scores : mapping of str to arrays of shape (n, L)
+            One for each of `weights`.
+        """
+        if scores.keys() != self.weights.keys():
+            names = (", ".join(map(repr, part)) for part in (scores, self.weights))
+            raise ValueError("There are scores of {}, and weights for {}.".format(*names))
+        parts = (self.weights, self.above, self.beyond)
+        parameters = [part[name] for part in parts for name in self.weights]
+        parameters.append(self.inner)
+        if self.nothing is not None:
+            parameters.append(self.nothing)
+        logits = _logits(self._columns(scores), np.array(parameters), self.nothing is not None)
+        of_paths = softmax(logits, axis=1)[:, : len(self.paths.ends)]
+        limit = 1 / (1 + np.exp(MAX_LOG_ODDS))
+        probabilities = np.clip(self.paths.of_labels(of_paths), limit, 1 - limit)
+        return (np.log(probabilities) - np.log1p(-probabilities)).astype(np.float32)
+
+    def _columns(self, scores: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
+        """Return what the weights and `inner` multiply, arrays of shape (n, E)."""
+        parts = [scores[name] for name in self.weights]
+        at_ends = [part[:, self.paths.ends] for part in parts]
+        above = [np.asarray(part @ self.paths.above.T, dtype=np.float32) for part in parts]
+        beyond = [-self.paths.highest_of_children(part) for part in parts]
+        inner = np.broadcast_to(self.paths.inner.astype(np.float32), at_ends[0].shape)
+        return [*at_ends, *above, *beyond, inner]
+
+
+def _logits(
+    columns: list[NDArray[np.float32]], parameters: NDArray[np.float64], unlabelled: bool
+) -> NDArray[np.float64]:
+    """Return the logits of the paths, and of no label in the last column if there is one."""
+    logits = np.zeros((len(columns[0]), columns[0].shape[1] + unlabelled))
+    of_paths = logits[:, : columns[0].shape[1]]
+    for column, parameter in zip(columns, parameters[: len(columns)], strict=True):
+        if parameter:
+            of_paths += parameter * column
+    if unlabelled:
+        logits[:, -1] = parameters[-1]
+    return logits
+
+
+def _paths_of(targets: sp.csr_array, paths: LabelPaths) -> NDArray[np.int64]:
+    """Return the path of each text, E if it has no label, and -1 if its labels are none of the paths."""
+    n_paths = len(paths.ends)
+    number = np.diff(targets.indptr)
+    # A path is in a text if all of its labels are, and it is the text's path if the text has no other.
+    together = (targets.astype(np.float32) @ paths.labels.astype(np.float32).T).tocoo()
+    length = np.diff(paths.labels.indptr)
+    same = (together.data == length[together.col]) & (together.data == number[together.row])
+    found = np.where(number == 0, n_paths, -1)
+    found[together.row[same]] = together.col[same]
+    return found
