@@ -97,6 +97,11 @@ def wos_of(number: int) -> Callable[[], Corpus]:
     return lambda: with_few_texts_of_a_leaf(wos(), number, f"wos-{number}")
 
 
+def in_htc_json(name: str) -> Callable[[], Corpus]:
+    """Return a function that loads a corpus in the format of HiAGM."""
+    return lambda: load_htc_json(data_folder() / name)
+
+
 GLOVE = {"word_vectors": "vectors/glove.840B.300d.9910.txt"}
 
 # How each corpus is loaded, and its word vectors for models that take them.
@@ -106,6 +111,10 @@ CORPORA: dict[str, tuple[Callable[[], Corpus], dict[str, str]]] = {
     "wos-1": (wos_of(1), GLOVE),
     "wos-4": (wos_of(4), GLOVE),
     "wos-16": (wos_of(16), GLOVE),
+    "newsgroups": (in_htc_json("newsgroups"), {}),
+    "clinc150": (in_htc_json("clinc150"), {}),
+    "aapd": (in_htc_json("aapd"), {}),
+    "germeval": (in_htc_json("germeval"), {}),
     "eurlex57k": (eurlex57k, {}),
     "eurlex57k-10k": (eurlex57k_10k, {}),
 }
@@ -243,13 +252,25 @@ def score(predicted: Any, corpus: Corpus, part: str) -> dict[str, Any]:
     expected = encode_targets(corpus.part(part)[1], corpus.hierarchy)
     predicted = sp.csr_array(predicted)
     report = Report.of(expected, predicted, corpus.hierarchy)
-    return {
+    return score_scope(predicted, expected) | {
         "micro_f1": report.micro_f1,
         "macro_f1": report.macro_f1,
         "macro_f1_by_frequency": score_bands(predicted, expected, corpus),
         "levels": [asdict(level) for level in report.levels],
         "hierarchical_f1": report.hierarchical.f1,
         "violation_rate": report.violations,
+    }
+
+
+def score_scope(predicted: sp.csr_array, expected: sp.csr_array) -> dict[str, float]:
+    """Score texts with labels and texts without any separately, where a corpus has both."""
+    labelled = np.diff(expected.indptr) > 0
+    if labelled.all():
+        return {}
+    wrong = abs(predicted.astype(np.int8) - expected.astype(np.int8)).sum(axis=1) > 0
+    return {
+        "in_scope_accuracy": float(1 - wrong[labelled].mean()),
+        "out_of_scope_recall": float(1 - wrong[~labelled].mean()),
     }
 
 
@@ -295,7 +316,8 @@ def parameters(fitted: Any) -> int:
     if hasattr(fitted, "network_"):
         networks = [network for network in (fitted.network_, fitted.word_network_) if network is not None]
         of_networks = sum(weight.numel() for network in networks for weight in network.parameters())
-        return of_networks + (0 if fitted.ngrams_ is None else fitted.ngrams_.weight.nnz)
+        linear = [ngrams for ngrams in (fitted.ngrams_, fitted.characters_) if ngrams is not None]
+        return of_networks + sum(ngrams.weight.nnz for ngrams in linear)
     return int(fitted.coef_.size + fitted.intercept_.size)
 
 

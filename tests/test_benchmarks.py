@@ -370,3 +370,13 @@ class TestLocalClassifiers:
         hierarchy = LabelHierarchy([("a", "c"), ("b", "c")])
         with pytest.raises(ValueError, match="some label has several parents"):
             LocalClassifiers(hierarchy).fit(TEXTS[:2], [{"a"}, {"b"}])
+
+
+def test_texts_in_and_out_of_scope():
+    expected = sp.csr_array([[1, 0], [1, 1], [0, 0], [0, 0], [0, 0]])
+    predicted = sp.csr_array([[1, 0], [1, 0], [0, 0], [0, 1], [0, 0]])
+    assert accuracy.score_scope(predicted, expected) == {
+        "in_scope_accuracy": 0.5,
+        "out_of_scope_recall": pytest.approx(2 / 3),
+    }
+    assert accuracy.score_scope(predicted[:2], expected[:2]) == {}
