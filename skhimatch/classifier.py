@@ -100,12 +100,15 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         Training stops after this number of epochs in a row without a better micro-F1 + macro-F1. None runs
         all epochs. Of equal epochs the last one is kept.
     threshold : float, array-like of shape (L,), or "auto"
-        The lowest probability of a predicted label, for all labels or for each. In a path: the probability at
-        which the path is extended. "auto" is the threshold with the highest micro-F1 + macro-F1 on the
-        held-out texts, or 0.5 without any.
+        The lowest probability of a predicted label, for all labels or for each. In a path: less probable
+        labels of the path are left out. "auto" chooses by the held-out texts: for each label, the threshold
+        at which `optimize` is highest; in a path, every label stays. Without held-out texts it is 0.5, or in
+        a path the probability at which the path is extended.
+    optimize : {"micro_macro", "micro", "macro"}
+        What ``threshold="auto"`` maximises: micro-F1, macro-F1, or their sum.
     decoding : {"auto", "threshold", "path"}
-        "path" predicts the label that is most likely the end of a path, and its ancestors. "auto" does so if
-        all training targets are single paths, and uses the threshold otherwise.
+        "path" predicts the most probable path, or nothing if that is more probable. "auto" does so if all
+        training targets are single paths, or empty, and uses the threshold otherwise.
     consistency : {"ancestors", "descendants"} or None
         How predictions that contradict the hierarchy are repaired: missing ancestors are added, or labels
         without their ancestors are dropped.
@@ -147,8 +150,11 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         The scores of the labels' names.
     shortlist_size_ : int or None
         How many labels of a text the network scores, the likeliest by n-grams and names; None is all.
-    stacking_weights_ : StackingWeights
-        How the scores are added to one log-odds; learned from the held-out texts.
+    characters_ : NGramClassifier or None
+        The linear classifier on character n-grams; None with `ngrams_`, or if it takes too long to train.
+    stacking_weights_ : PathChoice or StackingWeights
+        How scores become log-odds; learned from the held-out texts. A `PathChoice` if every training text has
+        one path or no label.
     score_offsets_ : dict of str to float32 ndarray of shape (L,), or None
         With many labels: what is subtracted from the scores of each network.
     decision_ : DecisionRule
@@ -213,6 +219,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "patience": [Interval(Integral, 1, None, closed="left"), None],
         "threshold": [Interval(Real, 0, 1, closed="both"), "array-like", StrOptions({"auto"})],
+        "optimize": [StrOptions({"micro_macro", "micro", "macro"})],
         "decoding": [StrOptions({"auto", "threshold", "path"})],
         "consistency": [StrOptions({"ancestors", "descendants"}), None],
         "device": [str, torch.device],
@@ -252,6 +259,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         validation_fraction: float = 0.1,
         patience: int | None = 5,
         threshold: float | ArrayLike | str = "auto",
+        optimize: str = "micro_macro",
         decoding: str = "auto",
         consistency: str | None = None,
         device: str | torch.device = "auto",
@@ -284,6 +292,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.threshold = threshold
+        self.optimize = optimize
         self.decoding = decoding
         self.consistency = consistency
         self.device = device
@@ -460,6 +469,43 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
             seed=seed,
             sparse_output=sp.issparse(y),
         )
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def tune(self, X: Any, y: Any) -> HiMatchClassifier:
+        """Learn the stacking weights and the threshold anew, without training.
+
+        Use it after `partial_fit`, after a fit without held-out texts, for another `optimize`, or when texts
+        have changed since the fit.
+
+        Parameters
+        ----------
+        X, y : as in `fit`
+            Texts and labels that were not trained on.
+
+        Returns
+        -------
+        HiMatchClassifier
+            Itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `fit`; nothing is changed then.
+
+        Examples
+        --------
+        >>> from skhimatch import HiMatchClassifier
+        >>> texts = ["a quark and a gluon", "the cell divides", "a serve and a volley"] * 8
+        >>> label_sets = [{"physics"}, {"biology"}, {"tennis"}] * 8
+        >>> clf = HiMatchClassifier(max_epochs=2, random_state=0).fit(texts, label_sets)
+        >>> clf.set_params(optimize="macro").tune(texts[:6], label_sets[:6]).validation_f1_.micro
+        1.0
+        """
+        state, texts = self._state_on_device(), checked_texts(X)
+        y = _reusable(y)
+        held_out = LabelledTexts(texts, targets.encode_targets(y, state.hierarchy, len(texts)))
+        self.state_ = fitting.tune(self._parameters(), state, held_out)
         return self
 
     def add_labels(

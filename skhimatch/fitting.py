@@ -45,7 +45,7 @@ from skhimatch.training.checkpoints import Checkpoints
 from skhimatch.training.loop import TrainingSettings, build_training_net, train, train_one_epoch
 from skhimatch.training.net import TrainingNet
 
-__all__ = ["LabelledTexts", "Trainers", "fit", "fit_more", "tokenize"]
+__all__ = ["LabelledTexts", "Trainers", "fit", "fit_more", "tokenize", "tune"]
 
 # The C of the support vector machines on character n-grams, which take longer than those on words.
 C_OF_CHARACTERS = 1.0
@@ -223,6 +223,28 @@ def fit_more(
         sparse_output=sparse_output,
     )
     return state, trainers
+
+
+def tune(parameters: Parameters, state: FittedState, held_out: LabelledTexts) -> FittedState:
+    """Learn stacking weights and the threshold anew, without training.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        The classifier's parameters.
+    state : FittedState
+        What was trained.
+    held_out : LabelledTexts
+        Texts that were not trained on.
+
+    Returns
+    -------
+    FittedState
+    """
+    if not parameters.tunes_threshold:
+        threshold = check_threshold(parameters.threshold, state.hierarchy.labels)
+        state = replace(state, decision=replace(state.decision, threshold=threshold))
+    return _stack_and_tune(parameters, state, replace(held_out, texts=tokenize(held_out.texts, state)))
 
 
 def tokenize(texts: Any, state: FittedState) -> Texts:
@@ -451,7 +473,8 @@ def _train_ngrams(
         alone = alone.stack(scores, held_out.targets)
         probabilities = as_probabilities(alone.combine(scores))
         decision = replace(state.decision, one_path=alone.stacking.one_path)
-        decided = _with_threshold(decision, alone, probabilities, held_out.targets)(probabilities)
+        decision = _with_threshold(decision, alone, probabilities, held_out.targets, "micro_macro")
+        decided = decision(probabilities)
         tried.append((sum(micro_macro_f1(held_out.targets, decided)), way, ngrams))
     _, best_way, best = max(tried, key=lambda each: each[0])
     return ensemble.with_ngrams(best, characters), best_way
@@ -582,7 +605,7 @@ def _stack_and_tune(parameters: Parameters, state: FittedState, held_out: Labell
     if not parameters.tunes_threshold:
         decision = replace(decision, path_minimum=decision.threshold)
     else:
-        decision = _with_threshold(decision, ensemble, probabilities, held_out.targets)
+        decision = _with_threshold(decision, ensemble, probabilities, held_out.targets, parameters.optimize)
     validation_f1: MicroMacroF1 = micro_macro_f1(held_out.targets, decision(probabilities))
     if parameters.verbose:
         print(
@@ -598,8 +621,9 @@ def _with_threshold(
     ensemble: Ensemble,
     probabilities: NDArray[np.float32],
     targets: sp.csr_array,
+    optimize: str,
 ) -> DecisionRule:
     """Choose a threshold for each label where probabilities are calibrated, else the best one for all."""
     if ensemble.stacking.calibrated and (decision.ends is None or decision.one_path):
-        return decision.with_best_thresholds(probabilities, "micro_macro")
-    return decision.tuned(probabilities, targets)
+        return decision.with_best_thresholds(probabilities, optimize)
+    return decision.tuned(probabilities, targets, optimize)

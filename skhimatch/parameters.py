@@ -58,6 +58,7 @@ class Parameters:
     validation_fraction: float
     patience: int | None
     threshold: float | ArrayLike | str
+    optimize: str
     decoding: str
     consistency: str | None
     device: Any

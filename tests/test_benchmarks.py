@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from benchmarks import accuracy, linear_by_blocks, speed, tables
 from benchmarks.linear_by_blocks import LinearByBlocks

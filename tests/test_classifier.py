@@ -1651,3 +1651,89 @@ class TestDotHead:
         classifier = quick(many, head="dot", encoder="gru", lexical=None, net_params=sizes)
         classifier.set_params(classification_loss="cross_entropy").fit(TEXTS, LABEL_SETS)
         assert classifier.predict_proba(UNSEEN).shape == (40, 311)
+
+
+OTHER_WORDS = ["invoice", "refund", "parcel", "courier", "receipt", "voucher", "warranty", "checkout"]
+
+
+class TestTextsWithoutLabels:
+    """Texts out of scope are texts without a label, and remain without one."""
+
+    @pytest.fixture(scope="module")
+    @staticmethod
+    def scoped():
+        texts, label_sets = make_corpus(200)
+        draws = np.random.default_rng(0)
+        others = [" ".join(draws.choice(OTHER_WORDS, 8)) for _ in range(60)]
+        return HiMatchClassifier(HIERARCHY, **THOROUGH).fit(texts + others, label_sets + [set()] * 60)
+
+    def test_they_stay_without_one_and_the_others_keep_their_paths(self, scoped):
+        draws = np.random.default_rng(1)
+        others = [" ".join(draws.choice(OTHER_WORDS, 8)) for _ in range(20)]
+        assert scoped.predict(others).sum() == 0
+        found = scoped.predict(UNSEEN)
+        assert f1_score(binarize(UNSEEN_SETS), found, average="micro") > 0.9
+
+    def test_no_label_is_more_probable_than_its_parent(self, scoped):
+        probabilities = scoped.predict_proba([*UNSEEN, "", "zzz qqq"])
+        for parent, child in scoped.hierarchy_.edges:
+            assert (probabilities[:, child] <= probabilities[:, parent] + 1e-6).all()
+
+    def test_a_path_does_not_begin_below_the_threshold(self, scoped):
+        classifier = copy.copy(scoped).set_params(threshold=1.0)
+        assert classifier.predict([*UNSEEN, ""]).sum() == 0
+        probabilities = scoped.predict_proba(UNSEEN)
+        classifier.set_params(threshold=0.6)
+        np.testing.assert_array_equal(
+            classifier.predict(UNSEEN), scoped.predict(UNSEEN) * (probabilities >= 0.6)
+        )
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_made_up_words_are_no_reason_to_be_certain(seed):
+    texts, label_sets = make_corpus(200)
+    classifier = HiMatchClassifier(HIERARCHY, **THOROUGH | {"random_state": seed}).fit(texts, label_sets)
+    leaves = classifier.hierarchy_.leaves
+    assert classifier.predict_proba(["zzz qqq", "", "0x0"])[:, leaves].max() < 0.5
+    assert np.median(classifier.predict_proba(UNSEEN)[:, leaves].max(axis=1)) > 0.9
+
+
+def test_several_paths_keep_to_the_hierarchy():
+    texts, label_sets = make_corpus(80, paths=2)
+    classifier = quick().fit(texts, label_sets)
+    probabilities = classifier.predict_proba(UNSEEN)
+    for parent, child in classifier.hierarchy_.edges:
+        assert (probabilities[:, child] <= probabilities[:, parent]).all()
+
+
+class TestTune:
+    def test_as_in_fit_with_these_held_out_texts(self, tuned):
+        classifier, held, _ = tuned
+        texts, label_sets = make_corpus(80, paths=2)
+        _, held_sets = make_corpus(40, seed=7, paths=2)
+        without = quick(validation_fraction=0, patience=None).fit(texts, label_sets)
+        assert without.decision_.threshold == 0.5
+        assert without.tune(held, held_sets).stacking_weights_ != StackingWeights({}, 0.0)
+        np.testing.assert_allclose(
+            without.decision_.threshold, best_thresholds(without.predict_proba(held), "micro_macro")
+        )
+        before = classifier.predict_proba(held)
+        again = copy.copy(classifier).tune(held, held_sets)
+        np.testing.assert_allclose(again.predict_proba(held), before, atol=1e-6)
+
+    @pytest.mark.parametrize("optimize", ["micro", "macro"])
+    def test_for_another_metric(self, tuned, optimize):
+        classifier, held, _ = tuned
+        _, held_sets = make_corpus(40, seed=7, paths=2)
+        again = copy.copy(classifier).set_params(optimize=optimize).tune(held, held_sets)
+        np.testing.assert_allclose(
+            again.decision_.threshold, best_thresholds(again.predict_proba(held), optimize)
+        )
+        assert len(set(again.decision_.threshold)) == (1 if optimize == "micro" else 10)
+
+    def test_wrong_labels_change_nothing(self, tuned):
+        classifier, held, _ = tuned
+        again = copy.copy(classifier)
+        with pytest.raises(ValueError, match="chess"):
+            again.tune(held[:1], [{"chess"}])
+        assert again.state_ is classifier.state_

@@ -182,7 +182,9 @@ class DecisionRule:
         """
         return replace(self, threshold=best_thresholds(probabilities, optimize))
 
-    def tuned(self, probabilities: Probabilities, targets: Any) -> DecisionRule:
+    def tuned(
+        self, probabilities: Probabilities, targets: Any, optimize: str = "micro_macro"
+    ) -> DecisionRule:
         """Return the rule with the single threshold that has the best F1 on these texts.
 
         Parameters
@@ -191,11 +193,13 @@ class DecisionRule:
             Probabilities for texts that are not training texts.
         targets : array-like or sparse of shape (n, L)
             The labels of these texts, an indicator.
+        optimize : {"micro_macro", "micro", "macro"}
+            The F1 to maximise: the sum of micro-F1 and macro-F1, or one of them.
 
         Returns
         -------
         DecisionRule
-            The rule with the highest micro-F1 + macro-F1 among the thresholds 0.05, 0.06, ..., 0.7. Of
+            The rule with the highest F1 among the thresholds 0.05, 0.06, ..., 0.7. Of
             several best thresholds, the middle one is taken.
         """
         ends = self.ends
@@ -203,7 +207,9 @@ class DecisionRule:
             # Every path ends at a leaf, so the threshold has no effect.
             return self
         rules = [replace(self, threshold=round(0.01 * percent, 2)) for percent in range(5, 71)]
-        scores = np.array([sum(micro_macro_f1(targets, rule(probabilities))) for rule in rules])
+        f1 = np.array([micro_macro_f1(targets, rule(probabilities)) for rule in rules])
+        weight_of_micro, weight_of_macro = {"micro_macro": (1, 1), "micro": (1, 0), "macro": (0, 1)}[optimize]
+        scores = weight_of_micro * f1[:, 0] + weight_of_macro * f1[:, 1]
         best = np.flatnonzero(scores >= scores.max() - 1e-12)
         return rules[best[len(best) // 2]]
 

@@ -7,6 +7,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import KFold, cross_val_score, train_test_split
 from sklearn.utils import resample
 
+from skhimatch import WordTokenizer
 from skhimatch.text.sequences import PADDING_ID, UNKNOWN_ID, TokenSequences, Vocabulary
 
 
@@ -150,3 +151,38 @@ class TestTokenSequences:
         assert cross_val_score(Lengths(), sequences, lengths, cv=KFold(3)).tolist() == [1, 1, 1]
         drawn, drawn_lengths = resample(sequences, lengths, random_state=0)
         assert drawn.lengths.tolist() == drawn_lengths.tolist()
+
+
+class TestUnknownWords:
+    VOCABULARY = Vocabulary(["wave"])
+    TEXTS = TokenSequences([1, 2, 1, 2, 1], [0, 3, 3, 4, 5], VOCABULARY, ["a", "b", "c"])
+
+    @pytest.mark.parametrize(
+        ("rows", "expected"),
+        [
+            (slice(None), ["a", "b", "c"]),
+            (slice(1, 3), []),
+            ([3, 0, 3], ["c", "a", "b", "c"]),
+            (np.array([True, False, False, False]), ["a", "b"]),
+        ],
+    )
+    def test_each_text_keeps_its_own(self, rows, expected):
+        part = self.TEXTS[rows]
+        assert part.unknown_words.tolist() == expected
+        assert part[:].unknown_words.tolist() == expected
+
+    def test_parts_are_put_together(self):
+        both = TokenSequences.concatenated([self.TEXTS[[3]], self.TEXTS])
+        assert both.unknown_words.tolist() == ["c", "a", "b", "c"]
+        without = TokenSequences([1], [0, 1], self.VOCABULARY)
+        assert TokenSequences.concatenated([self.TEXTS, without]).unknown_words is None
+
+    def test_as_many_as_unknown_ids(self):
+        with pytest.raises(ValueError, match=r"unknown_words has the shape \(1,\), but 2 ids are 1"):
+            TokenSequences([1, 2, 1], [0, 3], self.VOCABULARY, ["a"])
+
+    def test_a_tokenizer_knows_them(self):
+        tokenizer = WordTokenizer(min_count=2)
+        trained = tokenizer.fit_transform(["Wave wave field", "", "lens wave"])
+        assert trained.unknown_words.tolist() == ["field", "lens"]
+        assert tokenizer.transform(["a wave", "Prism"]).unknown_words.tolist() == ["a", "prism"]
