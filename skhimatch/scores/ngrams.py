@@ -275,7 +275,7 @@ class NGramClassifier:
             All margins of a label are 1 if all texts have it, and -1 if none has.
         """
         n_labels = targets.shape[1]
-        number = targets.sum(axis=0)
+        number = np.asarray(targets.sum(axis=0)).ravel()
         bias = np.where((number > 0) & (number == len(texts)), 1, -1).astype(np.float32)
         rows, columns, data = [], [], []
         if len(self.ngrams):

@@ -102,6 +102,7 @@ class PathChoice:
         right[np.arange(len(rows)), chosen] = 1
 
         def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            """Return the penalised negative log-likelihood, and its gradient."""
             logits = _logits(columns, parameters, unlabelled)
             probabilities = softmax(logits, axis=1)
             wrong = probabilities - right

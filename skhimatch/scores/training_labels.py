@@ -72,7 +72,7 @@ class TrainingLabels:
         (True, array([0, 1]), True)
         """
         rule = DecisionRule.learn(targets, hierarchy)
-        number = np.asarray(targets.sum(axis=0), dtype=np.int64)
+        number = np.asarray(targets.sum(axis=0), dtype=np.int64).ravel()
         closed = hierarchy.close(targets).nnz == targets.nnz
         return cls(hierarchy, number, targets.shape[0], closed, rule.paths, rule.unlabelled)
 
