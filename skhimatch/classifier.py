@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skhimatch import fitting, persistence
 from skhimatch.estimator_tags import multilabel_text_tags
+from skhimatch.evaluation.thresholds import METRICS
 from skhimatch.fitting import LabelledTexts
 from skhimatch.labels import targets
 from skhimatch.labels.formats import as_hierarchy, hierarchy_over
@@ -219,7 +220,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
         "patience": [Interval(Integral, 1, None, closed="left"), None],
         "threshold": [Interval(Real, 0, 1, closed="both"), "array-like", StrOptions({"auto"})],
-        "optimize": [StrOptions({"micro_macro", "micro", "macro"})],
+        "optimize": [StrOptions(set(METRICS))],
         "decoding": [StrOptions({"auto", "threshold", "path"})],
         "consistency": [StrOptions({"ancestors", "descendants"}), None],
         "device": [str, torch.device],
@@ -502,10 +503,8 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         >>> clf.set_params(optimize="macro").tune(texts[:6], label_sets[:6]).validation_f1_.micro
         1.0
         """
-        state, texts = self._state_on_device(), checked_texts(X)
-        y = _reusable(y)
-        held_out = LabelledTexts(texts, targets.encode_targets(y, state.hierarchy, len(texts)))
-        self.state_ = fitting.tune(self._parameters(), state, held_out)
+        state = self._state_on_device()
+        self.state_ = fitting.tune(self._parameters(), state, _labelled_texts(X, y, state.hierarchy))
         return self
 
     def add_labels(
@@ -620,11 +619,16 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         return tags
 
 
+def _labelled_texts(X: Any, y: Any, hierarchy: LabelHierarchy) -> LabelledTexts:
+    """Check texts, and encode their labels."""
+    texts = checked_texts(X)
+    return LabelledTexts(texts, targets.encode_targets(y, hierarchy, len(texts)))
+
+
 def _validation_texts(X_val: Any, y_val: Any, hierarchy: LabelHierarchy) -> LabelledTexts:
     """Check and encode an official validation set; errors say that they are about it."""
     try:
-        texts = checked_texts(X_val)
-        return LabelledTexts(texts, targets.encode_targets(y_val, hierarchy, len(texts)))
+        return _labelled_texts(X_val, y_val, hierarchy)
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"The validation set (X_val as X, y_val as y): {error}") from error

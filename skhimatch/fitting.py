@@ -36,6 +36,7 @@ from skhimatch.scores.names import LabelNames
 from skhimatch.scores.networks import NetworkScorer
 from skhimatch.scores.ngrams import Exactly, NGramClassifier, NGramFeatures, NGramTraining, ways_to_train
 from skhimatch.scores.stacking import as_probabilities
+from skhimatch.scores.training_labels import TrainingLabels
 from skhimatch.state import EpochRecord, FittedState
 from skhimatch.text.sequences import Texts, TokenSequences, words_of
 from skhimatch.text.subwords import SubwordTokenizer
@@ -47,8 +48,8 @@ from skhimatch.training.net import TrainingNet
 
 __all__ = ["LabelledTexts", "Trainers", "fit", "fit_more", "tokenize", "tune"]
 
-# The C of the support vector machines on character n-grams, which take longer than those on words.
-C_OF_CHARACTERS = 1.0
+# How the classifier on character n-grams is trained. That takes longer than on words, so C is not searched.
+TRAINING_OF_CHARACTERS = Exactly(1.0)
 # Training texts over which the mean scores of the network of words are taken.
 TEXTS_FOR_MEAN_SCORES = 1000
 # All scores of the held-out texts are compared at once: at most 2^27 numbers, half a GiB for each scorer, but
@@ -353,10 +354,9 @@ def _start(
     networks = _untrained_networks(parameters, encoder, texts, start)
     ngrams = names = characters = None
     if parameters.lexical is not None:
-        ngrams = NGramClassifier.untrained(NGramFeatures.learn(words), len(hierarchy))
         names = LabelNames.learn(words, hierarchy, start.label_texts)
-        if are_affordable(words, len(hierarchy)):
-            characters = NGramClassifier.untrained(CharacterFeatures.learn(words), len(hierarchy))
+        with_characters = are_affordable(words, len(hierarchy))
+        ngrams, characters = _untrained_ngrams(words, len(hierarchy), with_characters)
     decision = DecisionRule.learn(
         training.targets,
         hierarchy,
@@ -376,7 +376,7 @@ def _start(
             characters,
             networks,
             training.targets,
-            hierarchy,
+            TrainingLabels.of(training.targets, decision),
             margins=parameters.margins,
         ),
         decision=decision,
@@ -455,25 +455,29 @@ def _train_ngrams(
         return ensemble, None
     words, targets = words_of(training.texts), training.targets
 
-    def train(name: str, untrained: NGramClassifier, way: NGramTraining) -> NGramClassifier:
-        now = partial(way, untrained, words, targets, state.seed)
+    def train(
+        name: str, untrained: NGramClassifier, features: sp.csr_array, way: NGramTraining
+    ) -> NGramClassifier:
+        """Train one now, or read it from its checkpoint."""
+        now = partial(way, untrained, features, targets, state.seed)
         return now() if checkpoints is None else checkpoints.ngrams(f"{name}-{way.name}", untrained, now)
 
-    characters = None
-    if ensemble.characters is not None:
-        characters = train("characters", ensemble.characters, Exactly(C_OF_CHARACTERS))
-    ways = ways_to_train(ensemble.ngrams.ngrams(words).nnz, targets.shape[1])
+    characters = ensemble.characters
+    if characters is not None:
+        characters = train("characters", characters, characters.ngrams(words), TRAINING_OF_CHARACTERS)
+    untrained = ensemble.ngrams
+    features = untrained.ngrams(words)
+    ways = ways_to_train(features.nnz, targets.shape[1])
     if held_out is None:
-        return ensemble.with_ngrams(train("words", ensemble.ngrams, ways[0]), characters), ways[0]
+        return ensemble.with_ngrams(train("words", untrained, features, ways[0]), characters), ways[0]
     tried = []
     for way in ways:
-        ngrams = train("words", ensemble.ngrams, way)
+        ngrams = train("words", untrained, features, way)
         alone = ensemble.with_ngrams(ngrams, None).without_networks()
         scores = alone.scores(held_out.texts)
         alone = alone.stack(scores, held_out.targets)
         probabilities = as_probabilities(alone.combine(scores))
-        decision = replace(state.decision, one_path=alone.stacking.one_path)
-        decision = _with_threshold(decision, alone, probabilities, held_out.targets, "micro_macro")
+        decision = _with_threshold(state.decision, alone, probabilities, held_out.targets, "micro_macro")
         decided = decision(probabilities)
         tried.append((sum(micro_macro_f1(held_out.targets, decided)), way, ngrams))
     _, best_way, best = max(tried, key=lambda each: each[0])
@@ -489,18 +493,26 @@ def _train_ngrams_on_all(
         return ensemble
     words = TokenSequences.concatenated([words_of(training.texts), words_of(held_out.texts)])
     targets = sp.vstack([training.targets, held_out.targets], format="csr")
-    n_labels = targets.shape[1]
-    untrained = NGramClassifier.untrained(NGramFeatures.learn(words), n_labels)
-    characters = None
-    if ensemble.characters is not None:
-        blank = NGramClassifier.untrained(CharacterFeatures.learn(words), n_labels)
-        characters = blank.solved(words, targets, C=C_OF_CHARACTERS, seed=state.seed)
-    return ensemble.with_ngrams(way(untrained, words, targets, state.seed), characters)
+    ngrams, characters = _untrained_ngrams(words, targets.shape[1], ensemble.characters is not None)
+    if characters is not None:
+        characters = TRAINING_OF_CHARACTERS(characters, characters.ngrams(words), targets, state.seed)
+    return ensemble.with_ngrams(way(ngrams, ngrams.ngrams(words), targets, state.seed), characters)
+
+
+def _untrained_ngrams(
+    words: TokenSequences, n_labels: int, with_characters: bool
+) -> tuple[NGramClassifier, NGramClassifier | None]:
+    """Return the untrained classifiers on the n-grams of words, and of characters if they are wanted."""
+    ngrams = NGramClassifier.untrained(NGramFeatures.learn(words), n_labels)
+    if not with_characters:
+        return ngrams, None
+    return ngrams, NGramClassifier.untrained(CharacterFeatures.learn(words), n_labels)
 
 
 def _one_more_epoch(ngrams: NGramClassifier, training: LabelledTexts, seed: int) -> NGramClassifier:
     """Return an n-gram classifier after another epoch on these texts."""
-    return ngrams.trained(words_of(training.texts), training.targets, epochs=1, seed=seed)
+    features = ngrams.ngrams(words_of(training.texts))
+    return ngrams.trained(features, training.targets, epochs=1, seed=seed)
 
 
 def _train_one_more_epoch(
@@ -601,11 +613,10 @@ def _stack_and_tune(parameters: Parameters, state: FittedState, held_out: Labell
     if ensemble.ngrams is not None or parameters.margins:
         ensemble = ensemble.stack(scores, held_out.targets)
     probabilities = as_probabilities(ensemble.combine(scores))
-    decision = replace(decision, one_path=ensemble.stacking.one_path)
-    if not parameters.tunes_threshold:
-        decision = replace(decision, path_minimum=decision.threshold)
-    else:
+    if parameters.tunes_threshold:
         decision = _with_threshold(decision, ensemble, probabilities, held_out.targets, parameters.optimize)
+    else:
+        decision = replace(decision, one_path=ensemble.stacking.one_path, path_minimum=decision.threshold)
     validation_f1: MicroMacroF1 = micro_macro_f1(held_out.targets, decision(probabilities))
     if parameters.verbose:
         print(
@@ -624,6 +635,7 @@ def _with_threshold(
     optimize: str,
 ) -> DecisionRule:
     """Choose a threshold for each label where probabilities are calibrated, else the best one for all."""
+    decision = replace(decision, one_path=ensemble.stacking.one_path)
     if ensemble.stacking.calibrated and (decision.ends is None or decision.one_path):
         return decision.with_best_thresholds(probabilities, optimize)
     return decision.tuned(probabilities, targets, optimize)

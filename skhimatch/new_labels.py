@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from skhimatch.evaluation.decisions import DecisionRule
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.texts import check_label_texts
 from skhimatch.network.initial_vectors import label_word_ids
 from skhimatch.network.predict import embed_labels
 from skhimatch.scores.ensemble import Ensemble
 from skhimatch.scores.networks import NetworkScorer
-from skhimatch.scores.stacking import StackingWeights
 from skhimatch.state import FittedState
 
 __all__ = ["with_labels"]
@@ -57,11 +58,12 @@ def with_labels(
                 "and no edge says where it belongs. Describe it in `label_texts`, or give it a parent."
             )
     scorer = state.ensemble.networks[state.network_name].with_labels(before, hierarchy, words)
+    decision = state.decision.with_labels(hierarchy)
     return replace(
         state,
         hierarchy=hierarchy,
-        ensemble=_ensemble_with(scorer, state, hierarchy, texts),
-        decision=state.decision.with_labels(hierarchy),
+        ensemble=_ensemble_with(scorer, state, decision, texts),
+        decision=decision,
         label_embeddings=embed_labels(scorer.network),
     )
 
@@ -87,39 +89,38 @@ def _extended(
 
 
 def _ensemble_with(
-    scorer: NetworkScorer, state: FittedState, hierarchy: LabelHierarchy, label_texts: Mapping[str, Any]
+    scorer: NetworkScorer, state: FittedState, decision: DecisionRule, label_texts: Mapping[str, Any]
 ) -> Ensemble:
     """Return the ensemble with the extended network; n-grams have no weights for new labels."""
-    ensemble = state.ensemble
-    ngrams, names, offsets = ensemble.ngrams, ensemble.names, ensemble.score_offsets
-    if offsets is not None:
-        n_new = len(hierarchy) - len(state.hierarchy)
-        offsets = {
-            name: np.concatenate([known, np.full(n_new, known.mean(), dtype=np.float32)])
-            for name, known in offsets.items()
-        }
-    means = ensemble.mean_scores
-    if means is not None:
-        # The network shares one bias, so that the labels without texts have the lowest mean scores.
-        n_new = len(hierarchy) - len(state.hierarchy)
-        means = {
-            name: np.concatenate([known, np.full(n_new, known.min(), dtype=np.float32)])
-            for name, known in means.items()
-        }
-    labels, stacking = ensemble.labels.with_labels(hierarchy), ensemble.stacking
-    if isinstance(stacking, StackingWeights):
-        stacking = stacking.with_frequency(labels.frequency)
-    elif labels.paths is not None:
-        stacking = stacking.with_paths(labels.paths)
-    characters = ensemble.characters
+    ensemble, hierarchy = state.ensemble, decision.hierarchy
+    labels, names = ensemble.labels.with_labels(decision), ensemble.names
+    ngrams, characters = (
+        None if linear is None else linear.with_labels(len(hierarchy))
+        for linear in (ensemble.ngrams, ensemble.characters)
+    )
     return replace(
         ensemble,
-        labels=labels,
-        stacking=stacking,
-        characters=None if characters is None else characters.with_labels(len(hierarchy)),
-        networks=dict(ensemble.networks) | {state.network_name: scorer},
-        ngrams=None if ngrams is None else ngrams.with_labels(len(hierarchy)),
+        ngrams=ngrams,
         names=None if names is None else names.with_labels(hierarchy, state.vocabulary, label_texts),
-        score_offsets=offsets,
-        mean_scores=means,
+        characters=characters,
+        networks=dict(ensemble.networks) | {state.network_name: scorer},
+        labels=labels,
+        stacking=ensemble.stacking.with_labels(labels),
+        score_offsets=_extended_by(np.mean, ensemble.score_offsets, len(hierarchy)),
+        # The network shares one bias, so that the labels without texts have the lowest mean scores.
+        mean_scores=_extended_by(np.min, ensemble.mean_scores, len(hierarchy)),
     )
+
+
+def _extended_by(
+    statistic: Callable[[NDArray[np.float32]], np.float32],
+    of_labels: Mapping[str, NDArray[np.float32]] | None,
+    n_labels: int,
+) -> dict[str, NDArray[np.float32]] | None:
+    """Give new labels a statistic over the numbers of the others, for each network."""
+    if of_labels is None:
+        return None
+    return {
+        name: np.concatenate([known, np.full(n_labels - len(known), statistic(known), dtype=np.float32)])
+        for name, known in of_labels.items()
+    }

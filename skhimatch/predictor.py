@@ -204,7 +204,9 @@ class FittedPredictor:
             The columns are `classes_`. Sparse if the training targets were sparse; then no more than a chunk
             of probabilities is in memory at once.
         """
-        chunks = [self.decide(probabilities) for probabilities in self.iter_predict_proba(X)]
+        check_is_fitted(self)
+        rule = self._decision()
+        chunks = [rule(probabilities) for probabilities in self.iter_predict_proba(X)]
         indicator = sp.csr_array(sp.vstack(chunks, format="csr"), dtype=np.int64)
         return indicator if self.sparse_output_ else indicator.toarray()
 

@@ -1737,3 +1737,22 @@ class TestTune:
         with pytest.raises(ValueError, match="chess"):
             again.tune(held[:1], [{"chess"}])
         assert again.state_ is classifier.state_
+
+
+def test_a_leaf_without_texts_can_get_a_child():
+    hierarchy = HIERARCHY | {"craft": ["origami"]}
+    classifier = quick(hierarchy, head="dot").fit(TEXTS, LABEL_SETS)
+    classifier.add_labels([("origami", "crane")], {"crane": "lens"})
+    state = classifier.state_
+    # What the probabilities of paths are summed over, and what they are found again by.
+    np.testing.assert_array_equal(state.ensemble.stacking.paths.ends, state.decision.paths.ends)
+    paths = state.decision.paths
+    of_paths = paths.of_paths(classifier.predict_proba(UNSEEN).astype(float))
+    np.testing.assert_allclose(of_paths.sum(axis=1), 1, atol=1e-5)
+
+
+def test_a_number_that_gave_way_leaves_no_trace():
+    classifier = quick(threshold=0.9).fit(TEXTS, LABEL_SETS)
+    classifier.set_params(threshold="auto").tune(UNSEEN, UNSEEN_SETS)
+    assert classifier.predict(UNSEEN).any(axis=1).all()
+    assert classifier.decision_.path_minimum == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -158,7 +159,7 @@ class DecisionRule:
             unlabelled=not labelled.all(),
         )
 
-    @property
+    @cached_property
     def paths(self) -> LabelPaths | None:
         """The paths of training texts, and those to leaves without texts, if each text has one or none."""
         if self.path_ends is None:
@@ -179,8 +180,9 @@ class DecisionRule:
         Returns
         -------
         DecisionRule
+            In a path it leaves no label out.
         """
-        return replace(self, threshold=best_thresholds(probabilities, optimize))
+        return replace(self, threshold=best_thresholds(probabilities, optimize), path_minimum=0.0)
 
     def tuned(
         self, probabilities: Probabilities, targets: Any, optimize: str = "micro_macro"

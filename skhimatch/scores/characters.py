@@ -10,9 +10,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.preprocessing import normalize
 
 from skhimatch.scores.state import ScorerState
+from skhimatch.scores.tfidf import inverse_document_frequencies, weighted_counts
 from skhimatch.text.sequences import UNKNOWN_ID, TokenSequences
 
 __all__ = ["CharacterFeatures", "are_affordable"]
@@ -73,8 +73,7 @@ class CharacterFeatures:
         names = np.array(list(index), dtype=object)
         chosen = np.flatnonzero(frequencies >= MIN_TEXTS)
         chosen = chosen[np.argsort(names[chosen], kind="stable")]
-        idf = np.log((1 + len(texts)) / (1 + frequencies[chosen])) + 1
-        return cls(tuple(names[chosen]), idf.astype(np.float32))
+        return cls(tuple(names[chosen]), inverse_document_frequencies(frequencies[chosen], len(texts)))
 
     def __len__(self) -> int:
         """F."""
@@ -92,9 +91,7 @@ class CharacterFeatures:
         -------
         csr_array of shape (n, F), float32
         """
-        counts = _counts(texts, self._index.get, lambda: len(self))
-        counts.data = (1 + np.log(counts.data)) * self.idf[counts.indices]
-        return normalize(counts, copy=False) if len(self) else counts
+        return weighted_counts(_counts(texts, self._index.get, lambda: len(self)), self.idf)
 
     @cached_property
     def _index(self) -> Mapping[str, int]:

@@ -113,7 +113,7 @@ class Ensemble:
         characters: NGramClassifier | None,
         networks: Mapping[str, NetworkScorer],
         targets: sp.csr_array,
-        hierarchy: LabelHierarchy,
+        labels: TrainingLabels,
         *,
         margins: bool,
     ) -> Ensemble:
@@ -125,8 +125,8 @@ class Ensemble:
             The scorers.
         targets : csr_array of shape (n, L)
             0/1 targets of the training texts.
-        hierarchy : LabelHierarchy
-            L labels.
+        labels : TrainingLabels
+            What these targets say about the labels.
         margins : bool
             Whether networks are trained for margins (squared hinge loss), and not for log-odds.
 
@@ -134,7 +134,6 @@ class Ensemble:
         -------
         Ensemble
         """
-        labels = TrainingLabels.of(targets, hierarchy)
         if ngrams is None:
             weight, intercept = (WEIGHT_FOR_MARGINS, 0.0) if margins else (WEIGHT_FOR_LOG_ODDS, 0.0)
             alone = StackingWeights(dict.fromkeys(networks, weight), intercept)
@@ -230,11 +229,10 @@ class Ensemble:
         -------
         Ensemble
         """
-        names = [name for name in self.networks if name == "words"]
-        if not names:
+        if "words" not in self.networks:
             return self
-        scores = replace(self, mean_scores=None).scores(texts)
-        return replace(self, mean_scores={name: scores[name].mean(axis=0) for name in names})
+        scores = self.networks["words"].scores(texts, self.shortlist("words", texts))
+        return replace(self, mean_scores={"words": scores.mean(axis=0)})
 
     def combine(self, scores: Scores) -> NDArray[np.float32]:
         """Return the weighted sum of scores.

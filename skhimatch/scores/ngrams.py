@@ -11,11 +11,11 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
-from sklearn.preprocessing import normalize
 
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.scores.state import ScorerState, sparse_from_arrays, sparse_to_arrays
 from skhimatch.scores.svm import train_svms
+from skhimatch.scores.tfidf import inverse_document_frequencies, weighted_counts
 from skhimatch.text.sequences import UNKNOWN_ID, Texts, TokenSequences, words_of
 
 __all__ = [
@@ -125,8 +125,7 @@ class NGramFeatures:
         max_ngrams = MAX_NGRAMS if max_ngrams is None else max_ngrams
         if len(chosen) > max_ngrams:
             chosen = np.sort(chosen[np.argsort(-frequencies[chosen], kind="stable")[:max_ngrams]])
-        idf = np.log((1 + len(texts)) / (1 + frequencies[chosen])) + 1
-        return cls(kept[chosen], idf.astype(np.float32))
+        return cls(kept[chosen], inverse_document_frequencies(frequencies[chosen], len(texts)))
 
     def __len__(self) -> int:
         """F."""
@@ -178,8 +177,7 @@ class NGramFeatures:
             (np.ones(known.sum(), dtype=np.float32), (rows[known], column[known])),
             shape=(len(texts), len(self.codes)),
         )
-        counts.data = (1 + np.log(counts.data)) * self.idf[counts.indices]
-        return normalize(counts, copy=False) if len(self) else counts
+        return weighted_counts(counts, self.idf)
 
     def _columns(self, codes: NDArray[np.int64], n_words: int) -> NDArray[np.int32]:
         """Find the columns of n-grams, -1 for those without one."""
@@ -223,8 +221,8 @@ class NGramClassifier:
     >>> vocabulary = Vocabulary(["quark", "cell", "the"])
     >>> texts = TokenSequences.from_lists([[4, 2], [4, 3], [2], [3, 4]] * 8, vocabulary)
     >>> targets = sp.csr_array([[1, 0], [0, 1], [1, 0], [0, 1]] * 8)
-    >>> classifier = NGramClassifier.untrained(NGramFeatures.learn(texts), 2)
-    >>> classifier = classifier.solved(texts, targets, C=1.0, seed=0)
+    >>> ngrams = NGramFeatures.learn(texts)
+    >>> classifier = NGramClassifier.untrained(ngrams, 2).solved(ngrams(texts), targets, C=1.0, seed=0)
     >>> (classifier.scores(texts[:4]) > 0).astype(int)
     array([[1, 0],
            [0, 1],
@@ -255,13 +253,15 @@ class NGramClassifier:
         weight = sp.csr_array((len(ngrams), n_labels), dtype=np.float32)
         return cls(ngrams, weight, np.full(n_labels, -1, dtype=np.float32))
 
-    def solved(self, texts: TokenSequences, targets: sp.csr_array, *, C: float, seed: int) -> NGramClassifier:
+    def solved(
+        self, features: sp.csr_array, targets: sp.csr_array, *, C: float, seed: int
+    ) -> NGramClassifier:
         """Return a copy with the exact solution for these texts.
 
         Parameters
         ----------
-        texts : TokenSequences of n texts
-            The training texts.
+        features : csr_array of shape (n, F), float32
+            The features of the training texts: what `ngrams` returns for them.
         targets : csr_array of shape (n, L)
             Their 0/1 targets.
         C : float
@@ -276,10 +276,10 @@ class NGramClassifier:
         """
         n_labels = targets.shape[1]
         number = np.asarray(targets.sum(axis=0)).ravel()
-        bias = np.where((number > 0) & (number == len(texts)), 1, -1).astype(np.float32)
+        bias = np.where((number > 0) & (number == targets.shape[0]), 1, -1).astype(np.float32)
         rows, columns, data = [], [], []
         if len(self.ngrams):
-            for label, weights, intercept in train_svms(self.ngrams(texts), targets, C=C, seed=seed):
+            for label, weights, intercept in train_svms(features, targets, C=C, seed=seed):
                 kept = np.flatnonzero(np.abs(weights) >= MIN_WEIGHT)
                 rows.append(kept)
                 columns.append(np.full(len(kept), label))
@@ -293,7 +293,7 @@ class NGramClassifier:
 
     def trained(
         self,
-        texts: TokenSequences,
+        features: sp.csr_array,
         targets: sp.csr_array,
         *,
         epochs: int,
@@ -304,8 +304,8 @@ class NGramClassifier:
 
         Parameters
         ----------
-        texts, targets : as in `solved`
-            The training texts and their targets.
+        features, targets : as in `solved`
+            The features of the training texts, and their targets.
         epochs : int
             Passes over the texts. The learning rate rises to its highest value, then decays to zero.
         seed : int
@@ -318,12 +318,12 @@ class NGramClassifier:
         NGramClassifier
             It also has weights for n-grams and labels that occur together in these texts.
         """
-        features = self.ngrams(texts)
+        n_texts = features.shape[0]
         weight, bias = _with_entries_at(_associations(features, targets), self.weight), self.bias.copy()
-        steps, done = epochs * -(-len(texts) // BATCH_SIZE), 0
+        steps, done = epochs * -(-n_texts // BATCH_SIZE), 0
         rng = np.random.RandomState(seed)
         for _ in range(epochs):
-            order = rng.permutation(len(texts))
+            order = rng.permutation(n_texts)
             for start in range(0, len(order), BATCH_SIZE):
                 rows = order[start : start + BATCH_SIZE]
                 used, values = _used_columns(features[rows])
@@ -420,10 +420,10 @@ class Exactly:
         return f"C-{self.C:g}"
 
     def __call__(
-        self, untrained: NGramClassifier, texts: TokenSequences, targets: sp.csr_array, seed: int
+        self, untrained: NGramClassifier, features: sp.csr_array, targets: sp.csr_array, seed: int
     ) -> NGramClassifier:
         """Return the trained classifier."""
-        return untrained.solved(texts, targets, C=self.C, seed=seed)
+        return untrained.solved(features, targets, C=self.C, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -444,11 +444,12 @@ class InSteps:
         return f"rate-{self.learning_rate:g}"
 
     def __call__(
-        self, untrained: NGramClassifier, texts: TokenSequences, targets: sp.csr_array, seed: int
+        self, untrained: NGramClassifier, features: sp.csr_array, targets: sp.csr_array, seed: int
     ) -> NGramClassifier:
         """Return the trained classifier."""
+        epochs = choose_epochs(features.shape[0])
         return untrained.trained(
-            texts, targets, epochs=choose_epochs(len(texts)), seed=seed, learning_rate=self.learning_rate
+            features, targets, epochs=epochs, seed=seed, learning_rate=self.learning_rate
         )
 
 

@@ -13,11 +13,11 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 
 from skhimatch.evaluation.paths import LabelPaths
+from skhimatch.scores.stacking import MAX_PAIRS, check_scores
+from skhimatch.scores.training_labels import TrainingLabels
 
 __all__ = ["PathChoice"]
 
-# Numbers of a score for all paths from which the few weights are learned. More do not change them.
-MAX_NUMBERS = 2_000_000
 # Log-odds are limited to this, which is a probability of 1 - 1e-13.
 MAX_LOG_ODDS = 30.0
 
@@ -88,7 +88,7 @@ class PathChoice:
             None if no text has one of the paths, or no score helps.
         """
         n_paths = len(paths.ends)
-        rows = np.arange(min(targets.shape[0], max(1, MAX_NUMBERS // max(1, n_paths))))
+        rows = np.arange(min(targets.shape[0], max(1, MAX_PAIRS // max(1, n_paths))))
         chosen = _paths_of(targets[rows], paths)
         known = (chosen >= 0) & ((chosen < n_paths) | unlabelled)
         rows, chosen = rows[known], chosen[known]
@@ -145,19 +145,19 @@ class PathChoice:
         )
         return replace(self, weights=at_ends, above=above, beyond=beyond)
 
-    def with_paths(self, paths: LabelPaths) -> PathChoice:
-        """Return the choice among more paths.
+    def with_labels(self, labels: TrainingLabels) -> PathChoice:
+        """Return the choice among the paths of more labels.
 
         Parameters
         ----------
-        paths : LabelPaths
-            The paths.
+        labels : TrainingLabels
+            All labels.
 
         Returns
         -------
         PathChoice
         """
-        return replace(self, paths=paths)
+        return self if labels.paths is None else replace(self, paths=labels.paths)
 
     def __call__(self, scores: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Return the log-odds of labels, float32 of shape (n, L).
@@ -167,9 +167,7 @@ class PathChoice:
         scores : mapping of str to arrays of shape (n, L)
             One for each of `weights`.
         """
-        if scores.keys() != self.weights.keys():
-            names = (", ".join(map(repr, part)) for part in (scores, self.weights))
-            raise ValueError("There are scores of {}, and weights for {}.".format(*names))
+        check_scores(scores, self.weights)
         parts = (self.weights, self.above, self.beyond)
         parameters = [part[name] for part in parts for name in self.weights]
         parameters.append(self.inner)

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-__all__ = ["MAX_PAIRS", "StackingWeights", "as_probabilities"]
+from skhimatch.scores.training_labels import TrainingLabels
+
+__all__ = ["MAX_PAIRS", "StackingWeights", "as_probabilities", "check_scores"]
 
 # Pairs of a text and a label from which the few weights are learned. More pairs do not change them.
 MAX_PAIRS = 2_000_000
@@ -130,19 +132,19 @@ class StackingWeights:
             slopes={name: slope for name, slope in self.slopes.items() if name in names},
         )
 
-    def with_frequency(self, frequency: NDArray[np.float32]) -> StackingWeights:
-        """Return the weights for other labels.
+    def with_labels(self, labels: TrainingLabels) -> StackingWeights:
+        """Return the same weights for more labels.
 
         Parameters
         ----------
-        frequency : float32 array of shape (L,)
-            Theirs.
+        labels : TrainingLabels
+            All labels.
 
         Returns
         -------
         StackingWeights
         """
-        return replace(self, frequency=None if self.frequency is None else frequency)
+        return replace(self, frequency=None if self.frequency is None else labels.frequency)
 
     def __call__(self, scores: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Return the log-odds, float32 of shape (n, L).
@@ -152,9 +154,7 @@ class StackingWeights:
         scores : mapping of str to arrays of shape (n, L)
             One for each of `weights`.
         """
-        if scores.keys() != self.weights.keys():
-            names = (", ".join(map(repr, part)) for part in (scores, self.weights))
-            raise ValueError("There are scores of {}, and weights for {}.".format(*names))
+        check_scores(scores, self.weights)
         first = next(iter(self.weights))
         logits = np.full(scores[first].shape, self.intercept, dtype=np.float32)
         if self.frequency is not None:
@@ -168,6 +168,33 @@ class StackingWeights:
         if self.frequency is None:
             return np.float32(weight)
         return np.maximum(0, np.float32(weight) + np.float32(self.slopes.get(name, 0.0)) * self.frequency)
+
+
+def check_scores(scores: Mapping[str, NDArray[Any]], weights: Mapping[str, float]) -> None:
+    """Check that there is a score for each weight, and no other.
+
+    Parameters
+    ----------
+    scores : mapping of str to arrays
+        By the scorers' names.
+    weights : mapping of str to float
+        By the scorers' names.
+
+    Raises
+    ------
+    ValueError
+        If the names differ.
+
+    Examples
+    --------
+    >>> check_scores({"ngrams": np.zeros((1, 2))}, {"words": 1.0})
+    Traceback (most recent call last):
+        ...
+    ValueError: There are scores of 'ngrams', and weights for 'words'.
+    """
+    if scores.keys() != weights.keys():
+        names = (", ".join(map(repr, part)) for part in (scores, weights))
+        raise ValueError("There are scores of {}, and weights for {}.".format(*names))
 
 
 def as_probabilities(log_odds: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -50,15 +50,15 @@ class TrainingLabels:
     unlabelled: bool
 
     @classmethod
-    def of(cls, targets: sp.csr_array, hierarchy: LabelHierarchy) -> TrainingLabels:
+    def of(cls, targets: sp.csr_array, decision: DecisionRule) -> TrainingLabels:
         """Read targets.
 
         Parameters
         ----------
         targets : csr_array of shape (n, L)
             0/1 targets of the training texts.
-        hierarchy : LabelHierarchy
-            L labels.
+        decision : DecisionRule
+            What it learned from the same targets, about L labels.
 
         Returns
         -------
@@ -67,14 +67,14 @@ class TrainingLabels:
         Examples
         --------
         >>> hierarchy = LabelHierarchy([("science", "physics"), ("science", "biology")])
-        >>> labels = TrainingLabels.of(sp.csr_array([[0, 1, 1], [0, 0, 0]]), hierarchy)
+        >>> targets = sp.csr_array([[0, 1, 1], [0, 0, 0]])
+        >>> labels = TrainingLabels.of(targets, DecisionRule.learn(targets, hierarchy))
         >>> labels.closed, labels.paths.ends, labels.unlabelled
         (True, array([0, 1]), True)
         """
-        rule = DecisionRule.learn(targets, hierarchy)
         number = np.asarray(targets.sum(axis=0), dtype=np.int64).ravel()
-        closed = hierarchy.close(targets).nnz == targets.nnz
-        return cls(hierarchy, number, targets.shape[0], closed, rule.paths, rule.unlabelled)
+        closed = decision.hierarchy.close(targets).nnz == targets.nnz
+        return cls(decision.hierarchy, number, targets.shape[0], closed, decision.paths, decision.unlabelled)
 
     @cached_property
     def frequency(self) -> NDArray[np.float32]:
@@ -82,25 +82,21 @@ class TrainingLabels:
         odds = (self.number + 0.5) / (self.n_texts - self.number + 0.5)
         return ((np.log(odds) - MEAN_LOG_ODDS) / UNIT).astype(np.float32)
 
-    def with_labels(self, hierarchy: LabelHierarchy) -> TrainingLabels:
+    def with_labels(self, decision: DecisionRule) -> TrainingLabels:
         """Return a copy with more labels, which no training text has, and which may end a path.
 
         Parameters
         ----------
-        hierarchy : LabelHierarchy
-            L labels; the first are those of this object.
+        decision : DecisionRule
+            For L labels; the first are those of this object.
 
         Returns
         -------
         TrainingLabels
         """
-        more = np.arange(len(self.hierarchy), len(hierarchy))
-        number = np.append(self.number, np.zeros(len(more), dtype=np.int64))
-        paths = None
-        if self.paths is not None:
-            ends = np.append(self.paths.ends, more)
-            paths = LabelPaths(hierarchy, ends, np.append(self.paths.tagged, np.zeros(len(more), dtype=bool)))
-        return replace(self, hierarchy=hierarchy, number=number, paths=paths)
+        n_new = len(decision.hierarchy) - len(self.hierarchy)
+        number = np.append(self.number, np.zeros(n_new, dtype=np.int64))
+        return replace(self, hierarchy=decision.hierarchy, number=number, paths=decision.paths)
 
     def at_most_parents(self, values: NDArray[Any]) -> NDArray[Any]:
         """Lower values of labels to those of their parents, if training texts have all ancestors.
@@ -115,11 +111,15 @@ class TrainingLabels:
         float array of shape (n, L)
             A new array, or the same one if nothing is to be lowered.
         """
-        edges = self.hierarchy.edges
-        if not self.closed or not len(edges):
+        if not self.closed or not len(self.hierarchy.edges):
             return values
         values = values.copy()
-        level = self.hierarchy.levels
-        for parent, child in edges[np.argsort(level[edges[:, 0]], kind="stable")]:
+        for parent, child in self._edges_from_the_roots:
             np.minimum(values[:, child], values[:, parent], out=values[:, child])
         return values
+
+    @cached_property
+    def _edges_from_the_roots(self) -> NDArray[np.int64]:
+        """The edges in an order in which each parent comes as a child before."""
+        edges = self.hierarchy.edges
+        return edges[np.argsort(self.hierarchy.levels[edges[:, 0]], kind="stable")]

@@ -16,6 +16,7 @@ UNSEEN, UNSEEN_SETS = make_corpus(80, seed=1)
 TARGETS = sp.csr_array(binarize(LABEL_SETS))
 TOKENIZER = WordTokenizer(min_count=1).fit(TEXTS)
 SEQUENCES = TOKENIZER.transform(TEXTS)
+FEATURES = NGramFeatures.learn(SEQUENCES)(SEQUENCES)
 
 
 def associated(features, rows=slice(None)):
@@ -95,13 +96,14 @@ def untrained(texts=SEQUENCES, n_labels=10):
 
 def trained(texts=SEQUENCES, targets=TARGETS, seed=0, learning_rate=10.0):
     """A classifier after ten epochs of gradient descent."""
-    return InSteps(learning_rate)(untrained(texts, targets.shape[1]), texts, targets, seed)
+    blank = untrained(texts, targets.shape[1])
+    return InSteps(learning_rate)(blank, blank.ngrams(texts), targets, seed)
 
 
 class TestExactClassifier:
     @pytest.mark.parametrize("C", [0.3, 3.0])
     def test_equal_to_scikit_learns_machines(self, C):
-        classifier = untrained().solved(SEQUENCES, TARGETS, C=C, seed=0)
+        classifier = untrained().solved(FEATURES, TARGETS, C=C, seed=0)
         unseen = TOKENIZER.transform(UNSEEN)
         features = classifier.ngrams(SEQUENCES)
         expected = np.column_stack(
@@ -117,12 +119,14 @@ class TestExactClassifier:
 
     def test_labels_of_all_texts_and_of_none(self):
         targets = sp.csr_array(np.tile([1.0, 0.0], (80, 1)))
-        margins = untrained(n_labels=2).solved(SEQUENCES, targets, C=1.0, seed=0).scores(SEQUENCES)
+        margins = untrained(n_labels=2).solved(FEATURES, targets, C=1.0, seed=0).scores(SEQUENCES)
         np.testing.assert_array_equal(margins, targets.toarray() * 2 - 1)
 
     def test_no_feature_at_all(self):
         texts = TokenSequences.from_lists([[2], [3]], Vocabulary(["a", "b"]))
-        classifier = untrained(texts, 2).solved(texts, sp.csr_array(np.eye(2)), C=1.0, seed=0)
+        classifier = untrained(texts, 2)
+        features = classifier.ngrams(texts)
+        classifier = classifier.solved(features, sp.csr_array(np.eye(2)), C=1.0, seed=0)
         np.testing.assert_array_equal(classifier.scores(texts), -np.ones((2, 2)))
 
     def test_large_problems_are_trained_in_steps(self):
@@ -151,7 +155,7 @@ class TestTrainingInSteps:
         # One batch of all texts, one step at a known rate, from zero.
         monkeypatch.setattr(lexical, "BATCH_SIZE", 80)
         start = untrained()
-        stepped = start.trained(SEQUENCES, TARGETS, epochs=1, seed=0, learning_rate=5.0)
+        stepped = start.trained(FEATURES, TARGETS, epochs=1, seed=0, learning_rate=5.0)
         features = start.ngrams(SEQUENCES).toarray()
         signs = 2 * TARGETS.toarray() - 1
         slopes = -2 * signs * np.maximum(0, 1 + signs) / 80
@@ -170,8 +174,8 @@ class TestTrainingInSteps:
             np.testing.assert_array_equal(entries(classifier.weight), expected)
 
     def test_other_texts_bring_other_weights(self):
-        half = untrained().trained(SEQUENCES[:40], TARGETS[:40], epochs=2, seed=0)
-        more = half.trained(SEQUENCES[40:], TARGETS[40:], epochs=1, seed=1)
+        half = untrained().trained(FEATURES[:40], TARGETS[:40], epochs=2, seed=0)
+        more = half.trained(FEATURES[40:], TARGETS[40:], epochs=1, seed=1)
         features = half.ngrams(SEQUENCES).toarray()
         parts = [associated(features[rows], rows) for rows in (slice(40), slice(40, 80))]
         np.testing.assert_array_equal(entries(half.weight), parts[0])
@@ -195,7 +199,7 @@ class TestTrainingInSteps:
     def test_training_more_leaves_the_first_as_it_was(self):
         first = trained()
         before = first.weight.data.copy(), first.bias.copy()
-        more = first.trained(SEQUENCES, TARGETS, epochs=1, seed=1)
+        more = first.trained(FEATURES, TARGETS, epochs=1, seed=1)
         np.testing.assert_array_equal(first.weight.data, before[0])
         np.testing.assert_array_equal(first.bias, before[1])
         assert (more.weight.data != before[0]).any()

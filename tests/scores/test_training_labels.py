@@ -3,13 +3,15 @@ import pytest
 import scipy.sparse as sp
 
 from skhimatch import LabelHierarchy
+from skhimatch.evaluation.decisions import DecisionRule
 from skhimatch.scores.training_labels import TrainingLabels
 
 HIERARCHY = LabelHierarchy([("a", "b"), ("b", "c"), ("d", "c"), ("a", "e")])
 
 
 def labels_of(targets):
-    return TrainingLabels.of(sp.csr_array(np.array(targets, dtype=np.float32)), HIERARCHY)
+    targets = sp.csr_array(np.array(targets, dtype=np.float32))
+    return TrainingLabels.of(targets, DecisionRule.learn(targets, HIERARCHY))
 
 
 CLOSED = [[1, 1, 1, 1, 0], [1, 0, 0, 0, 1], [1, 1, 0, 0, 0]]
@@ -46,7 +48,8 @@ def test_one_path_or_none():
 
 def test_more_labels():
     more = LabelHierarchy([("a", "b"), ("b", "c"), ("d", "c"), ("a", "e"), ("e", "z")], [*"abcdez"])
-    labels = labels_of(CLOSED[1:]).with_labels(more)
+    decision = DecisionRule.learn(CLOSED[1:], HIERARCHY).with_labels(more)
+    labels = labels_of(CLOSED[1:]).with_labels(decision)
     assert labels.number.tolist() == [2, 1, 0, 0, 1, 0]
     assert labels.paths.ends.tolist()[-1] == 5
     assert labels.frequency[5] == labels.frequency[2]
