@@ -16,10 +16,13 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skhimatch import fitting, persistence
+from skhimatch import persistence
 from skhimatch.estimator_tags import multilabel_text_tags
 from skhimatch.evaluation.thresholds import METRICS
-from skhimatch.fitting import LabelledTexts
+from skhimatch.fitting.fit import fit
+from skhimatch.fitting.labelled_texts import LabelledTexts
+from skhimatch.fitting.one_more_epoch import Trainers, fit_more
+from skhimatch.fitting.tune import tune
 from skhimatch.labels import targets
 from skhimatch.labels.formats import as_hierarchy, hierarchy_over
 from skhimatch.labels.hierarchy import LabelHierarchy
@@ -232,7 +235,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
     }
 
     # The nets of `partial_fit`, which hold the state of the optimiser between two calls.
-    _trainers: fitting.Trainers | None = None
+    _trainers: Trainers | None = None
 
     def __init__(
         self,
@@ -408,7 +411,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         seed = self._draw_seed()
         pair = targets.validation_pair(X_val, y_val, validation_data)
         validation = None if pair is None else _validation_texts(*pair, hierarchy)
-        self.state_ = fitting.fit(
+        self.state_ = fit(
             self._parameters(),
             hierarchy,
             training,
@@ -461,7 +464,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         training = LabelledTexts(texts, targets.encode_targets(y, hierarchy, len(texts)))
         seed = self._draw_seed() if state is None else state.seed
         trainers, self._trainers = self._trainers, None
-        self.state_, self._trainers = fitting.fit_more(
+        self.state_, self._trainers = fit_more(
             self._parameters(),
             state,
             trainers if state is not None else None,
@@ -504,7 +507,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         1.0
         """
         state = self._state_on_device()
-        self.state_ = fitting.tune(self._parameters(), state, _labelled_texts(X, y, state.hierarchy))
+        self.state_ = tune(self._parameters(), state, _labelled_texts(X, y, state.hierarchy))
         return self
 
     def add_labels(

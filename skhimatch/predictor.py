@@ -16,8 +16,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
-from skhimatch import fitting
 from skhimatch.evaluation.decisions import DecisionRule, check_threshold, highest
+from skhimatch.fitting.tokenize import tokenize
 from skhimatch.labels import targets
 from skhimatch.network.device import resolve_device
 from skhimatch.network.predict import embed_texts, in_chunks
@@ -296,7 +296,7 @@ class FittedPredictor:
 
     def _tokenized(self, X: Any) -> Texts:
         check_is_fitted(self)
-        return fitting.tokenize(checked_texts(X), self._state_on_device())
+        return tokenize(checked_texts(X), self._state_on_device())
 
     def _log_odds(self, texts: Texts) -> Iterator[NDArray[np.float32]]:
         return self._state_on_device().ensemble.log_odds(texts, progress=bool(self.verbose))

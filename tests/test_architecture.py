@@ -30,7 +30,7 @@ ORDER = [
     "parameters",
     "state",
     "persistence",
-    "fitting",
+    "fitting/",
     "predictor",
     "classifier",
     "cli",

@@ -31,7 +31,7 @@ from toy_corpus import (
     make_corpus,
 )
 
-from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors, fitting
+from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors
 from skhimatch.cli import main
 from skhimatch.evaluation.thresholds import best_thresholds
 from skhimatch.network import predict as prediction
@@ -442,8 +442,8 @@ class TestManyTexts:
 
     @pytest.mark.parametrize("official", [True, False])
     def test_no_more_texts_are_held_out_than_fit_into_memory(self, monkeypatch, official):
-        monkeypatch.setattr(fitting, "MAX_HELD_OUT_NUMBERS", 60)
-        monkeypatch.setattr(fitting, "MIN_HELD_OUT", 5)
+        monkeypatch.setattr("skhimatch.fitting.held_out.MAX_HELD_OUT_NUMBERS", 60)
+        monkeypatch.setattr("skhimatch.fitting.held_out.MIN_HELD_OUT", 5)
         held = []
         stack = ensemble.Ensemble.stack
 
@@ -1390,14 +1390,14 @@ class TestCandidates:
 @pytest.mark.parametrize("ways", [(Exactly(1e-6), Exactly(1.0)), (InSteps(1e-4), InSteps(10.0))])
 class TestChoiceOfTheLexicalClassifier:
     def test_the_better_way_on_held_out_texts(self, monkeypatch, ways):
-        monkeypatch.setattr(fitting, "ways_to_train", lambda n_entries, n_labels: ways)
+        monkeypatch.setattr("skhimatch.fitting.ngrams.ways_to_train", lambda n_entries, n_labels: ways)
         chosen = quick(max_epochs=1).fit(TEXTS, LABEL_SETS, X_val=UNSEEN, y_val=UNSEEN_SETS)
-        monkeypatch.setattr(fitting, "ways_to_train", lambda n_entries, n_labels: ways[1:])
+        monkeypatch.setattr("skhimatch.fitting.ngrams.ways_to_train", lambda n_entries, n_labels: ways[1:])
         alone = quick(max_epochs=1).fit(TEXTS, LABEL_SETS, X_val=UNSEEN, y_val=UNSEEN_SETS)
         np.testing.assert_array_equal(chosen.ngrams_.weight.data, alone.ngrams_.weight.data)
 
     def test_the_same_way_for_all_texts_in_the_end(self, monkeypatch, ways):
-        monkeypatch.setattr(fitting, "ways_to_train", lambda n_entries, n_labels: ways)
+        monkeypatch.setattr("skhimatch.fitting.ngrams.ways_to_train", lambda n_entries, n_labels: ways)
         fitted = quick(max_epochs=1).fit(TEXTS, LABEL_SETS)
         everything = fitted.tokenizer_.transform(TEXTS)
         assert np.abs(fitted.ngrams_.scores(everything) + 1).max() > 0.5

@@ -1,0 +1,1 @@
+"""Training of a classifier: from texts and parameters to a `FittedState`."""

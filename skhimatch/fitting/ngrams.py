@@ -1,0 +1,112 @@
+"""Training of the n-gram classifiers."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import scipy.sparse as sp
+
+from skhimatch.evaluation.metrics import micro_macro_f1
+from skhimatch.fitting.labelled_texts import LabelledTexts
+from skhimatch.fitting.tune import with_threshold
+from skhimatch.fitting.untrained import untrained_ngrams
+from skhimatch.scores.ensemble import Ensemble
+from skhimatch.scores.ngrams import Exactly, NGramClassifier, NGramTraining, ways_to_train
+from skhimatch.scores.stacking import as_probabilities
+from skhimatch.state import FittedState
+from skhimatch.text.sequences import TokenSequences, words_of
+from skhimatch.training.checkpoints import Checkpoints
+
+__all__ = ["train_ngrams", "train_ngrams_on_all"]
+
+# How the classifier on character n-grams is trained. That takes longer than on words, so C is not searched.
+TRAINING_OF_CHARACTERS = Exactly(1.0)
+
+
+def train_ngrams(
+    state: FittedState,
+    training: LabelledTexts,
+    held_out: LabelledTexts | None,
+    checkpoints: Checkpoints | None,
+) -> tuple[Ensemble, NGramTraining | None]:
+    """Train the n-gram classifiers.
+
+    Parameters
+    ----------
+    state : FittedState
+        It has the untrained classifiers.
+    training : LabelledTexts
+        The training texts, tokenised.
+    held_out : LabelledTexts or None
+        Texts that choose how the classifier on words is trained. Without them it is the first way.
+    checkpoints : Checkpoints or None
+        Where each classifier is kept.
+
+    Returns
+    -------
+    ensemble : Ensemble
+        With the trained classifiers.
+    way : NGramTraining or None
+        How the classifier on words was trained.
+    """
+    ensemble = state.ensemble
+    if ensemble.ngrams is None:
+        return ensemble, None
+    words, targets = words_of(training.texts), training.targets
+
+    def train(
+        name: str, untrained: NGramClassifier, features: sp.csr_array, way: NGramTraining
+    ) -> NGramClassifier:
+        """Train one now, or read it from its checkpoint."""
+        now = partial(way, untrained, features, targets, state.seed)
+        return now() if checkpoints is None else checkpoints.ngrams(f"{name}-{way.name}", untrained, now)
+
+    characters = ensemble.characters
+    if characters is not None:
+        characters = train("characters", characters, characters.ngrams(words), TRAINING_OF_CHARACTERS)
+    untrained = ensemble.ngrams
+    features = untrained.ngrams(words)
+    ways = ways_to_train(features.nnz, targets.shape[1])
+    if held_out is None:
+        return ensemble.with_ngrams(train("words", untrained, features, ways[0]), characters), ways[0]
+    tried = []
+    for way in ways:
+        ngrams = train("words", untrained, features, way)
+        alone = ensemble.with_ngrams(ngrams, None).without_networks()
+        scores = alone.scores(held_out.texts)
+        alone = alone.stack(scores, held_out.targets)
+        probabilities = as_probabilities(alone.combine(scores))
+        decision = with_threshold(state.decision, alone, probabilities, held_out.targets, "micro_macro")
+        decided = decision(probabilities)
+        tried.append((sum(micro_macro_f1(held_out.targets, decided)), way, ngrams))
+    _, best_way, best = max(tried, key=lambda each: each[0])
+    return ensemble.with_ngrams(best, characters), best_way
+
+
+def train_ngrams_on_all(
+    state: FittedState, training: LabelledTexts, held_out: LabelledTexts, way: NGramTraining | None
+) -> Ensemble:
+    """Train the n-gram classifiers again, on the held-out texts, too, since it takes only seconds.
+
+    Parameters
+    ----------
+    state : FittedState
+        Its stacking weights are kept.
+    training, held_out : LabelledTexts
+        Tokenised texts.
+    way : NGramTraining or None
+        How to train the classifier on words; None changes nothing.
+
+    Returns
+    -------
+    Ensemble
+    """
+    ensemble = state.ensemble
+    if way is None:
+        return ensemble
+    words = TokenSequences.concatenated([words_of(training.texts), words_of(held_out.texts)])
+    targets = sp.vstack([training.targets, held_out.targets], format="csr")
+    ngrams, characters = untrained_ngrams(words, targets.shape[1], ensemble.characters is not None)
+    if characters is not None:
+        characters = TRAINING_OF_CHARACTERS(characters, characters.ngrams(words), targets, state.seed)
+    return ensemble.with_ngrams(way(ngrams, ngrams.ngrams(words), targets, state.seed), characters)

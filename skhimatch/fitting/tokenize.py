@@ -1,0 +1,45 @@
+"""Tokenisation with what was fitted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skhimatch.state import FittedState
+from skhimatch.text.sequences import Texts, words_of
+
+__all__ = ["tokenize"]
+
+
+def tokenize(texts: Any, state: FittedState) -> Texts:
+    """Tokenise checked texts for prediction.
+
+    Parameters
+    ----------
+    texts : list of str, list of lists of str, TokenSequences or SubwordSequences
+        The texts.
+    state : FittedState
+        Its tokenizer and vocabulary are used.
+
+    Returns
+    -------
+    TokenSequences or SubwordSequences of shape (n,)
+
+    Raises
+    ------
+    ValueError
+        When ids are of another vocabulary, or texts come where the training texts came as ids.
+    """
+    if not isinstance(texts, Texts):
+        if state.tokenizer is None:
+            raise ValueError(
+                "The classifier was fitted on TokenSequences and got raw texts: tokenize them with the same "
+                "fitted tokenizer, or put both in a Pipeline."
+            )
+        texts = state.tokenizer.transform(texts)
+    encoder = state.network.text_encoder
+    texts = encoder.check_input(texts)
+    if words_of(texts).vocabulary != state.vocabulary:
+        raise ValueError(
+            "X are TokenSequences over another vocabulary than in fit: use the tokenizer fitted then."
+        )
+    return encoder.input_of(texts)
