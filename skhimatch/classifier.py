@@ -97,9 +97,13 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         to one over the square root of their number. With a pretrained encoder it is 0.001.
     schedule : {"one-cycle", "constant"}
         "one-cycle" raises the learning rate to `learning_rate`, then lowers it to zero.
-    validation_fraction : float in [0, 1)
+    validation_fraction : float in [0, 1) or "auto"
         Share of the texts that is held out, to choose the best epoch, the stacking weights and the threshold.
-        0 holds out none and keeps the last epoch. Each label keeps a training text.
+        0 holds out none and keeps the last epoch. Each label keeps a training text. "auto" holds out a tenth,
+        or up to a fifth if that is fewer than 250 texts. Up to 1,000 texts are cross-fitted instead: weights
+        and threshold are learned from all of them, each scored by a classifier that was trained on others.
+        That takes two to four times as long, and every epoch is trained. There is no cross-fitting with
+        `callbacks`, which may need held-out texts, or with a pretrained encoder that is trained.
     patience : int or None
         Training stops after this number of epochs in a row without a better micro-F1 + macro-F1. None runs
         all epochs. Of equal epochs the last one is kept.
@@ -220,7 +224,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "schedule": [StrOptions({"one-cycle", "constant"})],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
         "patience": [Interval(Integral, 1, None, closed="left"), None],
         "threshold": [Interval(Real, 0, 1, closed="both"), "array-like", StrOptions({"auto"})],
         "optimize": [StrOptions(set(METRICS))],
@@ -260,7 +264,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         batch_size: int = 32,
         learning_rate: float | str = "auto",
         schedule: str = "one-cycle",
-        validation_fraction: float = 0.1,
+        validation_fraction: float | str = "auto",
         patience: int | None = 5,
         threshold: float | ArrayLike | str = "auto",
         optimize: str = "micro_macro",
@@ -383,8 +387,9 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
             The labels of each text. A single string is the end of a path: its ancestors are added. A text
             without labels is a negative example of each label.
         X_val, y_val : as `X` and `y`, optional
-            An official validation set; `validation_fraction` is then ignored. With tens of thousands of
-            labels, only a random part of it is used if it has thousands of texts.
+            An official validation set, to use instead of held-out texts. With fewer than 250 texts and
+            ``validation_fraction="auto"``, up to 1,000 training texts are cross-fitted, too. With tens of
+            thousands of labels, only a random part of it is used if it has thousands of texts.
         validation_data : (X_val, y_val), optional
             Deprecated: pass `X_val` and `y_val`.
         checkpoint : path, optional

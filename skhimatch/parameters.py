@@ -55,7 +55,7 @@ class Parameters:
     batch_size: int
     learning_rate: float | str
     schedule: str
-    validation_fraction: float
+    validation_fraction: float | str
     patience: int | None
     threshold: float | ArrayLike | str
     optimize: str

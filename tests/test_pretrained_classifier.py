@@ -148,11 +148,11 @@ class TestNetworkOfWords:
 
     @pytest.fixture
     def fitted(self, make):
-        return make(lexical="words", gamma=0.3).fit(TEXTS, LABELS)
+        return make(lexical="words", gamma=0.3, validation_fraction=0.1).fit(TEXTS, LABELS)
 
     @pytest.fixture
     def of_words(self):
-        return HiMatchClassifier(HIERARCHY, batch_size=8, gamma=0.3, random_state=0)
+        return HiMatchClassifier(HIERARCHY, batch_size=8, gamma=0.3, validation_fraction=0.1, random_state=0)
 
     def test_it_is_that_of_words_alone(self, fitted, of_words):
         assert HiMatchClassifier().lexical == "words"
@@ -163,7 +163,7 @@ class TestNetworkOfWords:
             np.testing.assert_array_equal(found[name], weight, err_msg=name)
 
     def test_the_other_one_is_as_without_it(self, fitted, make):
-        alone = make(gamma=0.3).fit(TEXTS, LABELS)
+        alone = make(gamma=0.3, validation_fraction=0.1).fit(TEXTS, LABELS)
         assert alone.word_network_ is None
         for name, weight in alone.network_.state_dict().items():
             np.testing.assert_array_equal(fitted.network_.state_dict()[name], weight, err_msg=name)

@@ -301,7 +301,9 @@ class TestPickling:
         arrays = (weight.data, weight.indices, weight.indptr, lexical.ngrams.codes, lexical.ngrams.idf)
         weights += sum(array.nbytes for array in arrays)
         assert weights < len(pickle.dumps(large)) < 1.05 * weights
-        few = HiMatchClassifier(HIERARCHY, validation_fraction=0, **QUICK).fit(TEXTS * 2, LABEL_SETS * 2)
+        few = HiMatchClassifier(HIERARCHY, **QUICK | {"validation_fraction": 0}).fit(
+            TEXTS * 2, LABEL_SETS * 2
+        )
         many = clone(few).fit(TEXTS * 8, LABEL_SETS * 8)
         assert many.vocabulary_ == few.vocabulary_
         size = len(pickle.dumps(few))

@@ -42,7 +42,15 @@ SMALL_GRU = SMALL_WITHOUT_NODES | {"module__hidden_size": 8}
 SMALL_RCNN = SMALL_WITHOUT_NODES | {"module__hidden_size": 8, "module__filters": 8}
 SMALL_RCNN_WITH_NODES = SMALL_RCNN | {"module__node_dimension": 8}
 # Fits in a fraction of a second; for what does not depend on how well it learned.
-QUICK = {"net_params": SMALL, "max_epochs": 2, "batch_size": 16, "learning_rate": 0.01, "random_state": 0}
+QUICK = {
+    "net_params": SMALL,
+    "max_epochs": 2,
+    "batch_size": 16,
+    "learning_rate": 0.01,
+    # "auto" would fit the few texts of a test several times.
+    "validation_fraction": 0.1,
+    "random_state": 0,
+}
 # Learns the corpus from a few hundred texts, in seconds.
 THOROUGH = QUICK | {
     "net_params": SMALL | {"module__joint_dimension": 64},

@@ -6,15 +6,14 @@ from dataclasses import replace
 from numbers import Integral
 from os import PathLike
 
-import numpy as np
-
 import skhimatch
-from skhimatch.fitting.held_out import hold_out
+from skhimatch.fitting.cross_fit import cross_fit
+from skhimatch.fitting.held_out import hold_out, parts_to_cross_fit
 from skhimatch.fitting.labelled_texts import LabelledTexts
 from skhimatch.fitting.networks import train_networks
 from skhimatch.fitting.ngrams import train_ngrams, train_ngrams_on_all
 from skhimatch.fitting.tokenize import tokenize
-from skhimatch.fitting.tune import stack_and_tune
+from skhimatch.fitting.tune import ScoredTexts, stack_and_tune
 from skhimatch.fitting.untrained import untrained_state
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network.predict import embed_labels
@@ -23,9 +22,6 @@ from skhimatch.state import FittedState
 from skhimatch.training.checkpoints import Checkpoints
 
 __all__ = ["fit"]
-
-# Training texts over which the mean scores of the network of words are taken.
-TEXTS_FOR_MEAN_SCORES = 1000
 
 
 def fit(
@@ -61,25 +57,27 @@ def fit(
     -------
     FittedState
     """
-    official = validation is not None
+    n_parts = parts_to_cross_fit(parameters, training, validation)
     training, held_out = hold_out(parameters, hierarchy, training, validation, seed)
     checkpoints = None
     if checkpoint is not None:
         checkpoints = _checkpoints(checkpoint, parameters, training, held_out)
-    state, training = untrained_state(parameters, hierarchy, training, seed, sparse_output)
+    state, tokenized = untrained_state(parameters, hierarchy, training, seed, sparse_output)
     if held_out is not None:
         held_out = replace(held_out, texts=tokenize(held_out.texts, state))
-    ensemble, ngram_training = train_ngrams(state, training, held_out, checkpoints)
+    out_of_fold = cross_fit(parameters, state, training, n_parts) if n_parts else None
+    way = None if out_of_fold is None else out_of_fold.way
+    ensemble, way = train_ngrams(state, tokenized, held_out, checkpoints, way)
     state = replace(state, ensemble=ensemble)
-    state = train_networks(parameters, state, training, held_out, checkpoints)
-    if state.ensemble.ngrams is not None:
-        some = np.random.RandomState(seed).permutation(len(training))[:TEXTS_FOR_MEAN_SCORES]
-        state = replace(state, ensemble=state.ensemble.with_mean_scores(training.texts[some]))
+    state = train_networks(parameters, state, tokenized, held_out, checkpoints)
+    state = replace(state, ensemble=state.ensemble.with_mean_scores(tokenized.texts, seed))
+    scored = [] if out_of_fold is None else [out_of_fold.scored]
     if held_out is not None:
-        state = stack_and_tune(parameters, state, held_out)
-        if not official:
-            ensemble = train_ngrams_on_all(state, training, held_out, ngram_training)
-            state = replace(state, ensemble=ensemble)
+        scored.append(ScoredTexts.by(state, held_out))
+    if scored:
+        state = stack_and_tune(parameters, state, ScoredTexts.concatenated(scored))
+    if held_out is not None and validation is None:
+        state = replace(state, ensemble=train_ngrams_on_all(state, tokenized, held_out, way))
     return replace(state, label_embeddings=embed_labels(state.network))
 
 

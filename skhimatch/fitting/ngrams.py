@@ -28,6 +28,7 @@ def train_ngrams(
     training: LabelledTexts,
     held_out: LabelledTexts | None,
     checkpoints: Checkpoints | None,
+    way: NGramTraining | None = None,
 ) -> tuple[Ensemble, NGramTraining | None]:
     """Train the n-gram classifiers.
 
@@ -41,6 +42,8 @@ def train_ngrams(
         Texts that choose how the classifier on words is trained. Without them it is the first way.
     checkpoints : Checkpoints or None
         Where each classifier is kept.
+    way : NGramTraining, optional
+        How the classifier on words is trained, if that is known already.
 
     Returns
     -------
@@ -66,8 +69,8 @@ def train_ngrams(
         characters = train("characters", characters, characters.ngrams(words), TRAINING_OF_CHARACTERS)
     untrained = ensemble.ngrams
     features = untrained.ngrams(words)
-    ways = ways_to_train(features.nnz, targets.shape[1])
-    if held_out is None:
+    ways = ways_to_train(features.nnz, targets.shape[1]) if way is None else (way,)
+    if held_out is None or len(ways) == 1:
         return ensemble.with_ngrams(train("words", untrained, features, ways[0]), characters), ways[0]
     tried = []
     for way in ways:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,11 +14,38 @@ from skhimatch.evaluation.metrics import MicroMacroF1, micro_macro_f1
 from skhimatch.fitting.labelled_texts import LabelledTexts
 from skhimatch.fitting.tokenize import tokenize
 from skhimatch.parameters import Parameters
-from skhimatch.scores.ensemble import Ensemble
+from skhimatch.scores.ensemble import Ensemble, Scores
 from skhimatch.scores.stacking import as_probabilities
 from skhimatch.state import FittedState
 
-__all__ = ["stack_and_tune", "tune", "with_threshold"]
+__all__ = ["ScoredTexts", "stack_and_tune", "tune", "with_threshold"]
+
+
+@dataclass(frozen=True)
+class ScoredTexts:
+    """The scores of texts that the scorers were not trained on.
+
+    Attributes
+    ----------
+    scores : mapping of str to float32 arrays of shape (n, L)
+        By the scorers' names.
+    targets : csr_array of shape (n, L)
+        The 0/1 targets of the texts.
+    """
+
+    scores: Scores
+    targets: sp.csr_array
+
+    @classmethod
+    def by(cls, state: FittedState, texts: LabelledTexts) -> ScoredTexts:
+        """Score texts, tokenised or not."""
+        return cls(state.ensemble.scores(tokenize(texts.texts, state)), texts.targets)
+
+    @classmethod
+    def concatenated(cls, parts: Sequence[ScoredTexts]) -> ScoredTexts:
+        """Put the scores of several parts of the texts together, in the order of the parts."""
+        scores = {name: np.concatenate([part.scores[name] for part in parts]) for name in parts[0].scores}
+        return cls(scores, sp.vstack([part.targets for part in parts], format="csr"))
 
 
 def tune(parameters: Parameters, state: FittedState, held_out: LabelledTexts) -> FittedState:
@@ -39,11 +67,11 @@ def tune(parameters: Parameters, state: FittedState, held_out: LabelledTexts) ->
     if not parameters.tunes_threshold:
         threshold = check_threshold(parameters.threshold, state.hierarchy.labels)
         state = replace(state, decision=replace(state.decision, threshold=threshold))
-    return stack_and_tune(parameters, state, replace(held_out, texts=tokenize(held_out.texts, state)))
+    return stack_and_tune(parameters, state, ScoredTexts.by(state, held_out))
 
 
-def stack_and_tune(parameters: Parameters, state: FittedState, held_out: LabelledTexts) -> FittedState:
-    """Learn stacking weights and the threshold from the held-out texts, and score them.
+def stack_and_tune(parameters: Parameters, state: FittedState, held_out: ScoredTexts) -> FittedState:
+    """Learn stacking weights and the threshold from held-out texts, and score the decisions on them.
 
     Parameters
     ----------
@@ -51,19 +79,18 @@ def stack_and_tune(parameters: Parameters, state: FittedState, held_out: Labelle
         The classifier's parameters.
     state : FittedState
         What was trained.
-    held_out : LabelledTexts
-        Tokenised texts that were not trained on.
+    held_out : ScoredTexts
+        The scores of texts that were not trained on.
 
     Returns
     -------
     FittedState
     """
     ensemble, decision = state.ensemble, state.decision
-    scores = ensemble.scores(held_out.texts)
     # The logits of a single network that is trained with cross-entropy are log-odds already.
     if ensemble.ngrams is not None or parameters.margins:
-        ensemble = ensemble.stack(scores, held_out.targets)
-    probabilities = as_probabilities(ensemble.combine(scores))
+        ensemble = ensemble.stack(held_out.scores, held_out.targets)
+    probabilities = as_probabilities(ensemble.combine(held_out.scores))
     if parameters.tunes_threshold:
         decision = with_threshold(decision, ensemble, probabilities, held_out.targets, parameters.optimize)
     else:

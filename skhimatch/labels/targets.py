@@ -8,11 +8,13 @@ from numbers import Number
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 
 from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
 
 __all__ = [
+    "divide",
     "encode_targets",
     "hold_out",
     "is_indicator",
@@ -327,6 +329,52 @@ def hold_out(
             held.append(row)
     validation = np.sort(np.asarray(held, dtype=np.int64))
     return np.setdiff1d(np.arange(n_texts), validation), validation
+
+
+def divide(
+    targets: sp.csr_array, n_parts: int, random_state: np.random.RandomState
+) -> list[npt.NDArray[np.int64]]:
+    """Divide texts into parts in which each label is as frequent as in all, as far as that is possible.
+
+    Parameters
+    ----------
+    targets : csr_array of shape (n, L)
+        0/1 targets.
+    n_parts : int
+        The number of parts.
+    random_state : numpy.random.RandomState
+        The rng that shuffles the texts.
+
+    Returns
+    -------
+    list of `n_parts` int64 arrays
+        The rows of each part, sorted.
+
+    Examples
+    --------
+    >>> y = sp.csr_array(np.array([[1, 0], [1, 0], [0, 1], [0, 1]]))
+    >>> [y[rows].sum(axis=0).tolist() for rows in divide(y, 2, np.random.RandomState(0))]
+    [[1, 1], [1, 1]]
+    """
+    n_texts, n_labels = targets.shape
+    # A text without labels is counted as one with a label of its own.
+    unlabelled = sp.csr_array((np.diff(targets.indptr) == 0).astype(targets.dtype)[:, None])
+    indicator = sp.hstack([targets, unlabelled], format="csr")
+    number = np.bincount(indicator.indices, minlength=n_labels + 1)
+    rarest = np.minimum.reduceat(number[indicator.indices], indicator.indptr[:-1]) if n_texts else number[:0]
+    of_label = np.zeros((n_labels + 1, n_parts))
+    sizes = np.zeros(n_parts)
+    part_of = np.empty(n_texts, dtype=np.int64)
+    shuffled = random_state.permutation(n_texts)
+    # The texts of rare labels come first, since frequent labels can be balanced with the others later.
+    for row in shuffled[np.argsort(rarest[shuffled], kind="stable")]:
+        labels = indicator.indices[indicator.indptr[row] : indicator.indptr[row + 1]]
+        crowded = (of_label[labels] / number[labels, None]).sum(axis=0)
+        part = np.lexsort((sizes, crowded))[0]
+        of_label[labels, part] += 1
+        sizes[part] += 1
+        part_of[row] = part
+    return [np.flatnonzero(part_of == part) for part in range(n_parts)]
 
 
 def _is_array_of_names(y: Any) -> bool:

@@ -60,6 +60,8 @@ SHARE_OF_CHARACTERS = 0.5
 WEIGHT_FOR_MARGINS, WEIGHT_FOR_LOG_ODDS = 3.0, 1.0
 # The weight of the names beside the margins of the n-grams, when a shortlist is chosen.
 NAMES_IN_SHORTLIST = 0.03
+# Training texts over which the mean scores of the network of words are taken.
+TEXTS_FOR_MEAN_SCORES = 1000
 # A label's score offset is shrunk towards the mean of all labels, as if this many texts had that mean.
 TEXTS_OF_PRIOR = 20
 
@@ -217,21 +219,42 @@ class Ensemble:
                 scores[name] = mean + _share_of_known_words(texts)[:, None] * (scores[name] - mean)
         return scores
 
-    def with_mean_scores(self, texts: Texts) -> Ensemble:
-        """Return a copy with the mean scores of the networks of words.
+    def with_scorers_of(self, other: Ensemble) -> Ensemble:
+        """Return a copy that has character n-grams, and shortlists of the same size, if another one has.
+
+        Both depend on the number of texts, and the scores of the two are to be put together.
 
         Parameters
         ----------
-        texts : TokenSequences or SubwordSequences of n texts
-            Training texts; a thousand are enough.
+        other : Ensemble
+            The other one.
 
         Returns
         -------
         Ensemble
         """
-        if "words" not in self.networks:
+        characters = None if other.characters is None else self.characters
+        return replace(self, characters=characters, shortlist_size=other.shortlist_size)
+
+    def with_mean_scores(self, texts: Texts, seed: int) -> Ensemble:
+        """Return a copy with the mean scores of the network of words, over some of the training texts.
+
+        Parameters
+        ----------
+        texts : TokenSequences or SubwordSequences of n texts
+            The training texts.
+        seed : int
+            Seeds the choice of texts.
+
+        Returns
+        -------
+        Ensemble
+            Itself without such a network, or if it is alone: its scores are not calibrated then.
+        """
+        if "words" not in self.networks or self.ngrams is None:
             return self
-        scores = self.networks["words"].scores(texts, self.shortlist("words", texts))
+        some = texts[np.random.RandomState(seed).permutation(len(texts))[:TEXTS_FOR_MEAN_SCORES]]
+        scores = self.networks["words"].scores(some, self.shortlist("words", some))
         return replace(self, mean_scores={"words": scores.mean(axis=0)})
 
     def combine(self, scores: Scores) -> NDArray[np.float32]:

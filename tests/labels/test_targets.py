@@ -7,6 +7,7 @@ import scipy.sparse as sp
 
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.targets import (
+    divide,
     encode_targets,
     hold_out,
     is_indicator,
@@ -51,6 +52,41 @@ def test_encode(y):
     assert isinstance(encoded, sp.csr_array)
     assert encoded.dtype == np.float32
     assert encoded.toarray().tolist() == DENSE.tolist()
+
+
+class TestDivide:
+    def test_each_text_is_in_one_part(self):
+        targets = sp.csr_array((np.random.default_rng(0).uniform(size=(101, 5)) < 0.3).astype(np.float32))
+        parts = divide(targets, 4, np.random.RandomState(0))
+        assert sorted(np.concatenate(parts)) == list(range(101))
+        assert all((np.diff(part) > 0).all() for part in parts)
+        assert max(map(len, parts)) - min(map(len, parts)) <= 3
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_labels_are_spread_evenly(self, seed):
+        """Each single label of a text is as frequent in each part as possible, and so are no labels."""
+        rng = np.random.default_rng(seed)
+        label = rng.choice(8, size=90, p=np.arange(1, 9) / 36)
+        # The last of the eight stands for no label.
+        targets = sp.csr_array(np.eye(8, dtype=np.float32)[label][:, :7])
+        parts = divide(targets, 3, np.random.RandomState(seed))
+        counts = np.array([np.bincount(label[part], minlength=8) for part in parts])
+        assert (counts.max(axis=0) - counts.min(axis=0)).max() <= 1
+
+    def test_rare_labels_beside_frequent_ones(self):
+        rng = np.random.default_rng(0)
+        dense = rng.uniform(size=(300, 20)) < np.linspace(0.02, 0.4, 20)
+        parts = divide(sp.csr_array(dense.astype(np.float32)), 3, np.random.RandomState(0))
+        counts = np.array([dense[part].sum(axis=0) for part in parts])
+        # A random division misses a label with six texts altogether in a quarter of the cases.
+        assert (counts >= np.maximum(1, dense.sum(axis=0) // 3 - 6)).all()
+
+    def test_another_seed_divides_otherwise(self):
+        targets = sp.csr_array(np.ones((50, 1), dtype=np.float32))
+        first, again, other = (
+            [part.tolist() for part in divide(targets, 3, np.random.RandomState(seed))] for seed in (0, 0, 1)
+        )
+        assert first == again != other
 
 
 @pytest.mark.parametrize(
