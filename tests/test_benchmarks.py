@@ -12,7 +12,7 @@ from benchmarks import accuracy, linear_by_blocks, speed, tables
 from benchmarks.linear_by_blocks import LinearByBlocks
 from benchmarks.local_classifiers import LocalClassifiers
 from benchmarks.reference import Reference
-from skhimatch.baseline import LinearBaseline
+from skhimatch.baseline import FIXED, LinearBaseline
 from skhimatch.datasets import Corpus
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.targets import encode_targets
@@ -74,7 +74,7 @@ def measure(monkeypatch, *arguments):
     accuracy.main()
 
 
-@pytest.mark.parametrize("model", ["himatch", "tfidf-svm", "tfidf-svm-path", "hiclass"])
+@pytest.mark.parametrize("model", ["himatch", "linear", "tfidf-svm", "tfidf-svm-path", "hiclass"])
 def test_a_run_is_written_and_not_repeated(toy, monkeypatch, capsys, model):
     if model == "hiclass":
         pytest.importorskip("hiclass", reason="hiclass comes with the extra 'benchmark'")
@@ -153,6 +153,8 @@ def test_models_are_a_way_to_fit_and_settings_that_a_file_can_hold():
     known = {
         accuracy.fit_himatch,
         accuracy.fit_linear,
+        accuracy.fit_tfidf_svm,
+        accuracy.fit_sentence_vectors,
         accuracy.fit_linear_by_blocks,
         accuracy.fit_hiclass,
     }
@@ -321,7 +323,7 @@ class TestManyLabels:
     def test_by_blocks_is_as_at_once_and_goes_on_where_it_was_cut_off(self, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(linear_by_blocks, "LABELS_AT_ONCE", 2)
         train, test = CORPUS.part("train"), CORPUS.part("test")
-        at_once = LinearBaseline(CORPUS.hierarchy, decoding="threshold")
+        at_once = LinearBaseline(CORPUS.hierarchy, decoding="threshold", **FIXED)
         at_once.fit(*train, X_val=test[0], y_val=test[1])
         by_blocks = LinearByBlocks(CORPUS.hierarchy, tmp_path).fit(*train, {"test": test[0]})
         np.testing.assert_allclose(by_blocks.margins_["test"], at_once.decision_function(test[0]), atol=1e-5)
