@@ -287,6 +287,7 @@ def run(dataset: str, model: str, seed: int, settings: dict[str, Any]) -> dict[s
     by_blocks = isinstance(fitted, LinearByBlocks)
     content = {
         "seed": seed,
+        "training_texts": len(corpus.splits["train"]),
         "test": score(predicted, corpus, "test") | ranking(fitted, corpus, "test"),
         "val": score(fitted.predict(corpus.part("validation")[0]), corpus, "validation")
         | ranking(fitted, corpus, "validation"),
