@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import product
 from numbers import Integral, Real
 from typing import Any
 
@@ -83,14 +85,13 @@ class LinearChoices:
 
 @dataclass(frozen=True, eq=False)
 class _Trained:
-    """The SVMs of one choice of the parameters, and the decision that is best for them."""
+    """The SVMs of one choice of the parameters."""
 
     settings: dict[str, Any]
     vectorizer: TfidfVectorizer
     features: Any
     coef: NDArray[np.float32]
     intercept: NDArray[np.float32]
-    decision: MarginDecision
 
 
 class LinearBaseline(ClassifierMixin, BaseEstimator):
@@ -98,7 +99,8 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
 
     It is the yardstick for `HiMatchClassifier`. If `fit` gets a validation set, each parameter that is "auto"
     gets the value that is best there. One parameter is chosen after the other: `ngram_range`, `stop_words`,
-    `min_df`, `C`. For each value, the best decoding, threshold and `parent_weight` are chosen too.
+    `min_df`, `C`. For each value, the best threshold and `parent_weight` are chosen too. If paths and a
+    threshold are possible, each has a search of its own, and the better result is kept.
 
     Parameters
     ----------
@@ -244,14 +246,14 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         if validation is not None:
             held_texts = _check_texts(validation[0])
             held_out = held_texts, encode_targets(validation[1], hierarchy, len(held_texts))
-        best = self._search(texts, targets, hierarchy, held_out)
+        best, decision = self._search(texts, targets, hierarchy, held_out)
         self.hierarchy_ = hierarchy
         self.classes_ = np.asarray(hierarchy.labels, dtype=object)
         self.sparse_output_ = issparse(y)
         self.vectorizer_ = best.vectorizer
         self.coef_ = best.coef
         self.intercept_ = best.intercept
-        self._use(best.decision, best.settings)
+        self._use(decision, best.settings)
         return self
 
     def tune(self, X: Any, y: Any) -> LinearBaseline:
@@ -298,42 +300,55 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         targets: csr_array,
         hierarchy: LabelHierarchy,
         held_out: tuple[list[str], csr_array] | None,
-    ) -> _Trained:
-        """Choose one parameter after the other. Nothing is trained twice, and only the best one is kept."""
+    ) -> tuple[_Trained, MarginDecision]:
+        """Choose one parameter after the other. Nothing is trained twice, and only the best is kept."""
         rule = DecisionRule.learn(targets, hierarchy, decoding=self.decoding, consistency=self.consistency)
-        to_try = self._to_try(len(texts), several=held_out is not None)
+        rules = [rule]
+        if held_out is not None and self.decoding == "auto" and rule.ends is not None:
+            # Two searches side by side: the parameters that are best for paths may not be for a threshold.
+            rules = [replace(rule, decoding=decoding) for decoding in ("path", "threshold")]
+        best: dict[int, tuple[_Trained, MarginDecision]] = {}
 
-        def train(settings: dict[str, Any], known: _Trained | None) -> _Trained:
-            if known is not None and settings | {"C": known.settings["C"]} == known.settings:
-                vectorizer, features = known.vectorizer, known.features
-            else:
-                vectorizer, features = _tfidf(texts, settings)
-            coef, intercept = _train(features, targets, settings["C"])
-            decision = MarginDecision(rule, self._parent_weights[0])
+        def consider(settings: dict[str, Any], searches: list[int]) -> None:
+            known = [trained for trained, _ in best.values()]
+            trained = _train(texts, targets, settings, known)
+            margins = None
             if held_out is not None:
-                margins = _margins(vectorizer.transform(held_out[0]), coef, intercept)
-                decision = self._choose(rule, margins, held_out[1])
-            return _Trained(settings, vectorizer, features, coef, intercept, decision)
+                margins = _margins(trained.vectorizer.transform(held_out[0]), trained.coef, trained.intercept)
+            for number in searches:
+                decision = MarginDecision(rules[number], self._parent_weights[0])
+                if held_out is not None and margins is not None:
+                    decision = self._choose(rules[number], margins, held_out[1])
+                if number not in best or is_better(decision, best[number][1]):
+                    best[number] = trained, decision
 
+        to_try = self._to_try(len(texts), several=held_out is not None)
         first = {name: values[0] for name, values in to_try.items()}
-        best, error = None, None
+        problem = None
         try:
-            best = train(first, None)
-        except _NoWord as problem:
-            error = problem
+            consider(first, list(range(len(rules))))
+        except _NoWord as error:
+            problem = error
         for name, values in to_try.items():
-            # The other values are compared with the best so far, which has the first value.
-            so_far = first if best is None else best.settings
-            for value in values[1:]:
-                try:
-                    found = train(so_far | {name: value}, best)
-                except _NoWord:
-                    continue
-                if best is None or is_better(found.decision, best.decision):
-                    best = found
-        if best is None:
-            raise ValueError(str(error)) from error
-        return best
+            # The best settings so far have the first value. Without any of them, the first ones are changed.
+            starts: list[tuple[dict[str, Any], list[int]]] = []
+            for number in range(len(rules)):
+                settings = best[number][0].settings if best else first
+                same = [searches for start, searches in starts if start == settings]
+                if same:
+                    same[0].append(number)
+                else:
+                    starts.append((settings, [number]))
+            for (start, searches), value in product(starts, values[1:]):
+                with suppress(_NoWord):
+                    consider(start | {name: value}, searches)
+        if not best:
+            raise ValueError(str(problem)) from problem
+        found = best[0]
+        for other in best.values():
+            if is_better(other[1], found[1]):
+                found = other
+        return found
 
     def _to_try(self, n_texts: int, *, several: bool) -> dict[str, list[Any]]:
         """Return the values of each parameter; only one if there is no validation set to choose on."""
@@ -472,10 +487,16 @@ def _tfidf(texts: list[str], settings: dict[str, Any]) -> tuple[TfidfVectorizer,
         ) from error
 
 
-def _train(features: Any, targets: csr_array, C: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the weights and intercepts of an SVM for each label."""
+def _train(texts: list[str], targets: csr_array, settings: dict[str, Any], known: list[_Trained]) -> _Trained:
+    """Train an SVM for each label. Features are taken from what is known, if only C is another one."""
+    for trained in known:
+        if trained.settings | {"C": settings["C"]} == settings:
+            vectorizer, features = trained.vectorizer, trained.features
+            break
+    else:
+        vectorizer, features = _tfidf(texts, settings)
     coef = np.zeros((targets.shape[1], features.shape[1]), dtype=np.float32)
     intercept = np.where(targets.sum(axis=0) > 0, np.inf, -np.inf).astype(np.float32)
-    for label, weights, bias in train_svms(features, targets, C=C):
+    for label, weights, bias in train_svms(features, targets, C=settings["C"]):
         coef[label], intercept[label] = weights, bias
-    return coef, intercept
+    return _Trained(settings, vectorizer, features, coef, intercept)

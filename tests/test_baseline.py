@@ -201,12 +201,12 @@ class TestChoices:
             done.append({name: value for name, value in settings.items() if name != "C"})
             return of(texts, settings)
 
-        def train(features, targets, C, of=module._train):
+        def train(features, targets, *, C, of=module.train_svms):
             done.append(C)
-            return of(features, targets, C)
+            return of(features, targets, C=C)
 
         monkeypatch.setattr(module, "_tfidf", tfidf)
-        monkeypatch.setattr(module, "_train", train)
+        monkeypatch.setattr(module, "train_svms", train)
         return done
 
     def test_nothing_is_fitted_twice(self, trained):
@@ -221,6 +221,28 @@ class TestChoices:
         for name, value in fitted.vectorizer_.get_params().items():
             if name in ("ngram_range", "stop_words", "min_df"):
                 assert value == getattr(fitted.choices_, name)
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_paths_and_thresholds_are_searched_side_by_side(self, monkeypatch, seed):
+        texts, label_sets = make_corpus(15, seed=seed)
+        X_val, y_val = make_corpus(60, seed=seed + 10)
+        trained = []
+
+        def train(texts, targets, settings, known, of=module._train):
+            trained.append(settings)
+            return of(texts, targets, settings, known)
+
+        monkeypatch.setattr(module, "_train", train)
+        both, path, threshold = (
+            LinearBaseline(HIERARCHY, decoding=decoding).fit(texts, label_sets, X_val=X_val, y_val=y_val)
+            for decoding in ("auto", "path", "threshold")
+        )
+        expected = max(path, threshold, key=lambda fitted: fitted.choices_.validation_score)
+        assert both.choices_ == expected.choices_
+        np.testing.assert_array_equal(both.predict(X_val), expected.predict(X_val))
+        of_both, of_single = trained[:-14], trained[-14:]
+        assert all(settings not in of_both[:number] for number, settings in enumerate(of_both))
+        assert all(settings in of_both for settings in of_single)
 
     def test_only_what_is_auto_is_tried(self, trained):
         texts, label_sets = make_corpus(60, paths=2)

@@ -135,6 +135,35 @@ def test_each_metric_has_a_decision_of_its_own(toy, monkeypatch, model):
     assert ("choices" in run) == (model == "linear")
 
 
+def test_the_metric_is_set_before_the_decision_is_tuned():
+    tuned = []
+
+    class Fitted:
+        def set_params(self, *, optimize):
+            self.optimize = optimize
+            return self
+
+        def tune(self, X, y):
+            tuned.append((self.optimize, CORPUS.part("validation")[0] == X))
+            self.tuned_for = self.optimize
+
+        def predict(self, X):
+            # Everything for micro-F1, nothing for macro-F1, else what is right.
+            right = encode_targets(LABELS[:3] * (len(X) // 3), CORPUS.hierarchy).toarray()
+            return (
+                right if self.tuned_for == "micro_macro" else np.full_like(right, self.tuned_for == "micro")
+            )
+
+    found = accuracy.scores_by_metric(Fitted(), CORPUS)
+    assert tuned == [("micro_macro", True), ("micro", True), ("macro", True)]
+    for key in ("test_by_metric", "val_by_metric"):
+        assert [found[key][metric]["micro_f1"] for metric in ("micro_macro", "micro", "macro")] == [
+            1,
+            pytest.approx(4 / 7),
+            0,
+        ]
+
+
 def test_models_of_constants_have_one_decision_and_nothing_chosen(toy, monkeypatch):
     for model, decoding in (("tfidf-svm", "threshold"), ("tfidf-svm-path", "path")):
         measure(monkeypatch, "--model", model, "--seeds", "0")
