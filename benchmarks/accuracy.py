@@ -7,6 +7,9 @@ versions are not repeated. If the environment variable SKHIMATCH_CHECKPOINTS nam
 continue after an interruption. `fit_seconds` is then the time of the last part. Every choice is made on the
 validation part, and the test part is scored once for each run. The environment variable SKHIMATCH_DATA names
 the folder of corpora that need files.
+
+``--dataset aapd@300`` draws 300 training texts and 75 validation texts of ``aapd``. Each seed draws others.
+The test part is whole.
 """
 
 import argparse
@@ -33,10 +36,12 @@ import scipy.sparse as sp
 import skhimatch
 from benchmarks.linear_by_blocks import LinearByBlocks
 from benchmarks.local_classifiers import LocalClassifiers
-from skhimatch.baseline import LinearBaseline
+from benchmarks.sentence_vectors import SentenceVectors
+from skhimatch.baseline import FIXED, LinearBaseline
 from skhimatch.datasets import Corpus, load_api_docs, load_eurlex57k, load_htc_json, load_wos
 from skhimatch.evaluation.metrics import micro_macro_f1
 from skhimatch.evaluation.ranking import ranking_by_frequency
+from skhimatch.evaluation.thresholds import METRICS
 from skhimatch.labels.targets import encode_targets
 from skhimatch.report import Report
 from skhimatch.settings import paper_settings
@@ -45,6 +50,8 @@ RESULTS = Path(__file__).parent / "results"
 # With more labels than this, rankings are scored too, at this k.
 MANY_LABELS, K = 200, 5
 PACKAGES = ("torch", "skorch", "scikit-learn", "numpy", "scipy")
+# With more labels than this, the decision is not tuned again for each metric.
+MAX_LABELS_BY_METRIC = 1_000
 # Groups of labels by their number of training texts: from, to.
 BANDS: dict[str, tuple[float, float]] = {"1-9": (1, 9), "10-49": (10, 49), "50-": (50, np.inf)}
 
@@ -120,9 +127,37 @@ CORPORA: dict[str, tuple[Callable[[], Corpus], dict[str, str]]] = {
 }
 
 
-def load_corpus(name: str) -> Corpus:
-    """Return a corpus by its name, or read a folder in the format of HiAGM."""
-    return CORPORA[name][0]() if name in CORPORA else load_htc_json(name)
+def load_corpus(name: str, seed: int = 0) -> Corpus:
+    """Return a corpus by its name, or read a folder in the format of HiAGM.
+
+    For ``name@number``, this number of training texts is drawn. It depends on the seed which ones.
+    """
+    whole, number = split_name(name)
+    corpus = CORPORA[whole][0]() if whole in CORPORA else load_htc_json(whole)
+    return corpus if number is None else resampled(corpus, number, seed)
+
+
+def split_name(dataset: str) -> tuple[str, int | None]:
+    """Return the name of the whole corpus, and how many training texts are drawn; None for all."""
+    whole, at, number = dataset.rpartition("@")
+    return (whole, int(number)) if at and number.isdecimal() else (dataset, None)
+
+
+def resampled(corpus: Corpus, number: int, seed: int) -> Corpus:
+    """Return a corpus with a number of training texts, a quarter as many validation texts, and the test part.
+
+    Texts are drawn without replacement. Another seed draws others.
+    """
+    n_train = len(corpus.splits["train"])
+    if not 1 <= number <= n_train:
+        raise SystemExit(f"{corpus.name} has {n_train:,} training texts; {number:,} cannot be drawn.")
+    draws = np.random.RandomState(seed)
+    drawn = {}
+    for part, wanted in (("train", number), ("validation", max(1, number // 4))):
+        rows = corpus.splits[part]
+        drawn[part] = rows[draws.permutation(len(rows))[:wanted]]
+    # The checkpoints of a fit are in a folder of this name.
+    return replace(corpus, name=f"{corpus.name}@{number}-{seed}", splits=corpus.splits | drawn)
 
 
 def minilm_l6() -> str:
@@ -157,6 +192,18 @@ def fit_linear(corpus: Corpus, seed: int, settings: dict[str, Any]) -> Any:
     baseline = LinearBaseline(corpus.hierarchy, **settings)
     X_val, y_val = corpus.part("validation")
     return baseline.fit(*corpus.part("train"), X_val=X_val, y_val=y_val)
+
+
+def fit_tfidf_svm(corpus: Corpus, seed: int, settings: dict[str, Any]) -> Any:
+    """Fit the linear baseline with constants; only the threshold is found on the validation part."""
+    return fit_linear(corpus, seed, FIXED | settings)
+
+
+def fit_sentence_vectors(corpus: Corpus, seed: int, settings: dict[str, Any]) -> Any:
+    store = checkpoints() / "sentence-vectors" if "SKHIMATCH_CHECKPOINTS" in os.environ else None
+    folder = PRETRAINED[settings["encoder"]]()
+    X_val, y_val = corpus.part("validation")
+    return SentenceVectors(corpus.hierarchy, folder, store).fit(*corpus.part("train"), X_val, y_val)
 
 
 def fit_linear_by_blocks(corpus: Corpus, seed: int, settings: dict[str, Any]) -> LinearByBlocks:
@@ -215,16 +262,21 @@ MODELS: dict[str, tuple[Callable[[Corpus, int, dict[str, Any]], Any], bool, dict
     "minilm": (fit_himatch, False, MINILM),
     "minilm-flat": (fit_himatch, False, MINILM | {"lambda_match": 0, "lambda_joint": 0}),
     "rcnn-flat": (fit_himatch, True, FLAT),
-    "tfidf-svm": (fit_linear, False, {"decoding": "threshold"}),
+    "linear": (fit_linear, False, {}),
+    "sentence-vectors": (fit_sentence_vectors, False, {"encoder": "all-MiniLM-L6-v2"}),
+    "tfidf-svm": (fit_tfidf_svm, False, {"decoding": "threshold"}),
     "tfidf-svm-by-blocks": (fit_linear_by_blocks, False, {}),
-    "tfidf-svm-path": (fit_linear, False, {"decoding": "path"}),
+    "tfidf-svm-path": (fit_tfidf_svm, False, {"decoding": "path"}),
     "hiclass": (fit_hiclass, False, {}),
 }
+
+# Models that are also scored with the decision tuned for each metric.
+SCORED_BY_METRIC = (fit_himatch, fit_linear, fit_sentence_vectors)
 
 
 def run(dataset: str, model: str, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
     """Fit once, and score the validation and test parts."""
-    corpus = load_corpus(dataset)
+    corpus = load_corpus(dataset, seed)
     started = time.perf_counter()
     fitted = MODELS[model][0](corpus, seed, settings)
     fit_seconds = getattr(fitted, "seconds_", time.perf_counter() - started)
@@ -233,8 +285,9 @@ def run(dataset: str, model: str, seed: int, settings: dict[str, Any]) -> dict[s
     predicted = fitted.predict(texts)
     predict_seconds = time.perf_counter() - started
     by_blocks = isinstance(fitted, LinearByBlocks)
-    return {
+    content = {
         "seed": seed,
+        "training_texts": len(corpus.splits["train"]),
         "test": score(predicted, corpus, "test") | ranking(fitted, corpus, "test"),
         "val": score(fitted.predict(corpus.part("validation")[0]), corpus, "validation")
         | ranking(fitted, corpus, "validation"),
@@ -246,6 +299,26 @@ def run(dataset: str, model: str, seed: int, settings: dict[str, Any]) -> dict[s
         "val_of_network": of_network(fitted),
         "commit": commit(),
     }
+    if isinstance(fitted, LinearBaseline) and MODELS[model][0] is fit_linear:
+        content["choices"] = asdict(fitted.choices_)
+    if MODELS[model][0] in SCORED_BY_METRIC:
+        # Last, because the decision of the fitted model is changed.
+        content |= scores_by_metric(fitted, corpus)
+    return content
+
+
+def scores_by_metric(fitted: Any, corpus: Corpus) -> dict[str, dict[str, dict[str, float]]]:
+    """Score the test and validation parts with the decision tuned for each metric, without training."""
+    if not hasattr(fitted, "tune") or len(corpus.hierarchy) > MAX_LABELS_BY_METRIC:
+        return {}
+    scores: dict[str, dict[str, dict[str, float]]] = {"test_by_metric": {}, "val_by_metric": {}}
+    for metric in METRICS:
+        fitted.set_params(optimize=metric).tune(*corpus.part("validation"))
+        for key, part in (("test_by_metric", "test"), ("val_by_metric", "validation")):
+            texts, label_sets = corpus.part(part)
+            f1 = micro_macro_f1(encode_targets(label_sets, corpus.hierarchy), fitted.predict(texts))
+            scores[key][metric] = {"micro_f1": f1.micro, "macro_f1": f1.macro}
+    return scores
 
 
 def score(predicted: Any, corpus: Corpus, part: str) -> dict[str, Any]:
@@ -380,14 +453,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--dataset", required=True, help=f"{', '.join(CORPORA)}, or a folder of HTC json files"
+        "--dataset",
+        required=True,
+        help=f"{', '.join(CORPORA)}, or a folder of HTC json files; with @300, 300 training texts are drawn",
     )
     parser.add_argument("--model", required=True, choices=MODELS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
     _, takes_vectors, settings = MODELS[arguments.model]
-    if takes_vectors and arguments.dataset in CORPORA:
-        settings = CORPORA[arguments.dataset][1] | settings
+    whole, _ = split_name(arguments.dataset)
+    if takes_vectors and whole in CORPORA:
+        settings = CORPORA[whole][1] | settings
     path = RESULTS / f"{Path(arguments.dataset).name}-{arguments.model}.json"
     runs: list[dict[str, Any]] = []
     if path.exists():

@@ -33,7 +33,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
-from benchmarks.accuracy import commit, fit_himatch, fit_linear, load_corpus, versions
+from benchmarks.accuracy import commit, fit_himatch, fit_tfidf_svm, load_corpus, versions
 from benchmarks.reference import Reference
 from benchmarks.tables import SPEED
 from skhimatch import HiMatchClassifier, WordTokenizer
@@ -244,7 +244,7 @@ def measure_models(sizes: Sizes) -> dict[str, Any]:
 
     tokenizer = classifier.tokenizer_
     encoded = encode_targets(label_sets, corpus.hierarchy)
-    linear = fit_linear(corpus, 0, {})
+    linear = fit_tfidf_svm(corpus, 0, {})
     reference = Reference(corpus.hierarchy, len(classifier.vocabulary_), encoded)
     predicting = in_turn(
         {

@@ -30,6 +30,8 @@ SETTINGS: dict[str, Any] = {
         "module__max_length": 100,
     },
 }
+# What the baseline chooses on the validation set of this corpus. The search itself takes almost a minute.
+OF_BASELINE: dict[str, Any] = {"ngram_range": (1, 2), "stop_words": "english", "min_df": 3, "C": 3.0}
 HIMATCH, BASELINE = "HiMatch", "TF-IDF + SVM"
 
 
@@ -57,7 +59,8 @@ def run(output: Path, seed: int) -> None:
 
     _heading(BASELINE)
     start = time.perf_counter()
-    baseline = LinearBaseline(corpus.hierarchy).fit(*train, X_val=validation[0], y_val=validation[1])
+    baseline = LinearBaseline(corpus.hierarchy, **OF_BASELINE)
+    baseline.fit(*train, X_val=validation[0], y_val=validation[1])
     seconds[BASELINE] = time.perf_counter() - start
     words = len(baseline.vectorizer_.vocabulary_)
     print(f"{len(corpus.hierarchy):,} SVMs on {words:,} words and word pairs")

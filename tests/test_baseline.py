@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.special import expit
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.multiclass import OneVsRestClassifier
@@ -8,7 +9,9 @@ from sklearn.svm import LinearSVC
 from sklearn.utils._param_validation import InvalidParameterError
 from toy_corpus import HIERARCHY, PATHS, binarize, make_corpus
 
-from skhimatch.baseline import LinearBaseline
+from skhimatch import baseline as module
+from skhimatch.baseline import FIXED, TFIDF, LinearBaseline, LinearChoices
+from skhimatch.evaluation.decisions import DecisionRule
 from skhimatch.evaluation.metrics import micro_macro_f1
 
 
@@ -104,6 +107,13 @@ def test_bad_validation_data_leaves_nothing_fitted(arguments, error, match):
     ("parameters", "match"),
     [
         ({"C": 0}, "The 'C' parameter"),
+        ({"C": "best"}, "The 'C' parameter"),
+        ({"min_df": 0}, "The 'min_df' parameter"),
+        ({"min_df": 1.5}, "The 'min_df' parameter"),
+        ({"stop_words": "german"}, "The 'stop_words' parameter"),
+        ({"ngram_range": [1, 2]}, "The 'ngram_range' parameter"),
+        ({"parent_weight": -1}, "The 'parent_weight' parameter"),
+        ({"optimize": "weighted"}, "The 'optimize' parameter"),
         ({"decoding": "paths"}, "The 'decoding' parameter"),
         ({"consistency": "ancestor"}, "The 'consistency' parameter"),
     ],
@@ -157,3 +167,222 @@ def test_texts_are_whole():
 def test_it_cannot_predict_before_fit():
     with pytest.raises(NotFittedError):
         LinearBaseline().predict(["a wave"])
+
+
+@pytest.mark.parametrize("ngram_range", [(2, 1), (0, 1), (1,), (1, 2, 3), (1.0, 2), ("1", "2")])
+def test_a_range_of_ngrams_is_two_numbers_in_order(ngram_range):
+    baseline = LinearBaseline(HIERARCHY, ngram_range=ngram_range)
+    with pytest.raises(ValueError, match="pass the shortest and the longest number of words"):
+        baseline.fit(*make_corpus(20))
+    assert not [name for name in vars(baseline) if name.endswith("_")]
+
+
+def test_without_a_validation_set_it_is_what_it_was():
+    for paths in (1, 2):
+        texts, label_sets = make_corpus(80, paths=paths)
+        fitted = LinearBaseline(HIERARCHY).fit(texts, label_sets)
+        decoding = "path" if paths == 1 else "threshold"
+        assert fitted.choices_ == LinearChoices((1, 2), None, 2, 1.0, decoding, 0.0, None)
+        new = make_corpus(40, seed=1, paths=paths)[0]
+        rule = DecisionRule.learn(binarize(label_sets), fitted.hierarchy_)
+        expected = rule(expit(fitted.decision_function(new)))
+        np.testing.assert_array_equal(fitted.predict(new), expected.toarray())
+
+
+class TestChoices:
+    """What is "auto" is chosen on the validation set, one parameter after the other."""
+
+    @pytest.fixture
+    def trained(self, monkeypatch):
+        """List what is fitted: settings of TF-IDF, and C of SVMs."""
+        done = []
+
+        def tfidf(texts, settings, of=module._tfidf):
+            done.append({name: value for name, value in settings.items() if name != "C"})
+            return of(texts, settings)
+
+        def train(features, targets, *, C, of=module.train_svms):
+            done.append(C)
+            return of(features, targets, C=C)
+
+        monkeypatch.setattr(module, "_tfidf", tfidf)
+        monkeypatch.setattr(module, "train_svms", train)
+        return done
+
+    def test_nothing_is_fitted_twice(self, trained):
+        texts, label_sets = make_corpus(60, paths=2)
+        X_val, y_val = make_corpus(40, seed=1, paths=2)
+        fitted = LinearBaseline(HIERARCHY).fit(texts, label_sets, X_val=X_val, y_val=y_val)
+        vectorized = [settings for settings in trained if isinstance(settings, dict)]
+        strengths = [C for C in trained if not isinstance(C, dict)]
+        assert [settings["ngram_range"] for settings in vectorized[:2]] == [(1, 2), (1, 1)]
+        assert [settings["min_df"] for settings in vectorized] == [2, 2, 2, 1, 3]
+        assert strengths == [1, 1, 1, 1, 1, 0.3, 3]
+        for name, value in fitted.vectorizer_.get_params().items():
+            if name in ("ngram_range", "stop_words", "min_df"):
+                assert value == getattr(fitted.choices_, name)
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_paths_and_thresholds_are_searched_side_by_side(self, monkeypatch, seed):
+        texts, label_sets = make_corpus(15, seed=seed)
+        X_val, y_val = make_corpus(60, seed=seed + 10)
+        trained = []
+
+        def train(texts, targets, settings, known, of=module._train):
+            trained.append(settings)
+            return of(texts, targets, settings, known)
+
+        monkeypatch.setattr(module, "_train", train)
+        both, path, threshold = (
+            LinearBaseline(HIERARCHY, decoding=decoding).fit(texts, label_sets, X_val=X_val, y_val=y_val)
+            for decoding in ("auto", "path", "threshold")
+        )
+        expected = max(path, threshold, key=lambda fitted: fitted.choices_.validation_score)
+        assert both.choices_ == expected.choices_
+        np.testing.assert_array_equal(both.predict(X_val), expected.predict(X_val))
+        of_both, of_single = trained[:-14], trained[-14:]
+        assert all(settings not in of_both[:number] for number, settings in enumerate(of_both))
+        assert all(settings in of_both for settings in of_single)
+
+    def test_only_what_is_auto_is_tried(self, trained):
+        texts, label_sets = make_corpus(60, paths=2)
+        fixed = {"C": 0.5, "min_df": 0.1, "stop_words": ["the"], "ngram_range": (1, 1), "decoding": "path"}
+        baseline = LinearBaseline(HIERARCHY, **fixed, parent_weight=0.5)
+        baseline.fit(texts, label_sets, X_val=texts[:20], y_val=label_sets[:20])
+        assert len(trained) == 2
+        assert {name: getattr(baseline.choices_, name) for name in fixed} == fixed
+        assert baseline.choices_.parent_weight == 0.5
+        assert "the" not in baseline.vectorizer_.vocabulary_
+
+    def test_equally_good_values_are_the_first_ones(self):
+        texts, label_sets = make_corpus(200)
+        fitted = LinearBaseline(HIERARCHY).fit(texts, label_sets, X_val=texts, y_val=label_sets)
+        assert fitted.choices_ == LinearChoices((1, 2), None, 2, 1.0, "path", 0.0, 2.0)
+
+    def test_words_of_single_texts_are_kept_if_they_help(self):
+        texts = [f"same word{number}" for number in range(12)]
+        label_sets = [{"optics"} if number % 2 else {"rowing"} for number in range(12)]
+        fitted = LinearBaseline(HIERARCHY).fit(texts, label_sets, X_val=texts, y_val=label_sets)
+        assert fitted.choices_.min_df == 1
+        assert fitted.score(texts, label_sets) == 1
+
+    def test_each_value_is_the_best_beside_the_other_choices(self):
+        texts, label_sets = make_corpus(20, paths=3)
+        X_val, y_val = make_corpus(60, seed=1, paths=3)
+        chosen = LinearBaseline(HIERARCHY).fit(texts, label_sets, X_val=X_val, y_val=y_val).choices_
+        assert chosen.C != 1
+        values = {name: getattr(chosen, name) for name in ("ngram_range", "stop_words", "min_df")}
+        by_strength = {
+            C: LinearBaseline(HIERARCHY, **values, C=C).fit(texts, label_sets, X_val=X_val, y_val=y_val)
+            for C in (0.3, 1.0, 3.0)
+        }
+        scores = {C: fitted.choices_.validation_score for C, fitted in by_strength.items()}
+        assert scores[chosen.C] == max(scores.values()) == chosen.validation_score
+        f1 = micro_macro_f1(binarize(y_val), by_strength[chosen.C].predict(X_val))
+        assert sum(f1) == pytest.approx(chosen.validation_score)
+
+    def test_a_choice_without_any_word_is_skipped(self):
+        texts, label_sets = ["the of and", "with from to"] * 6, [{"optics"}, {"rowing"}] * 6
+        fitted = LinearBaseline(HIERARCHY).fit(texts, label_sets, X_val=texts, y_val=label_sets)
+        assert fitted.choices_.stop_words is None
+        assert fitted.score(texts, label_sets) == 1
+        with pytest.raises(ValueError, match=r"TF-IDF needs a word that 2 of the 12 texts have: empty"):
+            LinearBaseline(HIERARCHY, stop_words="english", min_df=2).fit(
+                texts, label_sets, X_val=texts, y_val=label_sets
+            )
+
+    def test_the_first_choice_may_have_no_word(self):
+        texts, label_sets = ["lens", "oar"], [{"optics"}, {"rowing"}]
+        fitted = LinearBaseline(HIERARCHY).fit(texts, label_sets, X_val=texts, y_val=label_sets)
+        assert fitted.choices_.min_df == 1
+        assert fitted.score(texts, label_sets) == 1
+        alone = LinearBaseline(HIERARCHY).fit(["lens"], ["optics"], X_val=["lens"], y_val=["optics"])
+        assert alone.choices_.min_df == 1
+
+    def test_paths_and_a_threshold_are_tried_where_every_text_has_one_path(self):
+        texts, label_sets = make_corpus(60)
+        # The validation texts have two paths, so that a threshold is better.
+        X_val, y_val = make_corpus(60, seed=1, paths=2)
+        fitted = LinearBaseline(HIERARCHY).fit(texts, label_sets, X_val=X_val, y_val=y_val)
+        assert fitted.choices_.decoding == "threshold"
+        fixed = LinearBaseline(HIERARCHY, decoding="path").fit(texts, label_sets, X_val=X_val, y_val=y_val)
+        assert fixed.choices_.decoding == "path"
+        assert fixed.choices_.validation_score < fitted.choices_.validation_score
+        # With one path each, they are paths; and never, if a training text has no label.
+        one = {"X_val": texts, "y_val": label_sets}
+        assert LinearBaseline(HIERARCHY).fit(texts, label_sets, **one).choices_.decoding == "path"
+        none = [*label_sets[1:], set()]
+        assert LinearBaseline(HIERARCHY).fit(texts, none, **one).choices_.decoding == "threshold"
+
+    def test_the_constants_without_a_choice(self):
+        assert FIXED.keys() == {"ngram_range", "stop_words", "min_df", "C", "parent_weight"}
+        assert {name: FIXED[name] for name in ("ngram_range", "min_df")} == {
+            "ngram_range": (1, 2),
+            "min_df": 2,
+        }
+        assert (FIXED["stop_words"], FIXED["C"], FIXED["parent_weight"]) == (None, 1, 0)
+        assert (TFIDF["ngram_range"], TFIDF["min_df"]) == ((1, 2), 2)
+
+
+class TestTune:
+    @pytest.fixture
+    def fitted(self):
+        return LinearBaseline(HIERARCHY, **FIXED).fit(*make_corpus(20, paths=2))
+
+    @pytest.mark.parametrize("optimize", ["micro_macro", "micro", "macro"])
+    def test_it_is_the_decision_of_a_fit(self, fitted, optimize):
+        X_val, y_val = make_corpus(60, seed=1, paths=2)
+        coef = fitted.coef_
+        assert fitted.set_params(optimize=optimize).tune(X_val, y_val) is fitted
+        again = LinearBaseline(HIERARCHY, **FIXED, optimize=optimize)
+        again.fit(*make_corpus(20, paths=2), X_val=X_val, y_val=y_val)
+        assert fitted.coef_ is coef
+        assert fitted.choices_ == again.choices_
+        assert fitted.decision_.threshold == again.decision_.threshold
+
+    def test_each_metric_is_highest_when_it_is_optimized(self, fitted):
+        X_val, y_val = make_corpus(60, seed=1, paths=2)
+        found = {}
+        for optimize in ("micro_macro", "micro", "macro"):
+            fitted.set_params(optimize=optimize).tune(X_val, y_val)
+            found[optimize] = micro_macro_f1(binarize(y_val), fitted.predict(X_val))
+        assert found["micro"].micro == max(f1.micro for f1 in found.values())
+        assert found["macro"].macro == max(f1.macro for f1 in found.values())
+        assert found["micro"].micro > found["macro"].micro
+        assert fitted.choices_.validation_score == found["macro"].macro
+
+    def test_decoding_and_consistency_are_those_of_now(self, fitted):
+        X_val, y_val = make_corpus(60, seed=1, paths=2)
+        fitted.set_params(decoding="path", consistency="ancestors", parent_weight=0.3).tune(X_val, y_val)
+        assert (fitted.choices_.decoding, fitted.choices_.parent_weight) == ("path", 0.3)
+        assert fitted.decision_.consistency == "ancestors"
+        fitted.set_params(decoding="auto").tune(X_val, y_val)
+        assert fitted.choices_.decoding == "threshold"
+
+    @pytest.mark.parametrize(
+        ("parameters", "X", "y", "error"),
+        [
+            ({}, ["a"], [{"sprot"}], ValueError),
+            ({}, ["a"], [{"sport"}] * 2, ValueError),
+            ({}, [3], [{"sport"}], TypeError),
+            ({"optimize": "weighted"}, ["a"], [{"sport"}], InvalidParameterError),
+        ],
+    )
+    def test_an_error_changes_nothing(self, fitted, parameters, X, y, error):
+        before = fitted.decision_, fitted.choices_
+        with pytest.raises(error):
+            fitted.set_params(**parameters).tune(X, y)
+        assert (fitted.decision_, fitted.choices_) == before
+
+    def test_it_needs_a_fit(self):
+        with pytest.raises(NotFittedError):
+            LinearBaseline(HIERARCHY).tune(*make_corpus(5))
+
+
+def test_a_failed_fit_leaves_the_former_one():
+    texts, label_sets = make_corpus(40)
+    fitted = LinearBaseline(HIERARCHY).fit(texts, label_sets)
+    before = {name: value for name, value in vars(fitted).items() if name.endswith("_")}
+    with pytest.raises(ValueError, match="needs a word that 30 of the 3 texts have"):
+        fitted.set_params(min_df=30).fit(["lens", "oar", "fish"], ["optics", "rowing", "zoology"])
+    assert all(getattr(fitted, name) is value for name, value in before.items())

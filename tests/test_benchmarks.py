@@ -7,13 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.preprocessing import normalize
 
-from benchmarks import accuracy, linear_by_blocks, speed, tables
+from benchmarks import accuracy, linear_by_blocks, pictures, sentence_vectors, speed, tables
 from benchmarks.linear_by_blocks import LinearByBlocks
 from benchmarks.local_classifiers import LocalClassifiers
 from benchmarks.reference import Reference
-from skhimatch.baseline import LinearBaseline
+from benchmarks.sentence_vectors import SentenceVectors, TextVectors
+from skhimatch.baseline import FIXED, LinearBaseline
 from skhimatch.datasets import Corpus
+from skhimatch.evaluation.metrics import micro_macro_f1
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.targets import encode_targets
 from skhimatch.network.batches import TextDataset
@@ -74,7 +77,7 @@ def measure(monkeypatch, *arguments):
     accuracy.main()
 
 
-@pytest.mark.parametrize("model", ["himatch", "tfidf-svm", "tfidf-svm-path", "hiclass"])
+@pytest.mark.parametrize("model", ["himatch", "linear", "tfidf-svm", "tfidf-svm-path", "hiclass"])
 def test_a_run_is_written_and_not_repeated(toy, monkeypatch, capsys, model):
     if model == "hiclass":
         pytest.importorskip("hiclass", reason="hiclass comes with the extra 'benchmark'")
@@ -102,6 +105,302 @@ def test_other_settings_start_afresh(toy, monkeypatch):
     monkeypatch.setattr(accuracy, "MODELS", {"tfidf-svm": (kind, vectors, settings | {"C": 2.0})})
     measure(monkeypatch, "--model", "tfidf-svm", "--seeds", "1")
     assert json.loads((toy / "toy-tfidf-svm.json").read_text())["seeds"] == [1]
+
+
+@pytest.mark.parametrize("model", ["himatch", "linear"])
+def test_each_metric_has_a_decision_of_its_own(toy, monkeypatch, model):
+    # Labels of the validation part differ from those of the other parts, so that decisions differ too.
+    label_sets = [*LABELS[:24], *LABELS[1:7], *LABELS[30:]]
+    corpus = replace(CORPUS, label_sets=label_sets)
+    monkeypatch.setattr(accuracy, "CORPORA", {"toy": (lambda: corpus, {})})
+    measure(monkeypatch, "--model", model, "--seeds", "0")
+    [run] = json.loads((toy / f"toy-{model}.json").read_text())["runs"]
+    for key in ("test_by_metric", "val_by_metric"):
+        assert list(run[key]) == ["micro_macro", "micro", "macro"]
+    fit, _, settings = accuracy.MODELS[model]
+    fitted = fit(corpus, 0, settings)
+    for part, key in (("test", "test_by_metric"), ("validation", "val_by_metric")):
+        # The main figures are those of the default decision.
+        f1 = micro_macro_f1(
+            encode_targets(corpus.part(part)[1], corpus.hierarchy), fitted.predict(corpus.part(part)[0])
+        )
+        main = run["test" if part == "test" else "val"]
+        assert (main["micro_f1"], main["macro_f1"]) == f1
+        fitted.set_params(optimize="macro").tune(*corpus.part("validation"))
+        f1 = micro_macro_f1(
+            encode_targets(corpus.part(part)[1], corpus.hierarchy), fitted.predict(corpus.part(part)[0])
+        )
+        assert run[key]["macro"] == {"micro_f1": f1.micro, "macro_f1": f1.macro}
+        fitted.set_params(optimize="micro_macro").tune(*corpus.part("validation"))
+    assert ("choices" in run) == (model == "linear")
+
+
+def test_the_metric_is_set_before_the_decision_is_tuned():
+    tuned = []
+
+    class Fitted:
+        def set_params(self, *, optimize):
+            self.optimize = optimize
+            return self
+
+        def tune(self, X, y):
+            tuned.append((self.optimize, CORPUS.part("validation")[0] == X))
+            self.tuned_for = self.optimize
+
+        def predict(self, X):
+            # Everything for micro-F1, nothing for macro-F1, else what is right.
+            right = encode_targets(LABELS[:3] * (len(X) // 3), CORPUS.hierarchy).toarray()
+            return (
+                right if self.tuned_for == "micro_macro" else np.full_like(right, self.tuned_for == "micro")
+            )
+
+    found = accuracy.scores_by_metric(Fitted(), CORPUS)
+    assert tuned == [("micro_macro", True), ("micro", True), ("macro", True)]
+    for key in ("test_by_metric", "val_by_metric"):
+        assert [found[key][metric]["micro_f1"] for metric in ("micro_macro", "micro", "macro")] == [
+            1,
+            pytest.approx(4 / 7),
+            0,
+        ]
+
+
+def test_models_of_constants_have_one_decision_and_nothing_chosen(toy, monkeypatch):
+    for model, decoding in (("tfidf-svm", "threshold"), ("tfidf-svm-path", "path")):
+        measure(monkeypatch, "--model", model, "--seeds", "0")
+        content = json.loads((toy / f"toy-{model}.json").read_text())
+        # These settings are in the files that were made before there was a choice.
+        assert content["settings"] == {"decoding": decoding}
+        assert not {"choices", "test_by_metric", "val_by_metric"} & set(content["runs"][0])
+        fitted = accuracy.fit_tfidf_svm(CORPUS, 0, content["settings"])
+        chosen = vars(fitted.choices_)
+        assert {name: chosen[name] for name in FIXED} == FIXED
+        assert chosen["decoding"] == decoding
+
+
+def test_many_labels_have_one_decision(monkeypatch):
+    fitted = accuracy.fit_linear(CORPUS, 0, {})
+    assert accuracy.scores_by_metric(object(), CORPUS) == {}
+    monkeypatch.setattr(accuracy, "MAX_LABELS_BY_METRIC", 4)
+    assert accuracy.scores_by_metric(fitted, CORPUS) == {}
+
+
+class TestResampled:
+    def test_texts_are_drawn_by_the_seed(self):
+        drawn = accuracy.resampled(CORPUS, 8, 3)
+        draws = np.random.RandomState(3)
+        np.testing.assert_array_equal(drawn.splits["train"], draws.permutation(24)[:8])
+        np.testing.assert_array_equal(drawn.splits["validation"], 24 + draws.permutation(6)[:2])
+        assert drawn.part("test") == CORPUS.part("test")
+        assert drawn.name != accuracy.resampled(CORPUS, 8, 4).name
+        assert set(drawn.splits["train"]) != set(accuracy.resampled(CORPUS, 8, 4).splits["train"])
+
+    def test_there_are_no_more_texts_than_in_the_corpus(self):
+        whole = accuracy.resampled(
+            replace(CORPUS, splits=CORPUS.splits | {"validation": np.array([24, 25])}), 24, 0
+        )
+        assert sorted(whole.splits["train"]) == list(range(24))
+        assert len(set(whole.splits["validation"])) == 2
+        assert len(accuracy.resampled(CORPUS, 1, 0).splits["validation"]) == 1
+        for number in (0, 25):
+            with pytest.raises(SystemExit, match=f"toy has 24 training texts; {number} cannot be drawn"):
+                accuracy.resampled(CORPUS, number, 0)
+
+    @pytest.mark.parametrize(
+        ("dataset", "expected"),
+        [
+            ("aapd@300", ("aapd", 300)),
+            ("aapd", ("aapd", None)),
+            ("wos-4@20", ("wos-4", 20)),
+            ("folder@home/x", ("folder@home/x", None)),
+            ("@300", ("", 300)),
+        ],
+    )
+    def test_the_name_has_the_number(self, dataset, expected):
+        assert accuracy.split_name(dataset) == expected
+
+    def test_each_seed_measures_other_texts(self, toy, monkeypatch):
+        fitted_on = []
+
+        def fit(corpus, seed, settings):
+            fitted_on.append(sorted(corpus.splits["train"]))
+            return accuracy.fit_tfidf_svm(corpus, seed, settings)
+
+        monkeypatch.setattr(accuracy, "MODELS", {"linear": (fit, True, {})})
+        monkeypatch.setattr(accuracy, "CORPORA", {"toy": (lambda: CORPUS, {"stop_words": None})})
+        measure_on = ["accuracy", "--dataset", "toy@12", "--model", "linear", "--seeds", "0", "1"]
+        monkeypatch.setattr(sys, "argv", measure_on)
+        accuracy.main()
+        content = json.loads((toy / "toy@12-linear.json").read_text())
+        assert (content["dataset"], content["seeds"]) == ("toy@12", [0, 1])
+        assert content["settings"] == {"stop_words": None}
+        assert [run["training_texts"] for run in content["runs"]] == [12, 12]
+        assert fitted_on[0] != fitted_on[1]
+
+
+class TestSentenceVectors:
+    def test_vectors_are_means_of_states_of_length_one(self, tiny_bert):
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+
+        texts = ["a quark", "the cell divides in the membranes .", ""]
+        vectors = TextVectors(tiny_bert)([*texts, texts[0]])
+        tokenizer, model = (
+            AutoTokenizer.from_pretrained(tiny_bert),
+            AutoModel.from_pretrained(tiny_bert).eval(),
+        )
+        with torch.inference_mode():
+            means = [
+                model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(0).numpy()
+                for text in [*texts, texts[0]]
+            ]
+        np.testing.assert_allclose(vectors, normalize(np.stack(means)), atol=1e-5)
+
+    @pytest.mark.parametrize("stored", [False, True])
+    def test_each_text_is_encoded_once(self, tiny_bert, monkeypatch, tmp_path, stored):
+        encoded = []
+
+        def encode(network, texts, of=sentence_vectors.encode):
+            encoded.append(len(texts))
+            return of(network, texts)
+
+        monkeypatch.setattr(sentence_vectors, "encode", encode)
+        store = tmp_path / "vectors" if stored else None
+        vectors = TextVectors(tiny_bert, store)
+        first = vectors(TEXTS)
+        np.testing.assert_array_equal(vectors(TEXTS[:2]), first[:2])
+        assert sum(encoded) == 3
+        vectors([*TEXTS[:2], "a volley"])
+        assert sum(encoded) == 4
+        # Another process finds what is on the disk.
+        np.testing.assert_allclose(TextVectors(tiny_bert, store)(TEXTS), first, atol=1e-6)
+        assert sum(encoded) == (4 if stored else 7)
+
+    def test_the_strength_and_the_decision_are_chosen_on_validation_texts(self, tiny_bert, monkeypatch):
+        train, validation = CORPUS.part("train"), CORPUS.part("validation")
+        fitted = SentenceVectors(CORPUS.hierarchy, tiny_bert).fit(*train, *validation)
+        f1 = micro_macro_f1(encode_targets(validation[1], CORPUS.hierarchy), fitted.predict(validation[0]))
+        assert fitted.decision_.score == sum(f1) == 2
+        alone = {}
+        for C in (1.0, 10.0, 100.0):
+            monkeypatch.setattr(sentence_vectors, "STRENGTHS", (C,))
+            model = SentenceVectors(CORPUS.hierarchy, tiny_bert).fit(*train, *validation)
+            alone[C] = model.decision_.score
+        assert alone[fitted.C_] == max(alone.values())
+        assert min(C for C, score in alone.items() if score == max(alone.values())) == fitted.C_
+        coef = fitted.coef_
+        fitted.set_params(optimize="macro").tune(*validation)
+        assert fitted.coef_ is coef
+        assert fitted.decision_.score == 1
+
+    def test_a_label_of_all_texts_or_of_none(self, tiny_bert):
+        hierarchy = LabelHierarchy.flat(["all", "none", "quark"])
+        label_sets = [{"all", "quark"} if "quark" in text else {"all"} for text in TEXTS[:6]]
+        fitted = SentenceVectors(hierarchy, tiny_bert).fit(TEXTS[:6], label_sets, TEXTS[:6], label_sets)
+        np.testing.assert_array_equal(fitted.intercept_[:2], [np.inf, -np.inf])
+        np.testing.assert_array_equal(fitted.predict(TEXTS[:2]).toarray(), [[1, 0, 1], [1, 0, 0]])
+
+    def test_a_run(self, tiny_bert, toy, monkeypatch, tmp_path):
+        monkeypatch.setattr(accuracy, "PRETRAINED", {"all-MiniLM-L6-v2": lambda: tiny_bert})
+        monkeypatch.setenv("SKHIMATCH_CHECKPOINTS", str(tmp_path / "checkpoints"))
+        measure(monkeypatch, "--model", "sentence-vectors", "--seeds", "0")
+        [run] = json.loads((toy / "toy-sentence-vectors.json").read_text())["runs"]
+        assert run["test"]["micro_f1"] == run["test_by_metric"]["micro"]["micro_f1"] == 1
+        assert run["parameters"] == 5 * 33
+        assert list((tmp_path / "checkpoints" / "sentence-vectors").iterdir())
+
+
+def scored(dataset, model, scores, *, tuned=None, n_texts=None):
+    """Return the content of a file: micro-F1 and macro-F1 of each seed, and those tuned for each."""
+    runs = []
+    for seed, (micro, macro) in scores.items():
+        run = {"seed": seed, "test": {"micro_f1": micro, "macro_f1": macro}}
+        if tuned is not None:
+            run["test_by_metric"] = {
+                "micro": {"micro_f1": tuned[seed][0], "macro_f1": 0.0},
+                "macro": {"micro_f1": 0.0, "macro_f1": tuned[seed][1]},
+            }
+        if n_texts is not None:
+            run["training_texts"] = n_texts
+        runs.append(run)
+    return {"dataset": dataset, "model": model, "runs": runs}
+
+
+class TestYardsticks:
+    results = [  # noqa: RUF012 (never changed)
+        scored("toy", "himatch", {0: (0.75, 0.5), 1: (0.5, 0.5)}, n_texts=40),
+        scored("toy", "minilm-frozen", {0: (0.5, 0.375)}),
+        # The default decision is better for macro-F1, the tuned one for micro-F1.
+        scored("toy", "linear", {0: (0.25, 0.25)}, tuned={0: (0.5, 0.125)}),
+        scored("toy", "sentence-vectors", {0: (0.375, 0.375)}),
+        scored("toy", "tfidf-svm", {0: (1.0, 1.0)}),
+        scored("other", "himatch", {0: (0.5, 0.5)}),
+    ]
+    resampled = [  # noqa: RUF012
+        scored("toy@8", "himatch", {0: (0.5, 0.5), 1: (0.25, 0.5), 2: (0, 0)}),
+        scored(
+            "toy@8", "linear", {0: (0.25, 0.25), 1: (0.25, 0.625)}, tuned={0: (0.5, 0.125), 1: (0.125, 0)}
+        ),
+        scored("toy@20", "himatch", {0: (0.5, 0.5)}),
+    ]
+
+    def test_the_better_one_is_found_for_each_score(self):
+        assert tables.yardstick_table(self.results).splitlines()[2:] == [
+            "| toy | `himatch` | 0.625 ± 0.125 | 0.500 (`linear`) | +12.5 "
+            "| 0.500 ± 0.000 | 0.375 (`sentence-vectors`) | +12.5 | 2 |",
+            "| toy | `minilm-frozen` | 0.500 | 0.500 (`linear`) | +0.0 "
+            "| 0.375 | 0.375 (`sentence-vectors`) | +0.0 | 1 |",
+        ]
+
+    def test_differences_by_the_number_of_texts_are_taken_seed_by_seed(self):
+        head, _, himatch, minilm = tables.resampling_table(self.resampled, self.results).splitlines()
+        assert head == "| corpus | model | 8 texts | 20 texts | all texts |"
+        # Micro-F1 of linear, tuned: .5 and .125; macro-F1 by default: .25 and .625. None for 20.
+        assert himatch == (
+            "| toy | `himatch` | +6.2 / +6.2 (worst +0.0 / -12.5) |  | +12.5 / +12.5 (worst +0.0 / +12.5) |"
+        )
+        assert minilm == "| toy | `minilm-frozen` |  |  | +0.0 / +0.0 (worst +0.0 / +0.0) |"
+
+    def test_nothing_to_compare(self):
+        assert tables.yardstick_table(self.results[:2]) == "not measured yet"
+        assert tables.resampling_table([], self.results) == "not measured yet"
+
+    def test_a_small_loss_is_no_minus_zero(self):
+        results = [scored("toy", "himatch", {0: (0.49999, 0.5)}), scored("toy", "linear", {0: (0.5, 0.52)})]
+        assert "| +0.0 |" in tables.yardstick_table(results)
+        assert "| -2.0 |" in tables.yardstick_table(results)
+
+    def test_files_are_read_apart(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(tables, "RESULTS", tmp_path)
+        for content in [*self.results, *self.resampled, scored("toy-4", "himatch", {0: (0, 0)})]:
+            path = tmp_path / f"{content['dataset']}-{content['model']}.json"
+            path.write_text(json.dumps(content))
+        assert {content["dataset"] for content in tables.read_results()} == {"toy", "other"}
+        assert {content["dataset"] for content in tables.read_resampled()} == {"toy@8", "toy@20"}
+        assert {content["dataset"] for content in tables.read_learning_curve()} == {"toy-4"}
+
+    def test_points_of_the_picture(self, monkeypatch, tmp_path, capsys):
+        found = pictures.curves(self.resampled, self.results)
+        assert list(found) == ["toy"]
+        points = found["toy"]["micro_f1"]
+        assert [(point.n_texts, point.mean) for point in points["himatch"]] == [
+            (8, 0.25),
+            (20, 0.5),
+            (40, 0.625),
+        ]
+        assert points["himatch"][0].deviation == pytest.approx(np.std([0.5, 0.25, 0]))
+        assert [(point.n_texts, point.mean) for point in points["linear"]] == [(8, 0.3125), (40, 0.5)]
+        assert [point.mean for point in found["toy"]["macro_f1"]["linear"]] == [0.4375, 0.25]
+        monkeypatch.setattr(pictures, "read_resampled", lambda: self.resampled)
+        monkeypatch.setattr(pictures, "read_results", lambda: self.results)
+        pictures.main(tmp_path / "curves.png")
+        assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+        panels = pictures.draw(found).axes
+        assert [panel.get_ylabel() for panel in panels] == ["micro-F1", "macro-F1"]
+        assert {panel.get_xscale() for panel in panels} == {"log"}
+        monkeypatch.setattr(pictures, "read_resampled", list)
+        with pytest.raises(SystemExit, match="no result of a resampled corpus"):
+            pictures.main(tmp_path / "none.png")
+        capsys.readouterr()
 
 
 def test_a_learning_curve_stands_beside_all_texts():
@@ -153,6 +452,8 @@ def test_models_are_a_way_to_fit_and_settings_that_a_file_can_hold():
     known = {
         accuracy.fit_himatch,
         accuracy.fit_linear,
+        accuracy.fit_tfidf_svm,
+        accuracy.fit_sentence_vectors,
         accuracy.fit_linear_by_blocks,
         accuracy.fit_hiclass,
     }
@@ -321,7 +622,7 @@ class TestManyLabels:
     def test_by_blocks_is_as_at_once_and_goes_on_where_it_was_cut_off(self, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(linear_by_blocks, "LABELS_AT_ONCE", 2)
         train, test = CORPUS.part("train"), CORPUS.part("test")
-        at_once = LinearBaseline(CORPUS.hierarchy, decoding="threshold")
+        at_once = LinearBaseline(CORPUS.hierarchy, decoding="threshold", **FIXED)
         at_once.fit(*train, X_val=test[0], y_val=test[1])
         by_blocks = LinearByBlocks(CORPUS.hierarchy, tmp_path).fit(*train, {"test": test[0]})
         np.testing.assert_allclose(by_blocks.margins_["test"], at_once.decision_function(test[0]), atol=1e-5)

@@ -36,6 +36,8 @@ def test_tables_are_generated_from_the_results(page):
     text = (ROOT / page).read_text()
     assert tables.accuracy_table(results) in text
     if page != "README.md":
+        assert tables.yardstick_table(results) in text
+        assert tables.resampling_table(tables.read_resampled(), results) in text
         assert tables.ranking_table(results, json.loads(tables.PUBLISHED.read_text())) in text
         assert tables.learning_curve_table(tables.read_learning_curve(), results) in text
         assert tables.level_table(results) in text
@@ -43,7 +45,7 @@ def test_tables_are_generated_from_the_results(page):
 
 
 def test_results_files_have_the_one_shape():
-    for content in tables.read_results():
+    for content in [*tables.read_results(), *tables.read_resampled()]:
         assert {
             "dataset",
             "model",

@@ -18,6 +18,7 @@ from skhimatch.evaluation.thresholds import best_thresholds
 from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
 
 __all__ = [
+    "F1_WEIGHTS",
     "DecisionRule",
     "add_ancestors",
     "check_consistency",
@@ -32,6 +33,9 @@ __all__ = [
 ]
 
 Probabilities = npt.NDArray[np.floating[Any]]
+
+# What is maximised on a validation set: the weights of micro-F1 and of macro-F1.
+F1_WEIGHTS = {"micro_macro": (1, 1), "micro": (1, 0), "macro": (0, 1)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,8 +214,7 @@ class DecisionRule:
             return self
         rules = [replace(self, threshold=round(0.01 * percent, 2)) for percent in range(5, 71)]
         f1 = np.array([micro_macro_f1(targets, rule(probabilities)) for rule in rules])
-        weight_of_micro, weight_of_macro = {"micro_macro": (1, 1), "micro": (1, 0), "macro": (0, 1)}[optimize]
-        scores = weight_of_micro * f1[:, 0] + weight_of_macro * f1[:, 1]
+        scores = f1 @ F1_WEIGHTS[optimize]
         best = np.flatnonzero(scores >= scores.max() - 1e-12)
         return rules[best[len(best) // 2]]
 

@@ -43,8 +43,9 @@ def train_svms(
         The intercept of its SVM.
     """
     # In the form that the solver needs: otherwise all features are converted for each label, which takes
-    # longer than the training itself.
-    features = sp.csr_array(features, dtype=np.float64)
+    # longer than the training itself. A copy, because sorting would move the indices of the caller's features
+    # and not their numbers.
+    features = sp.csr_array(features, dtype=np.float64, copy=True)
     features.sort_indices()
     parts = (features.data, features.indices.astype(np.int32), features.indptr.astype(np.int32))
     features = sp.csr_array(parts, shape=features.shape)
