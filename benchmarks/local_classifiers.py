@@ -10,7 +10,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
 from skhimatch.baseline import TFIDF
-from skhimatch.evaluation.decisions import path_ends
+from skhimatch.evaluation.path_decisions import path_ends
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.targets import encode_targets
 

@@ -110,16 +110,18 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
     threshold : float, array-like of shape (L,), or "auto"
         The lowest probability of a predicted label, for all labels or for each. In a path: less probable
         labels of the path are left out. "auto" chooses by the held-out texts: for each label, the threshold
-        at which `optimize` is highest; in a path, every label stays. Without held-out texts it is 0.5, or in
+        at which `optimize` is highest. Without held-out texts it is 0.5, or in
         a path the probability at which the path is extended.
     optimize : {"micro_macro", "micro", "macro"}
         What ``threshold="auto"`` maximises: micro-F1, macro-F1, or their sum.
     decoding : {"auto", "threshold", "path"}
-        "path" predicts the most probable path, or nothing if that is more probable. "auto" does so if all
-        training targets are single paths, or empty, and uses the threshold otherwise.
-    consistency : {"ancestors", "descendants"} or None
+        "path" predicts the most probable path, or nothing if that is more probable. It stops early if that is
+        better on held-out texts. "auto" does so if all training targets are single paths, or empty, and uses
+        the threshold otherwise.
+    consistency : {"auto", "ancestors", "descendants"} or None
         How predictions that contradict the hierarchy are repaired: missing ancestors are added, or labels
-        without their ancestors are dropped.
+        without their ancestors are dropped. "auto" adds them if every training text has all ancestors of its
+        labels.
     device : str or torch.device
         "auto" is an NVIDIA GPU if there is one, else the CPU.
     precision : {"auto", "float32", "bfloat16"}
@@ -229,7 +231,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         "threshold": [Interval(Real, 0, 1, closed="both"), "array-like", StrOptions({"auto"})],
         "optimize": [StrOptions(set(METRICS))],
         "decoding": [StrOptions({"auto", "threshold", "path"})],
-        "consistency": [StrOptions({"ancestors", "descendants"}), None],
+        "consistency": [StrOptions({"auto", "ancestors", "descendants"}), None],
         "device": [str, torch.device],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "random_state": ["random_state"],
@@ -269,7 +271,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         threshold: float | ArrayLike | str = "auto",
         optimize: str = "micro_macro",
         decoding: str = "auto",
-        consistency: str | None = None,
+        consistency: str | None = "auto",
         device: str | torch.device = "auto",
         precision: str = "auto",
         random_state: int | np.random.RandomState | None = None,

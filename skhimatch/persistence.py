@@ -39,7 +39,7 @@ from skhimatch.text.words import WordTokenizer
 
 __all__ = ["check_folder", "load", "save"]
 
-FORMAT = 8
+FORMAT = 9
 DESCRIPTION, WEIGHTS, ENCODER = "classifier.json", "weights.npz", "encoder"
 
 # Parameters that are not written. Their effect is in the state.
@@ -261,12 +261,13 @@ def _describe(
         "scorers": {name: scorer.values for name, scorer in scorers.items()},
         "shortlist_size": state.ensemble.shortlist_size,
         "stacking": _described_stacking(state.ensemble.stacking),
-        "labels": {"n_texts": labels.n_texts, "closed": labels.closed, "unlabelled": labels.unlabelled},
+        "n_texts": labels.n_texts,
         "decision": {
             "consistency": state.decision.consistency,
             "decoding": state.decision.decoding,
             "unlabelled": state.decision.unlabelled,
             "one_path": state.decision.one_path,
+            "closed": state.decision.closed,
         },
         "validation_f1": state.validation_f1,
         "history": state.history,
@@ -290,7 +291,12 @@ def _rebuild(
     }
     decision = _decision(arrays, hierarchy, description["decision"])
     labels = TrainingLabels(
-        hierarchy=hierarchy, number=arrays["labels.number"], paths=decision.paths, **description["labels"]
+        hierarchy,
+        arrays["labels.number"],
+        description["n_texts"],
+        decision.closed,
+        decision.paths,
+        decision.unlabelled,
     )
     ensemble = Ensemble(
         networks={
@@ -358,6 +364,8 @@ def _decision_arrays(decision: DecisionRule) -> dict[str, NDArray[Any]]:
         arrays["decision.path_ends"] = decision.path_ends
     if decision.lowest is not None:
         arrays["decision.lowest"] = decision.lowest
+    if decision.importance is not None:
+        arrays["decision.importance"] = decision.importance
     return arrays
 
 
@@ -374,6 +382,8 @@ def _decision(
         lowest=arrays.get("decision.lowest"),
         unlabelled=settings["unlabelled"],
         one_path=settings["one_path"],
+        importance=arrays.get("decision.importance"),
+        closed=settings["closed"],
     )
 
 

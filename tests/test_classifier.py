@@ -373,7 +373,7 @@ class TestDecisions:
         # It may change after fit, label by label.
         each = np.linspace(0.05, 0.95, 10)
         np.testing.assert_array_equal(
-            classifier.set_params(threshold=each).predict(UNSEEN), probabilities >= each
+            classifier.set_params(threshold=each, consistency=None).predict(UNSEEN), probabilities >= each
         )
         assert classifier.set_params(threshold=0).predict(UNSEEN).all()
         with pytest.raises(ValueError, match=r"threshold has shape \(3,\).*shape \(10,\)"):
@@ -389,11 +389,15 @@ class TestDecisions:
     def test_consistency(self, fitted):
         chance = np.random.default_rng(0).uniform(size=10)
         settings = {"decoding": "threshold", "threshold": chance}
-        classifier = quick(**settings).fit(TEXTS, LABEL_SETS)
+        classifier = quick(**settings, consistency=None).fit(TEXTS, LABEL_SETS)
         parent, child = classifier.hierarchy_.edges.T
         plain = classifier.predict(UNSEEN)
         assert (plain[:, parent] < plain[:, child]).any()
-        for consistency, order in (("ancestors", np.greater_equal), ("descendants", np.less_equal)):
+        for consistency, order in (
+            ("auto", np.greater_equal),
+            ("ancestors", np.greater_equal),
+            ("descendants", np.less_equal),
+        ):
             repaired = classifier.set_params(consistency=consistency).predict(UNSEEN)
             assert (repaired[:, parent] >= repaired[:, child]).all()
             assert order(repaired, plain).all()

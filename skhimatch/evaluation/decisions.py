@@ -12,23 +12,25 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.special import expit, logit
 
+from skhimatch.evaluation.consistency import add_ancestors, drop_orphans
 from skhimatch.evaluation.metrics import micro_macro_f1
-from skhimatch.evaluation.paths import LabelPaths, paths_to
-from skhimatch.evaluation.thresholds import best_thresholds
+from skhimatch.evaluation.path_decisions import (
+    path_ends,
+    predict_most_probable_path,
+    predict_path,
+    predict_path_that_may_stop,
+)
+from skhimatch.evaluation.paths import LabelPaths
+from skhimatch.evaluation.thresholds import best_thresholds, gain_of_predictions
 from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
 
 __all__ = [
     "F1_WEIGHTS",
     "DecisionRule",
-    "add_ancestors",
     "check_consistency",
     "check_decoding",
     "check_threshold",
-    "drop_orphans",
     "highest",
-    "path_ends",
-    "predict_most_probable_path",
-    "predict_path",
     "predict_threshold",
 ]
 
@@ -54,9 +56,10 @@ class DecisionRule:
         that end one, see :func:`path_ends`.
     tagged : ndarray of shape (L,), bool
         Whether a label is a target of at least one training text.
-    consistency : {"ancestors", "descendants"} or None
-        "ancestors" adds the missing ancestors of predicted labels. "descendants" drops predicted labels
-        that lack a tagged ancestor; other ancestors are not required, because they are never predicted.
+    consistency : {"auto", "ancestors", "descendants"} or None
+        "ancestors" adds the missing ancestors of predicted labels, and so does "auto" if `closed`.
+        "descendants" drops predicted labels that lack a tagged ancestor; other ancestors are not required,
+        because they are never predicted.
     decoding : {"auto", "threshold", "path"}
         "threshold" predicts by threshold. "auto" predicts a path if there are `path_ends`, and by
         threshold otherwise. "path" always predicts a path.
@@ -71,6 +74,10 @@ class DecisionRule:
         probable.
     path_minimum : float or ndarray of shape (L,)
         If `one_path`, the labels of the path that are less probable are left out.
+    importance : ndarray of shape (L,) or None
+        If `one_path`, and this is given, the path may stop early, see :func:`predict_path_that_may_stop`.
+    closed : bool
+        Whether every training text has all ancestors of its labels.
 
     Examples
     --------
@@ -94,6 +101,8 @@ class DecisionRule:
     unlabelled: bool = False
     one_path: bool = False
     path_minimum: float | npt.NDArray[np.float64] = 0.0
+    importance: npt.NDArray[np.float64] | None = None
+    closed: bool = False
 
     def __post_init__(self) -> None:
         check_consistency(self.consistency)
@@ -131,7 +140,7 @@ class DecisionRule:
             The attribute of this name.
         decoding : {"auto", "threshold", "path"}, default="auto"
             The attribute of this name.
-        consistency : {"ancestors", "descendants"} or None, default=None
+        consistency : {"auto", "ancestors", "descendants"} or None, default=None
             The attribute of this name.
 
         Returns
@@ -161,6 +170,7 @@ class DecisionRule:
             consistency=consistency,
             decoding=decoding,
             unlabelled=not labelled.all(),
+            closed=hierarchy.close(indicator).nnz == indicator.nnz,
         )
 
     @cached_property
@@ -170,6 +180,13 @@ class DecisionRule:
             return None
         without_texts = self.hierarchy.leaves[~self.tagged[self.hierarchy.leaves]]
         return LabelPaths(self.hierarchy, np.union1d(self.path_ends, without_texts), self.tagged)
+
+    @cached_property
+    def beginnings(self) -> LabelPaths | None:
+        """The same paths, and all that begin like one of them but stop before."""
+        if self.paths is None:
+            return None
+        return replace(self.paths, ends=np.union1d(self.paths.ends, np.flatnonzero(self.tagged)))
 
     def with_best_thresholds(self, probabilities: Probabilities, optimize: str) -> DecisionRule:
         """Return the rule with a threshold for each label, at which the expected F1 is highest.
@@ -184,9 +201,28 @@ class DecisionRule:
         Returns
         -------
         DecisionRule
-            In a path it leaves no label out.
+            It predicts whole paths, if it predicts paths.
         """
-        return replace(self, threshold=best_thresholds(probabilities, optimize), path_minimum=0.0)
+        threshold = best_thresholds(probabilities, optimize)
+        return replace(self, threshold=threshold, path_minimum=0.0, importance=None)
+
+    def with_paths_that_may_stop(self, probabilities: Probabilities, optimize: str) -> DecisionRule:
+        """Return the rule whose paths stop where the expected F1 would fall.
+
+        Parameters
+        ----------
+        probabilities : ndarray of shape (n, L)
+            Calibrated probabilities for texts that are not training texts.
+        optimize : {"micro_macro", "micro", "macro"}
+            See `best_thresholds`.
+
+        Returns
+        -------
+        DecisionRule
+        """
+        threshold = best_thresholds(probabilities, optimize)
+        importance = gain_of_predictions(probabilities, threshold, optimize)
+        return replace(self, threshold=threshold, importance=importance)
 
     def tuned(
         self, probabilities: Probabilities, targets: Any, optimize: str = "micro_macro"
@@ -234,13 +270,16 @@ class DecisionRule:
         """
         others = np.arange(len(self.hierarchy), len(hierarchy))
         lowest = _lowest(self.tagged, self.hierarchy) if self.lowest is None else self.lowest
-        threshold = self.threshold
+        threshold, importance = self.threshold, self.importance
         if isinstance(threshold, np.ndarray) and threshold.ndim:
             threshold = np.append(threshold, np.full(len(others), np.median(threshold)))
+        if importance is not None:
+            importance = np.append(importance, np.full(len(others), np.median(importance)))
         return replace(
             self,
             hierarchy=hierarchy,
             threshold=threshold,
+            importance=importance,
             path_ends=None if self.path_ends is None else np.append(self.path_ends, others),
             lowest=np.append(lowest, others),
             tagged=np.append(self.tagged, np.zeros(len(others), dtype=bool)),
@@ -251,12 +290,20 @@ class DecisionRule:
         ends = self.ends
         if ends is None:
             indicator = predict_threshold(probabilities, self.threshold)
+        elif self.one_path and self.importance is not None and self.beginnings is not None:
+            indicator = predict_path_that_may_stop(
+                probabilities,
+                self.beginnings,
+                self.threshold,
+                self.importance,
+                at_least_one=not self.unlabelled,
+            )
         elif self.one_path and self.paths is not None:
             indicator = predict_most_probable_path(probabilities, self.paths, self.path_minimum)
         else:
             relative = _relative_to(probabilities, self.threshold)
             indicator = predict_path(relative, ends, self.hierarchy, self.tagged)
-        if self.consistency == "ancestors":
+        if self.consistency == "ancestors" or (self.consistency == "auto" and self.closed):
             return add_ancestors(indicator, self.hierarchy)
         if self.consistency == "descendants":
             return drop_orphans(indicator, self.hierarchy, self.tagged)
@@ -318,12 +365,12 @@ def check_consistency(value: Any) -> str | None:
 
     Parameters
     ----------
-    value : {"ancestors", "descendants"} or None
+    value : {"auto", "ancestors", "descendants"} or None
         The choice, see :class:`DecisionRule`.
 
     Returns
     -------
-    {"ancestors", "descendants"} or None
+    {"auto", "ancestors", "descendants"} or None
         The choice itself.
 
     Raises
@@ -336,9 +383,9 @@ def check_consistency(value: Any) -> str | None:
     >>> check_consistency("ancestor")
     Traceback (most recent call last):
         ...
-    ValueError: consistency is 'ancestor'; did you mean 'ancestors'? Pass 'ancestors', 'descendants' or None
+    ValueError: consistency is 'ancestor'; did you mean 'ancestors'? Pass 'auto', ...
     """
-    return _check_option("consistency", value, ("ancestors", "descendants", None))
+    return _check_option("consistency", value, ("auto", "ancestors", "descendants", None))
 
 
 def check_decoding(value: Any) -> str:
@@ -434,218 +481,3 @@ def predict_threshold(probabilities: Probabilities, threshold: float | npt.NDArr
     array([[ True, False]])
     """
     return csr_array(np.asarray(probabilities) >= threshold)
-
-
-def predict_path(
-    probabilities: Probabilities,
-    candidates: npt.NDArray[np.int64],
-    hierarchy: LabelHierarchy,
-    tagged: npt.NDArray[np.bool_],
-) -> csr_array:
-    """Predict one path per text: the most probable end of the path, and its tagged ancestors.
-
-    The probability that a label ends the path is p (1 - q), where p is the probability of the label and
-    q the highest probability of its children.
-
-    Parameters
-    ----------
-    probabilities : ndarray of shape (n, L)
-        Floats in [0, 1].
-    candidates : ndarray of shape (n_ends,), int64
-        Positions of the labels that may end a path, see :func:`path_ends`. Of equally probable
-        candidates, the first is taken. Without a candidate nothing is predicted.
-    hierarchy : LabelHierarchy
-        L labels in column order.
-    tagged : ndarray of shape (L,), bool
-        Whether a label is a target of at least one training text.
-
-    Returns
-    -------
-    csr_array of shape (n, L), bool
-        The predicted labels.
-
-    Examples
-    --------
-    >>> hierarchy = LabelHierarchy([("science", "physics"), ("science", "biology")])
-    >>> leaves = np.array([0, 1])  # biology, physics
-    >>> everywhere = np.ones(3, dtype=bool)
-    >>> predict_path(np.array([[0.1, 0.3, 0.2]]), leaves, hierarchy, everywhere).toarray().astype(int)
-    array([[0, 1, 1]])
-    >>> every = np.arange(3)  # science may end a path too
-    >>> probabilities = np.array([[0.1, 0.3, 0.9], [0.1, 0.6, 0.9]])
-    >>> predict_path(probabilities, every, hierarchy, everywhere).toarray().astype(int)
-    array([[0, 0, 1],
-           [0, 1, 1]])
-    """
-    probabilities = np.asarray(probabilities)
-    if not len(candidates):
-        return csr_array(probabilities.shape, dtype=bool)
-    ending = probabilities[:, candidates]
-    # A label is at least as probable as its children. Without the factor 1 - q, inner labels always win.
-    children = hierarchy.children[candidates]
-    inner = np.flatnonzero(np.diff(children.indptr))
-    if inner.size:
-        child_max = np.maximum.reduceat(probabilities[:, children.indices], children.indptr[inner], axis=1)
-        ending[:, inner] *= 1 - child_max
-    return paths_to(hierarchy, tagged)[candidates[np.argmax(ending, axis=1)]]
-
-
-def predict_most_probable_path(
-    probabilities: Probabilities, paths: LabelPaths, minimum: float | npt.NDArray[np.float64] = 0.0
-) -> csr_array:
-    """Predict the most probable path of each text, or nothing if that is more probable.
-
-    Parameters
-    ----------
-    probabilities : ndarray of shape (n, L)
-        The probability of each label: the sum over the paths with the label. What all paths together lack
-        to 1 is the probability that a text has no label.
-    paths : LabelPaths
-        The paths.
-    minimum : float or ndarray of shape (L,)
-        Labels of the path that are less probable are left out.
-
-    Returns
-    -------
-    csr_array of shape (n, L), bool
-        The predicted labels.
-
-    Examples
-    --------
-    >>> hierarchy = LabelHierarchy([("science", "physics"), ("science", "biology")])
-    >>> paths = LabelPaths(hierarchy, np.array([0, 1]), np.ones(3, dtype=bool))
-    >>> probabilities = np.array([[0.2, 0.5, 0.7], [0.2, 0.3, 0.5]])  # nothing: 0.3, 0.5
-    >>> predict_most_probable_path(probabilities, paths).toarray().astype(int)
-    array([[0, 1, 1],
-           [0, 0, 0]])
-    """
-    probabilities = np.asarray(probabilities, dtype=np.float64)
-    if not len(paths.ends):
-        return csr_array(probabilities.shape, dtype=bool)
-    of_paths = paths.of_paths(probabilities)
-    best = np.argmax(of_paths, axis=1)
-    something = of_paths[np.arange(len(best)), best] >= 1 - of_paths.sum(axis=1)
-    found = csr_array(paths.labels[best])
-    row = np.repeat(np.arange(len(best)), np.diff(found.indptr))
-    least = np.broadcast_to(minimum, probabilities.shape[1:])[found.indices]
-    found.data = found.data & something[row] & (probabilities[row, found.indices] >= least)
-    found.eliminate_zeros()
-    return found
-
-
-def path_ends(targets: Any, hierarchy: LabelHierarchy) -> npt.NDArray[np.int64] | None:
-    """Find the labels that end a path, if every row of the targets is a single path.
-
-    A row is a single path if it is one label with its tagged ancestors: those that are a target in some
-    row. So a row with one leaf is a single path if no row has an inner label. In a flat hierarchy a
-    single path is one label.
-
-    Parameters
-    ----------
-    targets : array-like or sparse of shape (n, L)
-        An indicator: 0 or 1.
-    hierarchy : LabelHierarchy
-        L labels in column order.
-
-    Returns
-    -------
-    ndarray of shape (n_ends,), int64, or None
-        Sorted positions. None if a row is not a single path; an all-zero row is not.
-
-    Raises
-    ------
-    ValueError
-        If `targets` is not a 0/1 array of L columns.
-
-    Examples
-    --------
-    >>> hierarchy = LabelHierarchy([("science", "physics"), ("science", "biology")])
-    >>> path_ends([[0, 1, 1], [1, 0, 1], [0, 1, 1]], hierarchy)
-    array([0, 1])
-    >>> path_ends([[0, 1, 1], [1, 1, 1]], hierarchy) is None
-    True
-    """
-    indicator = as_indicator(targets, len(hierarchy))
-    if not indicator.shape[0] or not np.diff(indicator.indptr).all():
-        return None
-    # The deepest label of each row. A row with two deepest labels is not a path, whichever is taken.
-    depth_first = hierarchy.levels[indicator.indices] * len(hierarchy) + indicator.indices
-    deepest = np.maximum.reduceat(depth_first, indicator.indptr[:-1]) % len(hierarchy)
-    tagged = np.bincount(indicator.indices, minlength=len(hierarchy)) > 0
-    paths = paths_to(hierarchy, tagged)[deepest]
-    is_path = np.array_equal(indicator.indptr, paths.indptr) and np.array_equal(
-        indicator.indices, paths.indices
-    )
-    return np.unique(deepest) if is_path else None
-
-
-def add_ancestors(indicator: Any, hierarchy: LabelHierarchy) -> csr_array:
-    """Add the ancestors of every predicted label.
-
-    Parameters
-    ----------
-    indicator : array-like or sparse of shape (n, L)
-        Predictions: 0 or 1.
-    hierarchy : LabelHierarchy
-        L labels in column order.
-
-    Returns
-    -------
-    csr_array of shape (n, L), bool
-        The predictions with ancestors.
-
-    Raises
-    ------
-    ValueError
-        If `indicator` is not a 0/1 array of L columns.
-
-    Examples
-    --------
-    >>> hierarchy = LabelHierarchy([("science", "physics"), ("physics", "optics")])
-    >>> add_ancestors([[1, 0, 0]], hierarchy).toarray()  # optics; physics, science
-    array([[ True,  True,  True]])
-    """
-    return hierarchy.close(indicator)
-
-
-def drop_orphans(
-    indicator: Any, hierarchy: LabelHierarchy, required: npt.NDArray[np.bool_] | None = None
-) -> csr_array:
-    """Drop every predicted label that has an ancestor which is not predicted.
-
-    Parameters
-    ----------
-    indicator : array-like or sparse of shape (n, L)
-        Predictions: 0 or 1.
-    hierarchy : LabelHierarchy
-        L labels in column order.
-    required : ndarray of shape (L,), bool, default=None
-        Whether a label is required where it is an ancestor. By default all labels are.
-
-    Returns
-    -------
-    csr_array of shape (n, L), bool
-        The predicted labels that have all required ancestors.
-
-    Raises
-    ------
-    ValueError
-        If `indicator` is not a 0/1 array of L columns.
-
-    Examples
-    --------
-    >>> hierarchy = LabelHierarchy([("science", "physics"), ("physics", "optics")])
-    >>> drop_orphans([[1, 0, 1], [0, 1, 1]], hierarchy).toarray().astype(int)  # optics, physics, science
-    array([[0, 0, 1],
-           [0, 1, 1]])
-    """
-    predicted = as_indicator(indicator, len(hierarchy))
-    text = np.repeat(np.arange(predicted.shape[0]), np.diff(predicted.indptr))
-    # One row per predicted label, with its ancestors. Each ancestor is searched in the row of the text.
-    entry, ancestor = hierarchy.ancestors[predicted.indices].nonzero()
-    missing = ~np.isin(text[entry] * len(hierarchy) + ancestor, text * len(hierarchy) + predicted.indices)
-    if required is not None:
-        missing &= required[ancestor]
-    predicted.data[entry[missing]] = False
-    predicted.eliminate_zeros()
-    return predicted

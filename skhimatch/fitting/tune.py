@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from skhimatch.evaluation.decisions import DecisionRule, check_threshold
+from skhimatch.evaluation.decisions import F1_WEIGHTS, DecisionRule, check_threshold
 from skhimatch.evaluation.metrics import MicroMacroF1, micro_macro_f1
 from skhimatch.fitting.labelled_texts import LabelledTexts
 from skhimatch.fitting.tokenize import tokenize
@@ -19,6 +19,11 @@ from skhimatch.scores.stacking import as_probabilities
 from skhimatch.state import FittedState
 
 __all__ = ["ScoredTexts", "stack_and_tune", "tune", "with_threshold"]
+
+
+# Paths stop early only if that raises the F1 on held-out texts by more than this. Less is noise, and training
+# texts have whole paths.
+MIN_GAIN_OF_STOPPING = 0.005
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,14 @@ def with_threshold(
     DecisionRule
     """
     decision = replace(decision, one_path=ensemble.stacking.one_path)
-    if ensemble.stacking.calibrated and (decision.ends is None or decision.one_path):
-        return decision.with_best_thresholds(probabilities, optimize)
-    return decision.tuned(probabilities, targets, optimize)
+    if not ensemble.stacking.calibrated or (decision.ends is not None and not decision.one_path):
+        return decision.tuned(probabilities, targets, optimize)
+    best = decision.with_best_thresholds(probabilities, optimize)
+    if decision.ends is None:
+        return best
+    may_stop = decision.with_paths_that_may_stop(probabilities, optimize)
+    whole, stopping = (
+        np.dot(F1_WEIGHTS[optimize], micro_macro_f1(targets, rule(probabilities)))
+        for rule in (best, may_stop)
+    )
+    return may_stop if stopping > whole + MIN_GAIN_OF_STOPPING else best

@@ -73,8 +73,14 @@ class TrainingLabels:
         (True, array([0, 1]), True)
         """
         number = np.asarray(targets.sum(axis=0), dtype=np.int64).ravel()
-        closed = decision.hierarchy.close(targets).nnz == targets.nnz
-        return cls(decision.hierarchy, number, targets.shape[0], closed, decision.paths, decision.unlabelled)
+        return cls(
+            decision.hierarchy,
+            number,
+            targets.shape[0],
+            decision.closed,
+            decision.paths,
+            decision.unlabelled,
+        )
 
     @cached_property
     def frequency(self) -> NDArray[np.float32]:

@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from skhimatch.evaluation.consistency import add_ancestors, drop_orphans
 from skhimatch.evaluation.decisions import (
     DecisionRule,
-    add_ancestors,
     check_consistency,
     check_threshold,
-    drop_orphans,
     highest,
-    path_ends,
-    predict_path,
     predict_threshold,
 )
+from skhimatch.evaluation.path_decisions import path_ends, predict_path, predict_path_that_may_stop
+from skhimatch.evaluation.paths import LabelPaths
+from skhimatch.evaluation.thresholds import gain_of_predictions
 from skhimatch.labels.hierarchy import LabelHierarchy
 
 LABELS = ["a", "b", "a1", "a2", "b1", "a11"]
@@ -205,9 +205,9 @@ def test_check_consistency():
     [
         (
             "ancestor",
-            "consistency is 'ancestor'; did you mean 'ancestors'\\? Pass 'ancestors', 'descendants' or None",
+            "consistency is 'ancestor'; did you mean 'ancestors'\\? Pass 'auto', 'ancestors'",
         ),
-        ("all", "consistency is 'all'; pass 'ancestors', 'descendants' or None"),
+        ("all", "consistency is 'all'; pass 'auto', 'ancestors', 'descendants' or None"),
         (True, "consistency is True; pass"),
         (["ancestors"], r"consistency is \['ancestors'\]; pass"),
         (np.ones(2), r"consistency is array\(.*; pass"),
@@ -307,3 +307,101 @@ class TestTuned:
                 self.HIERARCHY, threshold, path_ends=np.array([0, 1, 2]), tagged=self.EVERYWHERE
             )
             assert (rule(probabilities).toarray()[:, 0] == 1).all()
+
+
+class TestPathThatMayStop:
+    @pytest.mark.parametrize("hierarchy", [TREE, DAG])
+    @pytest.mark.parametrize("at_least_one", [False, True])
+    def test_no_other_beginning_gains_more(self, hierarchy, at_least_one):
+        rng = np.random.default_rng(0)
+        probabilities = rng.uniform(size=(200, len(hierarchy)))
+        threshold = rng.uniform(0.2, 0.9, size=len(hierarchy))
+        importance = rng.uniform(0.1, 2, size=len(hierarchy))
+        ancestors = hierarchy.ancestors.toarray()
+        beginnings = LabelPaths(hierarchy, np.arange(len(hierarchy)), np.ones(len(hierarchy), dtype=bool))
+        found = predict_path_that_may_stop(
+            probabilities, beginnings, threshold, importance, at_least_one=at_least_one
+        ).toarray()
+        empty = 0
+        for row, of_text in zip(found, probabilities, strict=True):
+            best, best_gain = np.zeros(len(hierarchy), dtype=bool), -np.inf if at_least_one else 0.0
+            for end in range(len(hierarchy)):
+                path = ancestors[end].astype(bool)
+                path[end] = True
+                gain = sum(
+                    importance[label] * (of_text[label] - threshold[label]) for label in np.flatnonzero(path)
+                )
+                if gain > best_gain:
+                    best, best_gain = path, gain
+            assert (row == best).all()
+            empty += not best.any()
+        assert (empty == 0) == at_least_one
+
+    def test_without_a_path(self):
+        nothing = LabelPaths(TREE, np.zeros(0, dtype=np.int64), np.zeros(6, dtype=bool))
+        found = predict_path_that_may_stop(np.ones((2, 6)), nothing, 0.5, np.ones(6), at_least_one=True)
+        assert found.shape == (2, 6)
+        assert found.nnz == 0
+
+    def test_the_rule(self):
+        """The first text's leaf is too uncertain; the thresholds are those of the probabilities."""
+        targets = rows("a a1 a11", "a a2", "b b1")
+        rule = replace(DecisionRule.learn(targets, TREE), one_path=True)
+        probabilities = np.array([[0.9, 0.1, 0.4, 0.35, 0.1, 0.4], [0.1, 0.9, 0.05, 0.05, 0.9, 0.05]] * 50)
+        whole = rule.with_best_thresholds(probabilities, "micro_macro")
+        stopping = rule.with_paths_that_may_stop(probabilities, "micro")
+        assert [len(row) for row in rule_rows(whole(probabilities[:2]))] == [3, 2]
+        expected = (probabilities >= stopping.threshold)[:2]
+        assert (stopping(probabilities[:2]).toarray() == expected).all()
+        assert whole.importance is None
+
+    def test_more_labels(self):
+        rule = replace(DecisionRule.learn(rows("a a1 a11", "b b1"), TREE), one_path=True)
+        rule = rule.with_paths_that_may_stop(np.random.default_rng(0).uniform(size=(20, 6)), "macro")
+        more = LabelHierarchy(
+            [*[(TREE.labels[parent], TREE.labels[child]) for parent, child in TREE.edges], ("b", "b2")],
+            labels=[*LABELS, "b2"],
+        )
+        wider = rule.with_labels(more)
+        assert wider.importance.shape == (7,)
+        assert wider.importance[6] == np.median(rule.importance)
+
+
+def rule_rows(indicator):
+    return [np.flatnonzero(row) for row in indicator.toarray()]
+
+
+@pytest.mark.parametrize("optimize", ["micro", "macro", "micro_macro"])
+def test_the_gain_of_a_prediction_is_the_change_of_the_expected_f1(optimize):
+    """Numerically: one more prediction among very many changes the F1 by the gain."""
+    rng = np.random.default_rng(0)
+    probabilities = rng.beta(0.3, 2, size=(40_000, 4)) * [1, 0.5, 0.2, 0.9]
+    threshold = np.array([0.35, 0.3, 0.2, 0.4])
+
+    def expected_f1(predicted):
+        right = 2 * (probabilities * predicted).sum(axis=0)
+        size = probabilities.sum(axis=0) + predicted.sum(axis=0)
+        micro, macro = right.sum() / size.sum(), (right / size).mean()
+        return {"micro": micro, "macro": macro, "micro_macro": micro + macro}[optimize]
+
+    predicted = probabilities >= threshold
+    changes = np.empty((4, 2))
+    for label in range(4):
+        for number, probability in enumerate((0.05, 0.15)):
+            row = np.argmin(np.abs(probabilities[:, label] - probability))
+            more = predicted.copy()
+            more[row, label] = True
+            changes[label, number] = expected_f1(more) - expected_f1(predicted)
+    slope = (changes[:, 1] - changes[:, 0]) / 0.1
+    found = gain_of_predictions(probabilities, threshold, optimize)
+    np.testing.assert_allclose(found, slope / slope.mean(), rtol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("targets", "expected"),
+    [(["a a1", "a a2", "a", "b b1 a"], "a a1"), (["a1", "a a2", "a", "b b1 a"], "a1")],
+)
+def test_ancestors_are_added_if_training_texts_have_them(targets, expected):
+    rule = DecisionRule.learn(rows(*targets), TREE, consistency="auto")
+    probabilities = np.array([[0.2, 0.1, 0.7, 0.1, 0.1, 0.1]])
+    assert (rule(probabilities).toarray() == rows(expected)).all()

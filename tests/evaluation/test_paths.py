@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from skhimatch import LabelHierarchy
-from skhimatch.evaluation.decisions import DecisionRule, predict_most_probable_path
+from skhimatch.evaluation.decisions import DecisionRule
+from skhimatch.evaluation.path_decisions import predict_most_probable_path
 from skhimatch.evaluation.paths import LabelPaths
 
 TREE = LabelHierarchy([("a", "b"), ("a", "c"), ("c", "d"), ("c", "e"), ("f", "g")])
