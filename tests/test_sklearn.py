@@ -297,9 +297,11 @@ class TestPickling:
         wide = QUICK | {"max_epochs": 1, "net_params": {"module__node_dimension": 100}}
         large = HiMatchClassifier(HIERARCHY, **wide).fit(TEXTS[:20], LABEL_SETS[:20])
         weights = sum(tensor.nbytes for tensor in large.network_.state_dict().values())
-        lexical, weight = large.ngrams_, large.ngrams_.weight
-        arrays = (weight.data, weight.indices, weight.indptr, lexical.ngrams.codes, lexical.ngrams.idf)
-        weights += sum(array.nbytes for array in arrays)
+        for classifier in (large.ngrams_, large.characters_):
+            weight = classifier.weight
+            arrays = [weight.data, weight.indices, weight.indptr, *classifier.ngrams.state().arrays.values()]
+            weights += sum(array.nbytes for array in arrays)
+        weights += sum(len(pickle.dumps(ngram)) for ngram in large.characters_.ngrams.ngrams)
         assert weights < len(pickle.dumps(large)) < 1.05 * weights
         few = HiMatchClassifier(HIERARCHY, **QUICK | {"validation_fraction": 0}).fit(
             TEXTS * 2, LABEL_SETS * 2

@@ -96,7 +96,7 @@ def gain_of_predictions(
     Returns
     -------
     float64 ndarray of shape (L,)
-        g_l, divided by its mean.
+        The numbers g_l, divided by their mean.
 
     Examples
     --------

@@ -14,6 +14,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from skhimatch.scores.state import ScorerState
 from skhimatch.scores.tfidf import inverse_document_frequencies, weighted_counts
 from skhimatch.text.sequences import UNKNOWN_ID, TokenSequences
+from skhimatch.text.words import FEW_WORDS
 
 __all__ = ["CharacterFeatures", "are_affordable"]
 
@@ -28,7 +29,7 @@ MAX_ENTRIES, MAX_MULTIPLICATIONS = 40_000_000, 1_000_000_000
 
 @dataclass(frozen=True, eq=False)
 class CharacterFeatures:
-    """TF-IDF of the character n-grams that several training texts share.
+    """TF-IDF of character n-grams: those of several training texts, or all if these have few words.
 
     An n-gram has three to five characters of one word; the ends of words count as spaces. A text is a row of
     length 1. Its entries are proportional to (1 + log count) * idf, where
@@ -65,13 +66,13 @@ class CharacterFeatures:
         Returns
         -------
         CharacterFeatures
-            With the n-grams that at least three texts share.
+            With the n-grams that at least three texts share, or with all if the texts have few words.
         """
         index: dict[str, int] = {}
         counts = _counts(texts, lambda ngram: index.setdefault(ngram, len(index)), lambda: len(index))
         frequencies = np.bincount(counts.indices, minlength=len(index))
         names = np.array(list(index), dtype=object)
-        chosen = np.flatnonzero(frequencies >= MIN_TEXTS)
+        chosen = np.flatnonzero(frequencies >= (1 if len(texts.ids) <= FEW_WORDS else MIN_TEXTS))
         chosen = chosen[np.argsort(names[chosen], kind="stable")]
         return cls(tuple(names[chosen]), inverse_document_frequencies(frequencies[chosen], len(texts)))
 

@@ -17,6 +17,7 @@ from skhimatch.scores.state import ScorerState, sparse_from_arrays, sparse_to_ar
 from skhimatch.scores.svm import train_svms
 from skhimatch.scores.tfidf import inverse_document_frequencies, weighted_counts
 from skhimatch.text.sequences import UNKNOWN_ID, Texts, TokenSequences, words_of
+from skhimatch.text.words import FEW_WORDS
 
 __all__ = [
     "Exactly",
@@ -71,7 +72,7 @@ class Features(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class NGramFeatures:
-    """TF-IDF of the words and word pairs that several training texts share.
+    """TF-IDF of words and word pairs: those of several training texts, or all if these have few words.
 
     A text is a row of length 1. Its entries are proportional to (1 + log count) * idf, where
     idf = 1 + log((1 + n) / (1 + number of texts with the n-gram)). Unknown words, and pairs with an
@@ -89,13 +90,13 @@ class NGramFeatures:
     --------
     >>> from skhimatch.text.sequences import Vocabulary
     >>> vocabulary = Vocabulary(["wave", "field"])
-    >>> texts = TokenSequences.from_lists([[2, 3], [2, 3, 3], [2]], vocabulary)
+    >>> texts = TokenSequences.from_lists([[2, 3], [2, 3], [2]], vocabulary)
     >>> ngrams = NGramFeatures.learn(texts)
-    >>> ngrams.codes  # wave, field, wave field; only one text has field field
+    >>> ngrams.codes  # wave, field, wave field
     array([ 2,  3, 11])
     >>> ngrams(texts).toarray().round(2)
     array([[0.48, 0.62, 0.62],
-           [0.37, 0.8 , 0.47],
+           [0.48, 0.62, 0.62],
            [1.  , 0.  , 0.  ]], dtype=float32)
     """
 
@@ -116,12 +117,12 @@ class NGramFeatures:
         Returns
         -------
         NGramFeatures
-            With the n-grams that at least two texts share.
+            With the n-grams that at least two texts share, or with all if the texts have few words.
         """
         found, counts = zip(*(_document_frequencies(chunk) for chunk in _chunks(texts)), strict=True)
         kept, column = np.unique(np.concatenate(found), return_inverse=True)
         frequencies = np.bincount(column, weights=np.concatenate(counts), minlength=len(kept))
-        chosen = np.flatnonzero(frequencies >= MIN_TEXTS)
+        chosen = np.flatnonzero(frequencies >= (1 if len(texts.ids) <= FEW_WORDS else MIN_TEXTS))
         max_ngrams = MAX_NGRAMS if max_ngrams is None else max_ngrams
         if len(chosen) > max_ngrams:
             chosen = np.sort(chosen[np.argsort(-frequencies[chosen], kind="stable")[:max_ngrams]])

@@ -15,8 +15,10 @@ TOKENIZER = WordTokenizer(min_count=2).fit(TEXTS)
 SEQUENCES = TOKENIZER.transform(TEXTS)
 
 
-def test_equal_to_scikit_learns_tfidf():
-    vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, min_df=3)
+@pytest.mark.parametrize(("few_words", "min_df"), [(200_000, 1), (10, 3)])
+def test_equal_to_scikit_learns_tfidf(monkeypatch, few_words, min_df):
+    monkeypatch.setattr(characters, "FEW_WORDS", few_words)
+    vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, min_df=min_df)
     vectorizer.fit(TEXTS)
     features = CharacterFeatures.learn(SEQUENCES)
     assert features.ngrams == tuple(sorted(vectorizer.vocabulary_))
@@ -41,7 +43,7 @@ def test_without_unknown_words_the_known_ones_count():
 
 
 def test_no_n_gram_at_all():
-    texts = TokenSequences.from_lists([[2], []], Vocabulary(["wave"]))
+    texts = TokenSequences.from_lists([[], []], Vocabulary(["wave"]))
     features = CharacterFeatures.learn(texts)
     assert len(features) == 0
     assert features(texts).shape == (2, 0)

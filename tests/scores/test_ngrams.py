@@ -48,9 +48,11 @@ def names(ngrams, vocabulary):
 
 
 class TestNGramWeights:
-    def test_equal_to_scikit_learns_tfidf(self):
+    @pytest.mark.parametrize(("few_words", "min_df"), [(200_000, 1), (10, 2)])
+    def test_equal_to_scikit_learns_tfidf(self, monkeypatch, few_words, min_df):
+        monkeypatch.setattr(lexical, "FEW_WORDS", few_words)
         vectorizer = TfidfVectorizer(
-            ngram_range=(1, 2), sublinear_tf=True, min_df=2, token_pattern=r"(?u)\b\w+\b"
+            ngram_range=(1, 2), sublinear_tf=True, min_df=min_df, token_pattern=r"(?u)\b\w+\b"
         ).fit(TEXTS)
         ngrams = NGramFeatures.learn(SEQUENCES)
         columns = [vectorizer.vocabulary_[name] for name in names(ngrams, TOKENIZER.vocabulary_)]
@@ -82,7 +84,8 @@ class TestNGramWeights:
         np.testing.assert_array_equal(parts.idf, whole.idf)
         np.testing.assert_array_equal(parts(SEQUENCES).toarray(), whole(SEQUENCES).toarray())
 
-    def test_no_shared_n_gram(self):
+    def test_no_shared_n_gram(self, monkeypatch):
+        monkeypatch.setattr(lexical, "FEW_WORDS", 1)
         vocabulary = Vocabulary(["a", "b"])
         texts = TokenSequences.from_lists([[2], [3], []], vocabulary)
         ngrams = NGramFeatures.learn(texts)
@@ -123,7 +126,7 @@ class TestExactClassifier:
         np.testing.assert_array_equal(margins, targets.toarray() * 2 - 1)
 
     def test_no_feature_at_all(self):
-        texts = TokenSequences.from_lists([[2], [3]], Vocabulary(["a", "b"]))
+        texts = TokenSequences.from_lists([[], []], Vocabulary(["a", "b"]))
         classifier = untrained(texts, 2)
         features = classifier.ngrams(texts)
         classifier = classifier.solved(features, sp.csr_array(np.eye(2)), C=1.0, seed=0)
@@ -210,7 +213,7 @@ class TestTrainingInSteps:
         np.testing.assert_allclose(margins[:, -1], -1, atol=1e-5)
 
     def test_no_feature_at_all(self):
-        texts = TokenSequences.from_lists([[2], [3]], Vocabulary(["a", "b"]))
+        texts = TokenSequences.from_lists([[], []], Vocabulary(["a", "b"]))
         classifier = trained(texts, sp.csr_array(np.eye(2)))
         assert classifier.weight.shape == (0, 2)
         assert np.isfinite(classifier.scores(texts)).all()

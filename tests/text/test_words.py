@@ -79,12 +79,21 @@ class TestCheckTexts:
 
 
 class TestWordTokenizer:
-    def test_vocabulary_is_counted_and_sorted(self):
+    @pytest.mark.parametrize("min_count", [1, 2])
+    def test_vocabulary_is_counted_and_sorted(self, min_count):
         counts = Counter(itertools.chain.from_iterable(re.findall(r"\w+", text.lower()) for text in TEXTS))
-        expected = sorted((word for word in counts if counts[word] >= 2), key=lambda w: (-counts[w], w))
-        tokenizer = WordTokenizer().fit(TEXTS)
+        expected = sorted(
+            (word for word in counts if counts[word] >= min_count), key=lambda w: (-counts[w], w)
+        )
+        tokenizer = WordTokenizer(min_count=min_count).fit(TEXTS)
         assert tokenizer.vocabulary_.words == tuple(expected)
         assert expected[0] == "wave"
+
+    def test_rare_words_are_kept_if_there_are_few_words(self, monkeypatch):
+        texts = ["once twice", "twice more more"]
+        assert WordTokenizer().fit(texts).vocabulary_.words == ("more", "twice", "once")
+        monkeypatch.setattr("skhimatch.text.words.FEW_WORDS", 4)
+        assert WordTokenizer().fit(texts).vocabulary_.words == ("more", "twice")
 
     def test_counts_agree_with_count_vectorizer(self):
         tokenizer = WordTokenizer(min_count=1)
