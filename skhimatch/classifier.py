@@ -100,7 +100,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
     validation_fraction : float in [0, 1) or "auto"
         Share of the texts that is held out, to choose the best epoch, the stacking weights and the threshold.
         0 holds out none and keeps the last epoch. Each label keeps a training text. "auto" holds out a tenth,
-        or up to a fifth if that is fewer than 250 texts. Up to 1,000 texts are cross-fitted instead: weights
+        or up to a fifth if that is fewer than 500 texts. Up to 2,000 texts are cross-fitted instead: weights
         and threshold are learned from all of them, each scored by a classifier that was trained on others.
         That takes two to four times as long, and every epoch is trained. There is no cross-fitting with
         `callbacks`, which may need held-out texts, or with a pretrained encoder that is trained.
@@ -389,8 +389,8 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
             The labels of each text. A single string is the end of a path: its ancestors are added. A text
             without labels is a negative example of each label.
         X_val, y_val : as `X` and `y`, optional
-            An official validation set, to use instead of held-out texts. With fewer than 250 texts and
-            ``validation_fraction="auto"``, up to 1,000 training texts are cross-fitted, too. With tens of
+            An official validation set, to use instead of held-out texts. With fewer than 500 texts and
+            ``validation_fraction="auto"``, up to 2,000 training texts are cross-fitted, too. With tens of
             thousands of labels, only a random part of it is used if it has thousands of texts.
         validation_data : (X_val, y_val), optional
             Deprecated: pass `X_val` and `y_val`.

@@ -17,11 +17,13 @@ __all__ = ["hold_out", "parts_to_cross_fit"]
 MAX_HELD_OUT_NUMBERS, MIN_HELD_OUT = 2**27, 1000
 
 
-# validation_fraction="auto": up to this many texts are cross-fitted, in this many parts.
-PARTS_UP_TO: dict[int, int] = {300: 5, 1000: 3}
+# validation_fraction="auto": up to this many texts are cross-fitted, in this many parts. Fewer parts take
+# less time. On 20 Newsgroups with 1,000 texts beside 250 official ones, cross-fitting adds 1.2 points of
+# micro-F1 and 1.8 of macro-F1, on GermEval with 1,455 texts 0.3 and 1.4.
+PARTS_UP_TO: dict[int, int] = {300: 5, 1000: 3, 2000: 2}
 MIN_TEXTS_TO_CROSS_FIT = 20
 # Otherwise a tenth of the texts is held out, or more if that is fewer texts than are enough.
-FRACTION, MAX_FRACTION, ENOUGH_HELD_OUT = 0.1, 0.2, 250
+FRACTION, MAX_FRACTION, ENOUGH_HELD_OUT = 0.1, 0.2, 500
 
 
 def parts_to_cross_fit(

@@ -116,7 +116,8 @@ def parts(n_texts=100, n_labels=10, validation=None, **parameters):
 
 class TestParts:
     @pytest.mark.parametrize(
-        ("n_texts", "expected"), [(19, 0), (20, 5), (300, 5), (301, 3), (1000, 3), (1001, 0)]
+        ("n_texts", "expected"),
+        [(19, 0), (20, 5), (300, 5), (301, 3), (1000, 3), (1001, 2), (2000, 2), (2001, 0)],
     )
     def test_by_the_number_of_texts(self, n_texts, expected):
         assert parts(n_texts) == expected
@@ -126,8 +127,8 @@ class TestParts:
         assert parts(validation_fraction=validation_fraction) == 0
 
     def test_enough_official_texts(self):
-        assert parts(validation=249) == 5
-        assert parts(validation=250) == 0
+        assert parts(validation=499) == 5
+        assert parts(validation=500) == 0
 
     def test_memory(self):
         assert parts(1000, 2000) == 3
@@ -142,9 +143,9 @@ class TestParts:
         assert parts(callbacks=[]) == 5
 
 
-@pytest.mark.parametrize(("n_texts", "expected"), [(1001, 200), (1500, 250), (3000, 300)])
+@pytest.mark.parametrize(("n_texts", "expected"), [(2001, 400), (4000, 500), (6000, 600)])
 def test_otherwise_a_share_is_held_out(learned_from, n_texts, expected):
     texts, label_sets = make_corpus(n_texts)
-    cross_fitted(max_epochs=1, lexical=None, batch_size=256).fit(texts, label_sets)
+    cross_fitted(max_epochs=1, lexical=None, batch_size=1000).fit(texts, label_sets)
     [scored] = learned_from
     assert scored.targets.shape[0] == expected
