@@ -169,6 +169,8 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         With many labels: what is subtracted from the scores of each network.
     decision_ : DecisionRule
         Turns probabilities into labels.
+    choices_ : Choices
+        What was chosen where a parameter is "auto": held-out texts, n-grams, epochs, weights, decision.
     label_embeddings_ : float32 ndarray of shape (L, d_phi)
         The labels' coordinates in the joint space (eq 4), unit rows.
     validation_f1_ : MicroMacroF1 or None

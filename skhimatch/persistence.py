@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 import skhimatch
+from skhimatch.choices import Choices
 from skhimatch.evaluation.decisions import DecisionRule, check_threshold
 from skhimatch.evaluation.metrics import MicroMacroF1
 from skhimatch.labels.hierarchy import LabelHierarchy
@@ -273,6 +275,7 @@ def _describe(
         "history": state.history,
         "sparse_output": state.sparse_output,
         "seed": state.seed,
+        "choices": asdict(state.choices),
     }
 
 
@@ -326,6 +329,7 @@ def _rebuild(
         history=tuple(description["history"]),
         sparse_output=description["sparse_output"],
         seed=description["seed"],
+        choices=Choices(**description["choices"]),
     )
     return state, parameters
 

@@ -96,6 +96,7 @@ class FittedPredictor:
     label_embeddings_ = _of_state("label_embeddings")
     validation_f1_ = _of_state("validation_f1")
     sparse_output_ = _of_state("sparse_output")
+    choices_ = _of_state("choices")
 
     _history = _of_state("history")
 

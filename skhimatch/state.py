@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skhimatch.choices import Choices
 from skhimatch.evaluation.decisions import DecisionRule
 from skhimatch.evaluation.metrics import MicroMacroF1
 from skhimatch.labels.hierarchy import LabelHierarchy
@@ -48,6 +49,8 @@ class FittedState:
         Whether predictions are sparse, since the targets were.
     seed : int
         The seed of all draws.
+    choices : Choices
+        What was chosen where a parameter is "auto".
     """
 
     hierarchy: LabelHierarchy
@@ -60,6 +63,7 @@ class FittedState:
     history: tuple[EpochRecord, ...]
     sparse_output: bool
     seed: int
+    choices: Choices
 
     @cached_property
     def classes(self) -> NDArray[np.object_]:

@@ -28,6 +28,7 @@ ORDER = [
     "scores/",
     "training/",
     "parameters",
+    "choices",
     "state",
     "persistence",
     "fitting/",

@@ -68,7 +68,8 @@ def fit(
     out_of_fold = cross_fit(parameters, state, training, n_parts) if n_parts else None
     way = None if out_of_fold is None else out_of_fold.way
     ensemble, way = train_ngrams(state, tokenized, held_out, checkpoints, way)
-    state = replace(state, ensemble=ensemble)
+    choices = replace(state.choices, cross_fitting_parts=n_parts, ngrams=None if way is None else repr(way))
+    state = replace(state, ensemble=ensemble, choices=choices)
     state = train_networks(parameters, state, tokenized, held_out, checkpoints)
     state = replace(state, ensemble=state.ensemble.with_mean_scores(tokenized.texts, seed))
     scored = [] if out_of_fold is None else [out_of_fold.scored]

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from skhimatch.choices import described_decision, described_weights
 from skhimatch.evaluation.decisions import F1_WEIGHTS, DecisionRule, check_threshold
 from skhimatch.evaluation.metrics import MicroMacroF1, micro_macro_f1
 from skhimatch.fitting.labelled_texts import LabelledTexts
@@ -72,6 +73,7 @@ def tune(parameters: Parameters, state: FittedState, held_out: LabelledTexts) ->
     if not parameters.tunes_threshold:
         threshold = check_threshold(parameters.threshold, state.hierarchy.labels)
         state = replace(state, decision=replace(state.decision, threshold=threshold))
+    state = replace(state, choices=replace(state.choices, cross_fitting_parts=0))
     return stack_and_tune(parameters, state, ScoredTexts.by(state, held_out))
 
 
@@ -107,7 +109,13 @@ def stack_and_tune(parameters: Parameters, state: FittedState, held_out: ScoredT
             f"{validation_f1.macro:.3f} macro",
             flush=True,
         )
-    return replace(state, ensemble=ensemble, decision=decision, validation_f1=validation_f1)
+    choices = replace(
+        state.choices,
+        held_out=held_out.targets.shape[0],
+        weights=described_weights(ensemble, learned=ensemble is not state.ensemble),
+        decision=described_decision(decision),
+    )
+    return replace(state, ensemble=ensemble, decision=decision, validation_f1=validation_f1, choices=choices)
 
 
 def with_threshold(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
+from skhimatch.choices import Choices, described_decision, described_weights
 from skhimatch.evaluation.decisions import DecisionRule, check_threshold
 from skhimatch.fitting.labelled_texts import LabelledTexts
 from skhimatch.labels.hierarchy import LabelHierarchy
@@ -26,7 +27,7 @@ from skhimatch.scores.training_labels import TrainingLabels
 from skhimatch.state import FittedState
 from skhimatch.text.sequences import Texts, TokenSequences, words_of
 from skhimatch.text.subwords import SubwordTokenizer
-from skhimatch.text.words import WordTokenizer
+from skhimatch.text.words import FEW_WORDS, WordTokenizer
 
 __all__ = ["untrained_ngrams", "untrained_state"]
 
@@ -97,25 +98,40 @@ def untrained_state(
         decoding=parameters.decoding,
         consistency=parameters.consistency,
     )
+    ensemble = Ensemble.untrained(
+        ngrams,
+        names,
+        characters,
+        networks,
+        training.targets,
+        TrainingLabels.of(training.targets, decision),
+        margins=parameters.margins,
+    )
+    epochs = parameters.epochs(*training.targets.shape)
+    n_steps = epochs * -(-len(training) // parameters.batch_size)
     state = FittedState(
         hierarchy=hierarchy,
         tokenizer=tokenizer,
         vocabulary=words.vocabulary,
-        ensemble=Ensemble.untrained(
-            ngrams,
-            names,
-            characters,
-            networks,
-            training.targets,
-            TrainingLabels.of(training.targets, decision),
-            margins=parameters.margins,
-        ),
+        ensemble=ensemble,
         decision=decision,
         label_embeddings=np.zeros((len(hierarchy), 0), dtype=np.float32),
         validation_f1=None,
         history=(),
         sparse_output=sparse_output,
         seed=seed,
+        choices=Choices(
+            held_out=0,
+            cross_fitting_parts=0,
+            rare_words=len(words.ids) <= FEW_WORDS,
+            ngrams=None,
+            characters=characters is not None,
+            shortlist=ensemble.shortlist_size,
+            max_epochs=epochs,
+            learning_rate=parameters.highest_learning_rate(n_steps),
+            weights=described_weights(ensemble, learned=False),
+            decision=described_decision(decision),
+        ),
     )
     texts = state.network.text_encoder.input_of(texts)
     return state, LabelledTexts(texts, training.targets)
