@@ -432,7 +432,7 @@ def main() -> int:
     arguments = parser.parse_args()
     results, speed = read_results(), read_speed()
     pages = {
-        ROOT / "README.md": [accuracy_table(results)],
+        ROOT / "README.md": [yardstick_table(results)],
         ROOT / "docs" / "results.md": [
             yardstick_table(results),
             resampling_table(read_resampled(), results),

@@ -113,7 +113,9 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         at which `optimize` is highest. Without held-out texts it is 0.5, or in
         a path the probability at which the path is extended.
     optimize : {"micro_macro", "micro", "macro"}
-        What ``threshold="auto"`` maximises: micro-F1, macro-F1, or their sum.
+        What ``threshold="auto"`` maximises: micro-F1, macro-F1, or their sum. Where training texts have all
+        ancestors of their labels, hierarchical F1 is the same as micro-F1. Rankings (`predict_topk`) do not
+        depend on thresholds.
     decoding : {"auto", "threshold", "path"}
         "path" predicts the most probable path, or nothing if that is more probable. It stops early if that is
         better on held-out texts. "auto" does so if all training targets are single paths, or empty, and uses
