@@ -2,17 +2,15 @@
 
     python -m benchmarks.accuracy --dataset wos --model himatch
 
-writes ``benchmarks/results/wos-himatch.json``, one run at a time. Existing runs with the same settings and
-versions are not repeated. If the environment variable SKHIMATCH_CHECKPOINTS names a folder, long runs
-continue after an interruption. `fit_seconds` is then the time of the last part. Every choice is made on the
-validation part, and the test part is scored once for each run. The environment variable SKHIMATCH_DATA names
-the folder of corpora that need files.
-
-``--dataset aapd@300`` draws 300 training texts and 75 validation texts of ``aapd``. Each seed draws others.
-The test part is whole.
+writes ``benchmarks/results/wos-himatch.json``, one run at a time. Existing runs with the same settings,
+versions and code of the package are not repeated; others are dropped from the file. If the environment
+variable SKHIMATCH_CHECKPOINTS names a folder, long runs continue after an interruption. `fit_seconds` is then
+the time of the last part. Every choice is made on the validation part, and the test part is scored once for
+each run. The environment variable SKHIMATCH_DATA names the folder of corpora that need files.
 """
 
 import argparse
+import hashlib
 import importlib.util
 import json
 import multiprocessing
@@ -47,6 +45,7 @@ from skhimatch.report import Report
 from skhimatch.settings import paper_settings
 
 RESULTS = Path(__file__).parent / "results"
+PACKAGE = Path(skhimatch.__file__).parent
 # With more labels than this, rankings are scored too, at this k.
 MANY_LABELS, K = 200, 5
 PACKAGES = ("torch", "skorch", "scikit-learn", "numpy", "scipy")
@@ -298,6 +297,7 @@ def run(dataset: str, model: str, seed: int, settings: dict[str, Any]) -> dict[s
         "epochs": getattr(fitted, "n_iter_", None),
         "val_of_network": of_network(fitted),
         "commit": commit(),
+        "code": code_digest(),
     }
     if isinstance(fitted, LinearBaseline) and MODELS[model][0] is fit_linear:
         content["choices"] = asdict(fitted.choices_)
@@ -429,6 +429,14 @@ def commit() -> str:
     return described.stdout.strip() if described.returncode == 0 else "unknown"
 
 
+def code_digest(package: Path = PACKAGE) -> str:
+    """Return a digest of the modules of the package: figures of equal digests can be compared."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
 def write(path: Path, dataset: str, model: str, settings: dict[str, Any], runs: list[dict[str, Any]]) -> None:
     """Write a results file. All of them have this format."""
     runs = sorted(runs, key=lambda run: run["seed"])
@@ -469,7 +477,7 @@ def main() -> None:
     if path.exists():
         before = json.loads(path.read_text())
         if before["settings"] == settings and before["versions"] == versions(arguments.model):
-            runs = before["runs"]
+            runs = [run for run in before["runs"] if run.get("code") == code_digest()]
     for seed in arguments.seeds:
         if seed in [run["seed"] for run in runs]:
             continue

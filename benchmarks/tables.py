@@ -55,10 +55,8 @@ def _read_accuracy() -> list[dict[str, Any]]:
 
 def accuracy_table(results: list[dict[str, Any]]) -> str:
     """Render mean and standard deviation over seeds, one row for each model."""
-    lines = [
-        "| corpus | model | micro-F1 | macro-F1 | hierarchical F1 | broken | fit | predict | seeds |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    columns = "corpus, model, micro-F1, macro-F1, hierarchical F1, broken, fit, predict, seeds, commit"
+    lines = [f"| {columns.replace(', ', ' | ')} |", f"|{'---|' * 10}"]
     for content in results:
         means, deviations = content["mean"]["test"], content["std"]["test"]
         several = len(content["seeds"]) > 1
@@ -71,9 +69,22 @@ def accuracy_table(results: list[dict[str, Any]]) -> str:
         lines.append(
             f"| {content['dataset']} | `{content['model']}` | {' | '.join(cells)} "
             f"| {means['violation_rate']:.1%} | {content['mean']['fit_seconds']:.0f} s "
-            f"| {speed} | {len(content['seeds'])} |"
+            f"| {speed} | {len(content['seeds'])} | {_commits(content)} |"
         )
     return "\n".join(lines)
+
+
+def same_code(*contents: dict[str, Any]) -> bool:
+    """Tell whether all runs are known to have run the same code of the package."""
+    codes = {run.get("code") for content in contents for run in content["runs"]}
+    return len(codes) == 1 and None not in codes
+
+
+def _commits(content: dict[str, Any]) -> str:
+    """Return the commits of the runs. An asterisk means that files were changed beside the commit."""
+    found = dict.fromkeys(run.get("commit", content["commit"]) for run in content["runs"])
+    marks = {commit: "*" if commit.endswith("-dirty") else "" for commit in found}
+    return ", ".join(f"`{commit.removesuffix('-dirty')[:7]}`{mark}" for commit, mark in marks.items())
 
 
 def yardstick_table(results: list[dict[str, Any]]) -> str:
@@ -172,7 +183,11 @@ def operating_point(content: dict[str, Any], name: str) -> dict[int, float]:
 
 def _yardsticks_of(content: dict[str, Any], results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
-        other for other in results if other["dataset"] == content["dataset"] and other["model"] in YARDSTICKS
+        other
+        for other in results
+        if other["dataset"] == content["dataset"]
+        and other["model"] in YARDSTICKS
+        and same_code(content, other)
     ]
 
 
@@ -203,7 +218,7 @@ def learning_curve_table(points: list[dict[str, Any]], wholes: list[dict[str, An
 
 
 def matching_table(results: list[dict[str, Any]]) -> str:
-    """Render the difference that matching and joint loss make, seed by seed."""
+    """Render the difference that matching and joint loss make, seed by seed, in runs of the same code."""
     by_name = {(content["dataset"], content["model"]): content for content in results}
     lines = [
         "| corpus | with | without | micro-F1 | macro-F1 | network alone, validation | seeds |",
@@ -211,7 +226,7 @@ def matching_table(results: list[dict[str, Any]]) -> str:
     ]
     for (corpus, model), content in by_name.items():
         without = by_name.get((corpus, WITHOUT_MATCHING.get(model)))
-        if without is None:
+        if without is None or not same_code(content, without):
             continue
         others = {run["seed"]: run for run in without["runs"]}
         pairs = [(run, others[run["seed"]]) for run in content["runs"] if run["seed"] in others]
@@ -224,7 +239,7 @@ def matching_table(results: list[dict[str, Any]]) -> str:
             f"| {corpus} | `{model}` | `{without['model']}` | {' | '.join(cells)} | {' / '.join(alone)} "
             f"| {len(pairs)} |"
         )
-    return "\n".join(lines)
+    return "\n".join(lines) if len(lines) > 2 else NOT_MEASURED
 
 
 def _difference(pairs: list[tuple[dict[str, Any], dict[str, Any]]], part: str, name: str) -> str:

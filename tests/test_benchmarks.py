@@ -107,6 +107,27 @@ def test_other_settings_start_afresh(toy, monkeypatch):
     assert json.loads((toy / "toy-tfidf-svm.json").read_text())["seeds"] == [1]
 
 
+def test_runs_of_other_code_are_repeated(toy, monkeypatch, tmp_path):
+    measure(monkeypatch, "--model", "tfidf-svm", "--seeds", "0", "1")
+    monkeypatch.setattr(accuracy, "code_digest", lambda: "another")
+    measure(monkeypatch, "--model", "tfidf-svm", "--seeds", "1")
+    [run] = json.loads((toy / "toy-tfidf-svm.json").read_text())["runs"]
+    assert (run["seed"], run["code"]) == (1, "another")
+
+
+def test_the_digest_is_that_of_the_modules(tmp_path):
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "a.py").write_text("a = 1\n")
+    (tmp_path / "scores" / "b.py").write_text("b = 2\n")
+    first = accuracy.code_digest(tmp_path)
+    (tmp_path / "notes.txt").write_text("not a module")
+    assert accuracy.code_digest(tmp_path) == first
+    (tmp_path / "scores" / "b.py").write_text("b = 3\n")
+    changed = accuracy.code_digest(tmp_path)
+    (tmp_path / "scores" / "b.py").rename(tmp_path / "b.py")
+    assert len({first, changed, accuracy.code_digest(tmp_path)}) == 3
+
+
 @pytest.mark.parametrize("model", ["linear"])
 def test_each_metric_has_a_decision_of_its_own(toy, monkeypatch, model):
     # Labels of the validation part differ from those of the other parts, so that decisions differ too.
@@ -313,7 +334,7 @@ def scored(dataset, model, scores, *, tuned=None, n_texts=None):
     """Return the content of a file: micro-F1 and macro-F1 of each seed, and those tuned for each."""
     runs = []
     for seed, (micro, macro) in scores.items():
-        run = {"seed": seed, "test": {"micro_f1": micro, "macro_f1": macro}}
+        run = {"seed": seed, "code": "abc", "test": {"micro_f1": micro, "macro_f1": macro}}
         if tuned is not None:
             run["test_by_metric"] = {
                 "micro": {"micro_f1": tuned[seed][0], "macro_f1": 0.0},
@@ -419,7 +440,7 @@ def test_a_learning_curve_stands_beside_all_texts():
 def test_what_matching_adds_is_told_seed_by_seed():
     def content(model, scores, **more):
         runs = [
-            {"seed": seed, "test": {"micro_f1": micro, "macro_f1": 0.5}} | more
+            {"seed": seed, "code": "abc", "test": {"micro_f1": micro, "macro_f1": 0.5}} | more
             for seed, micro in enumerate(scores)
         ]
         return {"dataset": "toy", "model": model, "runs": runs}
@@ -439,6 +460,21 @@ def test_what_matching_adds_is_told_seed_by_seed():
         "| toy | `minilm` | `minilm-flat` | -0.250 ± 0.000 | +0.000 ± 0.000 "
         "| +0.000 ± 0.000 / +0.000 ± 0.000 | 1 |",
     ]
+
+
+@pytest.mark.parametrize("code", ["def", None])
+def test_runs_of_different_code_are_not_compared(code):
+    """Neither with each other, nor runs of code that is not known."""
+    with_matching = scored("toy", "himatch", {0: (0.5, 0.5)})
+    without, linear = (scored("toy", model, {0: (0.25, 0.25)}) for model in ("himatch-no-matching", "linear"))
+    assert "+0.250" in tables.matching_table([with_matching, without])
+    assert "+25.0" in tables.yardstick_table([with_matching, linear])
+    for content in (without, linear):
+        content["runs"][0]["code"] = code
+    assert tables.matching_table([with_matching, without]) == tables.NOT_MEASURED
+    assert tables.yardstick_table([with_matching, linear]) == tables.NOT_MEASURED
+    with_matching["runs"][0]["code"] = None
+    assert tables.matching_table([with_matching, without]) == tables.NOT_MEASURED
 
 
 def test_tables_fill_each_pair_of_marks_in_turn():
