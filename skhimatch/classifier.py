@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any
@@ -26,6 +27,7 @@ from skhimatch.fitting.tune import tune
 from skhimatch.labels import targets
 from skhimatch.labels.formats import as_hierarchy, hierarchy_over
 from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.weights import TextWeights, check_class_weight, check_sample_weight
 from skhimatch.new_labels import with_labels
 from skhimatch.parameters import Parameters
 from skhimatch.predictor import FittedPredictor, checked_texts
@@ -61,6 +63,12 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
     word_vectors : path, WordVectors, mapping or KeyedVectors, optional
         Pretrained word vectors. None means that they are learned from the co-occurrence of words in the
         training texts. Clones share a path or `WordVectors`; a plain mapping is copied for each.
+    class_weight : {"balanced"}, mapping of str to float, or None
+        How much the texts with a label count when scorers learn that label; a label without an entry has the
+        weight 1. "balanced": texts with label l have the weight n / (2 n_l) in the loss of l and the others
+        n / (2 (n - n_l)), where n_l of n training texts have it (sums of weights, with `sample_weight`). All
+        classification losses treat labels one by one, so this is the same for each of them. The joint and the
+        matching loss, stacking weights and thresholds have no class weights: probabilities remain calibrated.
     lexical : {"words", "ngrams"} or None
         What is stacked with the network. "ngrams": a linear classifier on words and word pairs, and scores of
         the labels' names. "words": beside a pretrained encoder, also a network of words with the default
@@ -215,6 +223,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         "classes": ["array-like", None],
         "label_texts": [Mapping, None],
         "word_vectors": "no_validation",
+        "class_weight": [StrOptions({"balanced"}), Mapping, None],
         "lexical": [StrOptions({"words", "ngrams"}), None],
         "encoder": [str, PathLike, PretrainedEncoder],
         "propagation": [StrOptions({"gcn", "gated"}), None],
@@ -255,6 +264,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         classes: Sequence[str] | None = None,
         label_texts: Mapping[str, str | Iterable[str]] | None = None,
         word_vectors: Any = None,
+        class_weight: Mapping[str, float] | str | None = None,
         lexical: str | None = "words",
         encoder: str | PathLike[str] | PretrainedEncoder = "attention",
         propagation: str | None = None,
@@ -288,6 +298,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         self.classes = classes
         self.label_texts = label_texts
         self.word_vectors = word_vectors
+        self.class_weight = class_weight
         self.lexical = lexical
         self.encoder = encoder
         self.propagation = propagation
@@ -377,9 +388,11 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         self,
         X: Any,
         y: Any,
+        sample_weight: ArrayLike | None = None,
         *,
         X_val: Any = None,
         y_val: Any = None,
+        sample_weight_val: ArrayLike | None = None,
         validation_data: tuple[Any, Any] | None = None,
         checkpoint: str | PathLike[str] | None = None,
     ) -> HiMatchClassifier:
@@ -392,10 +405,18 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         y : iterable of n iterables of str, iterable of n str, indicator of shape (n, L), or DataFrame
             The labels of each text. A single string is the end of a path: its ancestors are added. A text
             without labels is a negative example of each label.
+        sample_weight : array-like of shape (n,), optional
+            Weights of the texts, from 0. A text of weight 0 is left out, but its labels are known. Weights
+            count in all losses, frequencies of labels, stacking weights, thresholds and validation scores.
+            In support vector machines and stacking, a weight of 2 is the text twice; networks take the
+            weighted mean of each batch. Words, n-grams and their document frequencies are counted without
+            weights, and so are the texts to hold out.
         X_val, y_val : as `X` and `y`, optional
             An official validation set, to use instead of held-out texts. With fewer than 500 texts and
             ``validation_fraction="auto"``, up to 2,000 training texts are cross-fitted, too. With tens of
             thousands of labels, only a random part of it is used if it has thousands of texts.
+        sample_weight_val : array-like, optional
+            Weights of the texts of `X_val`.
         validation_data : (X_val, y_val), optional
             Deprecated: pass `X_val` and `y_val`.
         checkpoint : path, optional
@@ -418,10 +439,14 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         texts = checked_texts(X)
         y = _reusable(y)
         hierarchy = self._resolve_hierarchy(y)
-        training = LabelledTexts(texts, targets.encode_targets(y, hierarchy, len(texts)))
+        training = _labelled_texts(
+            texts, y, hierarchy, sample_weight=sample_weight, class_weight=self.class_weight
+        )
         seed = self._draw_seed()
         pair = targets.validation_pair(X_val, y_val, validation_data)
-        validation = None if pair is None else _validation_texts(*pair, hierarchy)
+        if pair is None and sample_weight_val is not None:
+            raise ValueError("sample_weight_val is given but X_val is not: pass both, or only sample_weight.")
+        validation = None if pair is None else _validation_texts(*pair, hierarchy, sample_weight_val)
         self.state_ = fit(
             self._parameters(),
             hierarchy,
@@ -435,7 +460,13 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: Any, y: Any, classes: Sequence[str] | None = None) -> HiMatchClassifier:
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        classes: Sequence[str] | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> HiMatchClassifier:
         """Train one more epoch, on these texts only.
 
         The first call fixes vocabulary, labels, decoding, and which networks there are. The learning rate is
@@ -449,6 +480,8 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         classes : sequence of str, optional
             All labels, in the first call, if neither `hierarchy` nor the parameter `classes` names them. In
             later calls they may be repeated.
+        sample_weight : array-like of shape (n,), optional
+            Weights of the texts, as in `fit`.
 
         Returns
         -------
@@ -458,7 +491,8 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         Raises
         ------
         ValueError, TypeError
-            As `fit`, or if `classes` are not those of the first call or of the parameter `classes`.
+            As `fit`, or if `classes` are not those of the first call or of the parameter `classes`, or if
+            `class_weight` is "balanced", which needs all texts.
         NonFiniteLossError
             When the loss becomes NaN. After any error the weights are as before the call.
         """
@@ -471,8 +505,15 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
                 f"`classes` are not the {len(known)} labels that are known already, in their order "
                 f"({', '.join(map(str, known[:3]))}, ...): leave `classes` out, or fit a new classifier."
             )
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"class_weight={self.class_weight!r} needs all texts, and partial_fit sees a part of them: "
+                "set class_weight to a dict of label names and weights."
+            )
         hierarchy = self._resolve_hierarchy(y, classes) if state is None else state.hierarchy
-        training = LabelledTexts(texts, targets.encode_targets(y, hierarchy, len(texts)))
+        training = _labelled_texts(
+            texts, y, hierarchy, sample_weight=sample_weight, class_weight=self.class_weight
+        )
         seed = self._draw_seed() if state is None else state.seed
         trainers, self._trainers = self._trainers, None
         self.state_, self._trainers = fit_more(
@@ -487,7 +528,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def tune(self, X: Any, y: Any) -> HiMatchClassifier:
+    def tune(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> HiMatchClassifier:
         """Learn the stacking weights and the threshold anew, without training.
 
         Use it after `partial_fit`, after a fit without held-out texts, for another `optimize`, or when texts
@@ -497,6 +538,8 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         ----------
         X, y : as in `fit`
             Texts and labels that were not trained on.
+        sample_weight : array-like of shape (n,), optional
+            Weights of these texts.
 
         Returns
         -------
@@ -518,7 +561,8 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         1.0
         """
         state = self._state_on_device()
-        self.state_ = tune(self._parameters(), state, _labelled_texts(X, y, state.hierarchy))
+        held_out = _labelled_texts(checked_texts(X), y, state.hierarchy, sample_weight=sample_weight)
+        self.state_ = tune(self._parameters(), state, held_out)
         return self
 
     def add_labels(
@@ -633,16 +677,38 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         return tags
 
 
-def _labelled_texts(X: Any, y: Any, hierarchy: LabelHierarchy) -> LabelledTexts:
-    """Check texts, and encode their labels."""
-    texts = checked_texts(X)
-    return LabelledTexts(texts, targets.encode_targets(y, hierarchy, len(texts)))
+def _labelled_texts(
+    texts: Any,
+    y: Any,
+    hierarchy: LabelHierarchy,
+    *,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    name_of_weights: str = "sample_weight",
+) -> LabelledTexts:
+    """Encode the labels of checked texts, check weights, and leave out the texts of weight 0."""
+    labelled = LabelledTexts(texts, targets.encode_targets(y, hierarchy, len(texts)))
+    sample_weight = check_sample_weight(sample_weight, len(texts), name_of_weights)
+    if sample_weight is not None and not sample_weight.all():
+        kept = np.flatnonzero(sample_weight)
+        labelled, sample_weight = labelled.pick(kept), sample_weight[kept]
+    class_weight = check_class_weight(class_weight, hierarchy)
+    weights = TextWeights.of(
+        labelled.targets, hierarchy, sample_weight=sample_weight, class_weight=class_weight
+    )
+    return replace(labelled, weights=weights)
 
 
-def _validation_texts(X_val: Any, y_val: Any, hierarchy: LabelHierarchy) -> LabelledTexts:
+def _validation_texts(X_val: Any, y_val: Any, hierarchy: LabelHierarchy, sample_weight: Any) -> LabelledTexts:
     """Check and encode an official validation set; errors say that they are about it."""
     try:
-        return _labelled_texts(X_val, y_val, hierarchy)
+        return _labelled_texts(
+            checked_texts(X_val),
+            y_val,
+            hierarchy,
+            sample_weight=sample_weight,
+            name_of_weights="sample_weight_val",
+        )
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"The validation set (X_val as X, y_val as y): {error}") from error

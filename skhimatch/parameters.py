@@ -40,6 +40,7 @@ class Parameters:
     classes: Sequence[str] | None
     label_texts: Mapping[str, Any] | None
     word_vectors: Any
+    class_weight: Mapping[str, float] | str | None
     lexical: str | None
     encoder: Any
     propagation: str | None

@@ -453,10 +453,10 @@ class TestManyTexts:
         held = []
         stack = ensemble.Ensemble.stack
 
-        def record(self, scores, targets):
+        def record(self, scores, targets, sample_weight):
             if "words" in scores:
                 held.append(targets.shape)
-            return stack(self, scores, targets)
+            return stack(self, scores, targets, sample_weight)
 
         monkeypatch.setattr(ensemble.Ensemble, "stack", record)
         if official:

@@ -98,6 +98,11 @@ NOT_FOR_TEXTS = {
     "check_estimator_sparse_tag": "makes a sparse array of X, which cannot hold texts",
     "check_estimators_dtypes": "casts X to other numeric types; texts have one",
     "check_estimators_empty_data_messages": "feeds a 2-D array without columns; see test_empty",
+    "check_sample_weight_equivalence_on_dense_data": "feeds 2-D numbers; see tests/test_weights.py",
+    "check_sample_weights_not_an_array": "wraps X in what is no iterable; texts come as one",
+    "check_sample_weights_not_overwritten": "feeds 2-D numbers; see tests/test_weights.py",
+    "check_sample_weights_pandas_series": "feeds a DataFrame of numbers; see tests/test_weights.py",
+    "check_sample_weights_shape": "feeds 2-D numbers; see tests/test_weights.py",
     "check_estimators_nan_inf": "feeds a 2-D array with NaN; see test_what_is_no_text",
     "check_f_contiguous_array_estimator": "takes X[:, 0] of a plain copy of X; texts are 1-D",
     "check_fit1d": "feeds 1-D numbers and wants a ValueError; ours is a TypeError, see test_what_is_no_text",
@@ -112,6 +117,7 @@ NOT_FOR_TEXTS = {
 NOT_FOR_LABEL_SETS = {
     "check_classifier_data_not_an_array": "wraps X in what is no iterable; texts come as one",
     "check_classifier_multioutput": "wants classes_ to be 0 and 1; they are the names of the labels",
+    "check_class_weight_classifiers": "feeds 2-D numbers with a 1-D y; see tests/test_weights.py",
     "check_classifiers_classes": "teaches one class a text in a 1-D y; y is multi-label",
     "check_classifiers_one_label": "teaches one class a text in a 1-D y; see test_a_single_label",
     "check_classifiers_train": "wants a 1-D prediction and probabilities that sum to 1; y is multi-label",
@@ -123,6 +129,7 @@ LEFT_OUT = {
         "check_decision_proba_consistency": (
             "feeds 2-D numbers with a 1-D y; see test_probabilities_rank_like_logits"
         ),
+        "check_classifiers_one_label_sample_weights": "feeds 2-D numbers; see tests/test_weights.py",
         "check_estimators_partial_fit_n_features": "counts features, and names numbers as the classes",
     },
     CheckedBaseline: NOT_FOR_TEXTS | NOT_FOR_LABEL_SETS,

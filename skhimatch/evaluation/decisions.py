@@ -188,7 +188,12 @@ class DecisionRule:
             return None
         return replace(self.paths, ends=np.union1d(self.paths.ends, np.flatnonzero(self.tagged)))
 
-    def with_best_thresholds(self, probabilities: Probabilities, optimize: str) -> DecisionRule:
+    def with_best_thresholds(
+        self,
+        probabilities: Probabilities,
+        optimize: str,
+        sample_weight: npt.NDArray[np.float64] | None = None,
+    ) -> DecisionRule:
         """Return the rule with a threshold for each label, at which the expected F1 is highest.
 
         Parameters
@@ -197,16 +202,23 @@ class DecisionRule:
             Calibrated probabilities for texts that are not training texts.
         optimize : {"micro_macro", "micro", "macro"}
             See `best_thresholds`.
+        sample_weight : ndarray of shape (n,), optional
+            The weights of the texts.
 
         Returns
         -------
         DecisionRule
             It predicts whole paths, if it predicts paths.
         """
-        threshold = best_thresholds(probabilities, optimize)
+        threshold = best_thresholds(probabilities, optimize, sample_weight)
         return replace(self, threshold=threshold, path_minimum=0.0, importance=None)
 
-    def with_paths_that_may_stop(self, probabilities: Probabilities, optimize: str) -> DecisionRule:
+    def with_paths_that_may_stop(
+        self,
+        probabilities: Probabilities,
+        optimize: str,
+        sample_weight: npt.NDArray[np.float64] | None = None,
+    ) -> DecisionRule:
         """Return the rule whose paths stop where the expected F1 would fall.
 
         Parameters
@@ -215,17 +227,23 @@ class DecisionRule:
             Calibrated probabilities for texts that are not training texts.
         optimize : {"micro_macro", "micro", "macro"}
             See `best_thresholds`.
+        sample_weight : ndarray of shape (n,), optional
+            The weights of the texts.
 
         Returns
         -------
         DecisionRule
         """
-        threshold = best_thresholds(probabilities, optimize)
-        importance = gain_of_predictions(probabilities, threshold, optimize)
+        threshold = best_thresholds(probabilities, optimize, sample_weight)
+        importance = gain_of_predictions(probabilities, threshold, optimize, sample_weight)
         return replace(self, threshold=threshold, importance=importance)
 
     def tuned(
-        self, probabilities: Probabilities, targets: Any, optimize: str = "micro_macro"
+        self,
+        probabilities: Probabilities,
+        targets: Any,
+        optimize: str = "micro_macro",
+        sample_weight: npt.NDArray[np.float64] | None = None,
     ) -> DecisionRule:
         """Return the rule with the single threshold that has the best F1 on these texts.
 
@@ -237,6 +255,8 @@ class DecisionRule:
             The labels of these texts, an indicator.
         optimize : {"micro_macro", "micro", "macro"}
             The F1 to maximise: the sum of micro-F1 and macro-F1, or one of them.
+        sample_weight : ndarray of shape (n,), optional
+            The weights of the texts.
 
         Returns
         -------
@@ -249,7 +269,7 @@ class DecisionRule:
             # Every path ends at a leaf, so the threshold has no effect.
             return self
         rules = [replace(self, threshold=round(0.01 * percent, 2)) for percent in range(5, 71)]
-        f1 = np.array([micro_macro_f1(targets, rule(probabilities)) for rule in rules])
+        f1 = np.array([micro_macro_f1(targets, rule(probabilities), sample_weight) for rule in rules])
         scores = f1 @ F1_WEIGHTS[optimize]
         best = np.flatnonzero(scores >= scores.max() - 1e-12)
         return rules[best[len(best) // 2]]

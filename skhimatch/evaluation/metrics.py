@@ -81,7 +81,9 @@ class LevelScore:
     macro_f1: float
 
 
-def micro_macro_f1(y_true: Any, y_pred: Any) -> MicroMacroF1:
+def micro_macro_f1(
+    y_true: Any, y_pred: Any, sample_weight: npt.NDArray[np.float64] | None = None
+) -> MicroMacroF1:
     """Compute micro- and macro-averaged F1 in one pass over the nonzeros.
 
     The result equals that of :func:`sklearn.metrics.f1_score` with ``zero_division=0``: a label that is
@@ -91,6 +93,8 @@ def micro_macro_f1(y_true: Any, y_pred: Any) -> MicroMacroF1:
     ----------
     y_true, y_pred : array-like or sparse of shape (n, L)
         Indicators: 0 or 1.
+    sample_weight : ndarray of shape (n,), optional
+        Weights of the rows.
 
     Returns
     -------
@@ -107,7 +111,7 @@ def micro_macro_f1(y_true: Any, y_pred: Any) -> MicroMacroF1:
     >>> micro_macro_f1([[1, 1, 0], [1, 0, 1]], [[1, 1, 0], [1, 1, 0]])
     MicroMacroF1(micro=0.75, macro=0.555...)
     """
-    return _micro_macro(*_counts(*_checked(y_true, y_pred)))
+    return _micro_macro(*_counts(*_checked(y_true, y_pred), sample_weight))
 
 
 def f1_by_level(y_true: Any, y_pred: Any, hierarchy: Any) -> list[LevelScore]:
@@ -232,18 +236,25 @@ def _checked(y_true: Any, y_pred: Any, n_labels: int | None = None) -> tuple[csr
     return true, predicted
 
 
-def _counts(true: csr_array, predicted: csr_array) -> tuple[npt.NDArray[np.int64], ...]:
+def _counts(
+    true: csr_array, predicted: csr_array, sample_weight: npt.NDArray[np.float64] | None = None
+) -> tuple[npt.NDArray[Any], ...]:
     """Count hits, true and predicted occurrences of each label: three arrays of shape (L,)."""
     sides = (true.multiply(predicted).tocsr(), true, predicted)
-    return tuple(np.bincount(side.indices, minlength=true.shape[1]) for side in sides)
+    return tuple(
+        np.bincount(
+            side.indices,
+            None if sample_weight is None else np.repeat(sample_weight, np.diff(side.indptr)),
+            minlength=true.shape[1],
+        )
+        for side in sides
+    )
 
 
-def _micro_macro(
-    hits: npt.NDArray[np.int64], true: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]
-) -> MicroMacroF1:
+def _micro_macro(hits: npt.NDArray[Any], true: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> MicroMacroF1:
     micro = _ratio(2 * hits.sum(), true.sum() + predicted.sum())
     return MicroMacroF1(float(micro), float(_ratio(2 * hits, true + predicted).mean()))
 
 
 def _ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    return np.asarray(part) / np.maximum(whole, 1)  # 0 / 0 is 0
+    return np.asarray(part) / np.where(np.asarray(whole) > 0, whole, 1)  # 0 / 0 is 0

@@ -16,7 +16,11 @@ MAX_STEPS, TOLERANCE = 100, 1e-5
 MIN_THRESHOLD = 0.001
 
 
-def best_thresholds(probabilities: NDArray[np.floating[Any]], optimize: str) -> NDArray[np.float64]:
+def best_thresholds(
+    probabilities: NDArray[np.floating[Any]],
+    optimize: str,
+    sample_weight: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
     """Return the threshold of each label at which the expected F1 is highest.
 
     With TP_l the sum of the probabilities at or above the threshold, and D_l the number of predictions plus
@@ -35,6 +39,8 @@ def best_thresholds(probabilities: NDArray[np.floating[Any]], optimize: str) -> 
         Calibrated probabilities of texts like those to come.
     optimize : {"micro_macro", "micro", "macro"}
         The sum of micro-F1 and macro-F1, or one of them.
+    sample_weight : float64 ndarray of shape (n,), optional
+        The weights of the texts.
 
     Returns
     -------
@@ -49,17 +55,25 @@ def best_thresholds(probabilities: NDArray[np.floating[Any]], optimize: str) -> 
     """
     n_texts, n_labels = probabilities.shape
     # Twice as much memory as the probabilities; sums in double precision.
-    ascending = np.sort(probabilities.T, axis=1)
     below = np.zeros((n_labels, n_texts + 1))
-    np.cumsum(ascending, axis=1, out=below[:, 1:])
-    total = below[:, -1]
+    if sample_weight is None:
+        ascending = np.sort(probabilities.T, axis=1)
+        np.cumsum(ascending, axis=1, out=below[:, 1:])
+        number_above = np.broadcast_to(np.arange(n_texts, -1, -1), below.shape)
+    else:
+        order = np.argsort(probabilities.T, axis=1)
+        ascending = np.take_along_axis(probabilities.T, order, axis=1)
+        np.cumsum(ascending * sample_weight[order], axis=1, out=below[:, 1:])
+        number_above = np.full(below.shape, sample_weight.sum())
+        number_above[:, 1:] -= np.cumsum(sample_weight[order], axis=1)
+    total, labels = below[:, -1], np.arange(n_labels)
     threshold = np.full(n_labels, 0.5)
     for _ in range(MAX_STEPS):
         at_least = np.array(
             [np.searchsorted(row, limit) for row, limit in zip(ascending, threshold, strict=True)]
         )
-        positives = total - below[np.arange(n_labels), at_least]
-        size = np.maximum(total + n_texts - at_least, 1e-12)
+        positives = total - below[labels, at_least]
+        size = np.maximum(total + number_above[labels, at_least], 1e-12)
         of_label, overall = 2 * positives / size, 2 * positives.sum() / size.sum()
         if optimize == "macro":
             wanted = of_label / 2
@@ -76,7 +90,10 @@ def best_thresholds(probabilities: NDArray[np.floating[Any]], optimize: str) -> 
 
 
 def gain_of_predictions(
-    probabilities: NDArray[np.floating[Any]], threshold: NDArray[np.float64], optimize: str
+    probabilities: NDArray[np.floating[Any]],
+    threshold: NDArray[np.float64],
+    optimize: str,
+    sample_weight: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Return how much the expected F1 rises with a prediction, for each unit of probability above threshold.
 
@@ -92,6 +109,8 @@ def gain_of_predictions(
         The best thresholds for these.
     optimize : {"micro_macro", "micro", "macro"}
         The sum of micro-F1 and macro-F1, or one of them.
+    sample_weight : float64 ndarray of shape (n,), optional
+        The weights of the texts.
 
     Returns
     -------
@@ -104,7 +123,12 @@ def gain_of_predictions(
     >>> gain_of_predictions(probabilities, np.array([0.4, 0.2]), "macro").round(2)
     array([0.4, 1.6])
     """
-    size = np.maximum(probabilities.sum(axis=0) + (probabilities >= threshold).sum(axis=0), 1e-12)
+    predicted = probabilities >= threshold
+    if sample_weight is None:
+        size = probabilities.sum(axis=0) + predicted.sum(axis=0)
+    else:
+        size = sample_weight @ (probabilities + predicted)
+    size = np.maximum(size, 1e-12)
     gain = np.zeros(len(size))
     if optimize != "micro":
         gain += 2 / (len(size) * size)

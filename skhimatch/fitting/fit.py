@@ -71,7 +71,9 @@ def fit(
     choices = replace(state.choices, cross_fitting_parts=n_parts, ngrams=None if way is None else repr(way))
     state = replace(state, ensemble=ensemble, choices=choices)
     state = train_networks(parameters, state, tokenized, held_out, checkpoints)
-    state = replace(state, ensemble=state.ensemble.with_mean_scores(tokenized.texts, seed))
+    state = replace(
+        state, ensemble=state.ensemble.with_mean_scores(tokenized.texts, seed, tokenized.sample_weight)
+    )
     scored = [] if out_of_fold is None else [out_of_fold.scored]
     if held_out is not None:
         scored.append(ScoredTexts.by(state, held_out))

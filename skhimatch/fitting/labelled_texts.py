@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from skhimatch.labels.weights import TextWeights
 from skhimatch.text.sequences import Texts
 
 __all__ = ["LabelledTexts"]
@@ -24,10 +25,13 @@ class LabelledTexts:
         n texts.
     targets : csr_array of shape (n, L), float32
         Their 0/1 targets.
+    weights : TextWeights or None
+        How much they count; None if all count the same.
     """
 
     texts: Any
     targets: sp.csr_array
+    weights: TextWeights | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -36,4 +40,10 @@ class LabelledTexts:
         """Return some of them, in the order of `rows`."""
         texts = self.texts
         picked = texts[rows] if isinstance(texts, Texts) else [texts[row] for row in rows]
-        return LabelledTexts(picked, self.targets[rows])
+        weights = None if self.weights is None else self.weights.pick(rows)
+        return LabelledTexts(picked, self.targets[rows], weights)
+
+    @property
+    def sample_weight(self) -> NDArray[np.float64] | None:
+        """The weights of the texts, of shape (n,)."""
+        return None if self.weights is None else self.weights.texts

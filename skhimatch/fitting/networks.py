@@ -72,7 +72,10 @@ def _train_network(
     if held_out is not None:
         fixed = ensemble.shortlist(name, held_out.texts)
         validation = TextDataset(
-            read(held_out.texts), held_out.targets, None if fixed is None else FixedShortlist(fixed)
+            read(held_out.texts),
+            held_out.targets,
+            None if fixed is None else FixedShortlist(fixed),
+            held_out.weights,
         )
     shortlist = ensemble.training_shortlist(
         name, training.texts, training.targets, state.hierarchy, seed=state.seed
@@ -82,7 +85,7 @@ def _train_network(
     return train(
         network,
         parameters.criterion(state.hierarchy),
-        TextDataset(read(training.texts), training.targets, shortlist),
+        TextDataset(read(training.texts), training.targets, shortlist, training.weights),
         validation,
         parameters.training_settings(network.device, epochs, n_steps),
         decide=state.decision,

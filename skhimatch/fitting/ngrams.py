@@ -55,13 +55,13 @@ def train_ngrams(
     ensemble = state.ensemble
     if ensemble.ngrams is None:
         return ensemble, None
-    words, targets = words_of(training.texts), training.targets
+    words, targets, weights = words_of(training.texts), training.targets, training.weights
 
     def train(
         name: str, untrained: NGramClassifier, features: sp.csr_array, way: NGramTraining
     ) -> NGramClassifier:
         """Train one now, or read it from its checkpoint."""
-        now = partial(way, untrained, features, targets, state.seed)
+        now = partial(way, untrained, features, targets, state.seed, weights)
         return now() if checkpoints is None else checkpoints.ngrams(f"{name}-{way.name}", untrained, now)
 
     characters = ensemble.characters
@@ -77,11 +77,14 @@ def train_ngrams(
         ngrams = train("words", untrained, features, way)
         alone = ensemble.with_ngrams(ngrams, None).without_networks()
         scores = alone.scores(held_out.texts)
-        alone = alone.stack(scores, held_out.targets)
+        sample_weight = held_out.sample_weight
+        alone = alone.stack(scores, held_out.targets, sample_weight)
         probabilities = as_probabilities(alone.combine(scores))
-        decision = with_threshold(state.decision, alone, probabilities, held_out.targets, "micro_macro")
-        decided = decision(probabilities)
-        tried.append((sum(micro_macro_f1(held_out.targets, decided)), way, ngrams))
+        decision = with_threshold(
+            state.decision, alone, probabilities, held_out.targets, "micro_macro", sample_weight
+        )
+        f1 = micro_macro_f1(held_out.targets, decision(probabilities), sample_weight)
+        tried.append((sum(f1), way, ngrams))
     _, best_way, best = max(tried, key=lambda each: each[0])
     return ensemble.with_ngrams(best, characters), best_way
 
@@ -109,7 +112,11 @@ def train_ngrams_on_all(
         return ensemble
     words = TokenSequences.concatenated([words_of(training.texts), words_of(held_out.texts)])
     targets = sp.vstack([training.targets, held_out.targets], format="csr")
+    weights = training.weights
+    if weights is not None and held_out.weights is not None:
+        weights = weights.followed_by(held_out.weights)
     ngrams, characters = untrained_ngrams(words, targets.shape[1], ensemble.characters is not None)
     if characters is not None:
-        characters = TRAINING_OF_CHARACTERS(characters, characters.ngrams(words), targets, state.seed)
-    return ensemble.with_ngrams(way(ngrams, ngrams.ngrams(words), targets, state.seed), characters)
+        features = characters.ngrams(words)
+        characters = TRAINING_OF_CHARACTERS(characters, features, targets, state.seed, weights)
+    return ensemble.with_ngrams(way(ngrams, ngrams.ngrams(words), targets, state.seed, weights), characters)

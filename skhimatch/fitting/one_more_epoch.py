@@ -120,7 +120,7 @@ def fit_more(
 def _one_more_epoch(ngrams: NGramClassifier, training: LabelledTexts, seed: int) -> NGramClassifier:
     """Return an n-gram classifier after another epoch on these texts."""
     features = ngrams.ngrams(words_of(training.texts))
-    return ngrams.trained(features, training.targets, epochs=1, seed=seed)
+    return ngrams.trained(features, training.targets, epochs=1, seed=seed, weights=training.weights)
 
 
 def _train_one_more_epoch(
@@ -134,7 +134,8 @@ def _train_one_more_epoch(
             shortlist = ensemble.training_shortlist(
                 name, training.texts, training.targets, hierarchy, seed=seed
             )
-            dataset = TextDataset(network.text_encoder.input_of(training.texts), training.targets, shortlist)
+            texts = network.text_encoder.input_of(training.texts)
+            dataset = TextDataset(texts, training.targets, shortlist, training.weights)
             epoch = train_one_epoch(trainers[name].net, dataset, seed=seed)
     except BaseException:
         for name, network in networks.items():

@@ -37,21 +37,32 @@ class ScoredTexts:
         By the scorers' names.
     targets : csr_array of shape (n, L)
         The 0/1 targets of the texts.
+    sample_weight : float64 ndarray of shape (n,), or None
+        The weights of the texts.
     """
 
     scores: Scores
     targets: sp.csr_array
+    sample_weight: NDArray[np.float64] | None = None
 
     @classmethod
     def by(cls, state: FittedState, texts: LabelledTexts) -> ScoredTexts:
         """Score texts, tokenised or not."""
-        return cls(state.ensemble.scores(tokenize(texts.texts, state)), texts.targets)
+        scores = state.ensemble.scores(tokenize(texts.texts, state))
+        return cls(scores, texts.targets, texts.sample_weight)
 
     @classmethod
     def concatenated(cls, parts: Sequence[ScoredTexts]) -> ScoredTexts:
         """Put the scores of several parts of the texts together, in the order of the parts."""
         scores = {name: np.concatenate([part.scores[name] for part in parts]) for name in parts[0].scores}
-        return cls(scores, sp.vstack([part.targets for part in parts], format="csr"))
+        targets = sp.vstack([part.targets for part in parts], format="csr")
+        if all(part.sample_weight is None for part in parts):
+            return cls(scores, targets)
+        weights = [
+            np.ones(part.targets.shape[0]) if part.sample_weight is None else part.sample_weight
+            for part in parts
+        ]
+        return cls(scores, targets, np.concatenate(weights))
 
 
 def tune(parameters: Parameters, state: FittedState, held_out: LabelledTexts) -> FittedState:
@@ -96,13 +107,17 @@ def stack_and_tune(parameters: Parameters, state: FittedState, held_out: ScoredT
     ensemble, decision = state.ensemble, state.decision
     # The logits of a single network that is trained with cross-entropy are log-odds already.
     if ensemble.ngrams is not None or parameters.margins:
-        ensemble = ensemble.stack(held_out.scores, held_out.targets)
+        ensemble = ensemble.stack(held_out.scores, held_out.targets, held_out.sample_weight)
     probabilities = as_probabilities(ensemble.combine(held_out.scores))
     if parameters.tunes_threshold:
-        decision = with_threshold(decision, ensemble, probabilities, held_out.targets, parameters.optimize)
+        decision = with_threshold(
+            decision, ensemble, probabilities, held_out.targets, parameters.optimize, held_out.sample_weight
+        )
     else:
         decision = replace(decision, one_path=ensemble.stacking.one_path, path_minimum=decision.threshold)
-    validation_f1: MicroMacroF1 = micro_macro_f1(held_out.targets, decision(probabilities))
+    validation_f1: MicroMacroF1 = micro_macro_f1(
+        held_out.targets, decision(probabilities), held_out.sample_weight
+    )
     if parameters.verbose:
         print(
             f"all scores together | validation F1 {validation_f1.micro:.3f} micro, "
@@ -124,6 +139,7 @@ def with_threshold(
     probabilities: NDArray[np.float32],
     targets: sp.csr_array,
     optimize: str,
+    sample_weight: NDArray[np.float64] | None = None,
 ) -> DecisionRule:
     """Choose a threshold for each label where probabilities are calibrated, else the best one for all.
 
@@ -139,6 +155,8 @@ def with_threshold(
         Their 0/1 targets.
     optimize : {"micro_macro", "micro", "macro"}
         What to maximise.
+    sample_weight : float64 ndarray of shape (n,), optional
+        The weights of the texts.
 
     Returns
     -------
@@ -146,13 +164,13 @@ def with_threshold(
     """
     decision = replace(decision, one_path=ensemble.stacking.one_path)
     if not ensemble.stacking.calibrated or (decision.ends is not None and not decision.one_path):
-        return decision.tuned(probabilities, targets, optimize)
-    best = decision.with_best_thresholds(probabilities, optimize)
+        return decision.tuned(probabilities, targets, optimize, sample_weight)
+    best = decision.with_best_thresholds(probabilities, optimize, sample_weight)
     if decision.ends is None:
         return best
-    may_stop = decision.with_paths_that_may_stop(probabilities, optimize)
+    may_stop = decision.with_paths_that_may_stop(probabilities, optimize, sample_weight)
     whole, stopping = (
-        np.dot(F1_WEIGHTS[optimize], micro_macro_f1(targets, rule(probabilities)))
+        np.dot(F1_WEIGHTS[optimize], micro_macro_f1(targets, rule(probabilities), sample_weight))
         for rule in (best, may_stop)
     )
     return may_stop if stopping > whole + MIN_GAIN_OF_STOPPING else best

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,7 @@ def untrained_state(
         parameters.criterion(hierarchy),
         seed,
         device,
+        training.weights,
     )
     encoder = _load_encoder(parameters, start)
     tokenizer, texts = None, training.texts
@@ -104,7 +106,7 @@ def untrained_state(
         characters,
         networks,
         training.targets,
-        TrainingLabels.of(training.targets, decision),
+        TrainingLabels.of(training.targets, decision, training.sample_weight),
         margins=parameters.margins,
     )
     epochs = parameters.epochs(*training.targets.shape)
@@ -134,7 +136,7 @@ def untrained_state(
         ),
     )
     texts = state.network.text_encoder.input_of(texts)
-    return state, LabelledTexts(texts, training.targets)
+    return state, replace(training, texts=texts)
 
 
 def _load_encoder(parameters: Parameters, start: StartingPoint) -> TransformerEncoder | None:

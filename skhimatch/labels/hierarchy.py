@@ -334,7 +334,9 @@ class LabelHierarchy:
         closed.sort_indices()
         return closed
 
-    def edge_priors(self, targets: Any) -> npt.NDArray[np.float64]:
+    def edge_priors(
+        self, targets: Any, sample_weight: npt.NDArray[np.float64] | None = None
+    ) -> npt.NDArray[np.float64]:
         """Estimate P(child | parent) of every edge.
 
         The estimate is N(child) / N(parent), where N counts the texts with the label or a descendant of
@@ -345,6 +347,8 @@ class LabelHierarchy:
         ----------
         targets : array-like or sparse of shape (n, L)
             An indicator: 0 or 1. Missing ancestors are added.
+        sample_weight : ndarray of shape (n,), optional
+            Weights of the texts; N is then the sum of the weights.
 
         Returns
         -------
@@ -364,10 +368,14 @@ class LabelHierarchy:
         >>> hierarchy.edge_priors([[0, 1, 1], [0, 1, 0], [0, 0, 1]])  # biology, physics given science
         array([0.2       , 0.66666667])
         """
-        texts = np.bincount(self.close(targets).indices, minlength=len(self))
+        closed = self.close(targets)
+        weights = None if sample_weight is None else np.repeat(sample_weight, np.diff(closed.indptr))
+        texts = np.bincount(closed.indices, weights, minlength=len(self))
         parent, child = self.edges.T
         unseen = 1 / (texts[parent] + np.diff(self.children.indptr)[parent])
-        return np.where(texts[child] > 0, texts[child] / np.maximum(texts[parent], 1), unseen)
+        return np.where(
+            texts[child] > 0, texts[child] / np.where(texts[parent] > 0, texts[parent], 1), unseen
+        )
 
     def restrict(self, labels: Sequence[str]) -> LabelHierarchy:
         """Keep exactly these labels, in this order.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from skhimatch.labels.weights import TextWeights
 from skhimatch.text.sequences import SubwordSequences, Texts
 
 __all__ = ["FixedShortlist", "InOrder", "LengthBuckets", "Shortlist", "TextDataset", "padding_mask"]
@@ -62,6 +63,8 @@ class TextDataset(Dataset):
         0/1 targets. There are none at prediction.
     shortlist : Shortlist, optional
         Chooses the labels of each text that the network scores. By default it scores all labels.
+    weights : TextWeights, optional
+        How much the texts count in the loss.
     """
 
     def __init__(
@@ -69,10 +72,12 @@ class TextDataset(Dataset):
         sequences: Texts,
         targets: sp.csr_array | None = None,
         shortlist: Shortlist | None = None,
+        weights: TextWeights | None = None,
     ) -> None:
         self.sequences = sequences
         self.targets = targets
         self.shortlist = shortlist
+        self.weights = weights
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -94,6 +99,8 @@ class TextDataset(Dataset):
             - ``shortlist``: int64 of shape (B, K), only if the dataset has a shortlist.
             - ``label_weights``: float32 of shape (B, K), only if the shortlist draws labels at random. The
               weight of each label in the loss.
+            - ``text_weights``: float32 of shape (B,), and ``pair_weights``: float32 of shape (B, L), only if
+              the dataset has weights. See `BatchWeights`.
         targets : float32 tensor of shape (B, L)
             Of shape (B, 0) if the dataset has no targets.
         """
@@ -107,7 +114,12 @@ class TextDataset(Dataset):
                 inputs["label_weights"] = torch.from_numpy(label_weights)
         if self.targets is None:
             return inputs, torch.zeros(len(rows), 0)
-        return inputs, torch.from_numpy(self.targets[rows].toarray())
+        targets = self.targets[rows].toarray()
+        if self.weights is not None:
+            weights = self.weights.pick(rows)
+            inputs["text_weights"] = torch.from_numpy(weights.texts.astype(np.float32))
+            inputs["pair_weights"] = torch.from_numpy(weights.in_loss(targets))
+        return inputs, torch.from_numpy(targets)
 
 
 def _network_input(texts: Texts, lengths: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from skhimatch.network.base import HiMatchOutput
 from skhimatch.network.random_numbers import RandomModule
 
 __all__ = [
+    "BatchWeights",
     "HiMatchLoss",
     "LabelPairs",
     "LossParts",
@@ -77,7 +78,25 @@ class LossParts:
     matching: Tensor
 
 
-def joint_embedding_loss(text_embedding: Tensor, label_embedding: Tensor, targets: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class BatchWeights:
+    """How much the texts of a batch count in the loss. Each term is the weighted mean over the batch.
+
+    Attributes
+    ----------
+    texts : float tensor of shape (B,)
+        The weights in the joint embedding loss and in the matching loss.
+    pairs : float tensor of shape (B, L)
+        The weights in the classification loss: those of the texts times the class weights.
+    """
+
+    texts: Tensor
+    pairs: Tensor
+
+
+def joint_embedding_loss(
+    text_embedding: Tensor, label_embedding: Tensor, targets: Tensor, weights: Tensor | None = None
+) -> Tensor:
     """Return the joint embedding loss, eq 5: the distance of texts to all their labels.
 
     L_joint = mean over texts of sum over p in P(y) of ||Phi_t - Phi_l^p||^2
@@ -90,6 +109,8 @@ def joint_embedding_loss(text_embedding: Tensor, label_embedding: Tensor, target
         Phi_l, unit rows.
     targets : tensor of shape (B, L)
         0/1 targets.
+    weights : float tensor of shape (B,), optional
+        The weights of the texts.
 
     Returns
     -------
@@ -102,10 +123,15 @@ def joint_embedding_loss(text_embedding: Tensor, label_embedding: Tensor, target
     tensor(2.)
     """
     text, label = targets.nonzero(as_tuple=True)
-    return (text_embedding[text] - label_embedding[label]).square().sum() / len(targets)
+    distances = (text_embedding[text] - label_embedding[label]).square()
+    if weights is None:
+        return distances.sum() / len(targets)
+    return (weights[text, None] * distances).sum() / weights.sum()
 
 
-def matching_loss(text_embedding: Tensor, label_embedding: Tensor, pairs: LabelPairs) -> Tensor:
+def matching_loss(
+    text_embedding: Tensor, label_embedding: Tensor, pairs: LabelPairs, weights: Tensor | None = None
+) -> Tensor:
     """Return the matching loss, eq 6: positive labels should be closer to the text than negative ones.
 
     L_match = mean over pairs of max(0, D(Phi_t, Phi_l^p) - D(Phi_t, Phi_l^n) + margin),
@@ -119,6 +145,8 @@ def matching_loss(text_embedding: Tensor, label_embedding: Tensor, pairs: LabelP
         Phi_l, unit rows.
     pairs : LabelPairs
         The positive and negative labels of texts, and the margins of eq 7.
+    weights : float tensor of shape (B,), optional
+        The weights of the texts.
 
     Returns
     -------
@@ -143,10 +171,13 @@ def matching_loss(text_embedding: Tensor, label_embedding: Tensor, pairs: LabelP
         text = text_embedding[pairs.text]
         near = torch.linalg.vector_norm(text - label_embedding[pairs.positive], dim=-1)
         far = torch.linalg.vector_norm(text - label_embedding[pairs.negative], dim=-1)
-    return torch.relu(near - far + pairs.margin).mean()
+    losses = torch.relu(near - far + pairs.margin)
+    if weights is None:
+        return losses.mean()
+    return (weights[pairs.text] * losses).sum() / weights[pairs.text].sum()
 
 
-def squared_hinge_loss(logits: Tensor, targets: Tensor) -> Tensor:
+def squared_hinge_loss(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the squared hinge loss: sum of max(0, 1 - y logit)^2, with y = 1 for targets, else -1.
 
     Parameters
@@ -155,6 +186,8 @@ def squared_hinge_loss(logits: Tensor, targets: Tensor) -> Tensor:
         The logits of the labels.
     targets : tensor of shape (B, L)
         0/1 targets.
+    weights : float tensor of shape (B, L), optional
+        The weights of texts and labels.
 
     Returns
     -------
@@ -166,7 +199,8 @@ def squared_hinge_loss(logits: Tensor, targets: Tensor) -> Tensor:
     >>> squared_hinge_loss(torch.tensor([[0.5, -2.0]]), torch.tensor([[1.0, 0.0]]))
     tensor(0.2500)
     """
-    return torch.relu(1 - (2 * targets - 1) * logits).square().sum()
+    losses = torch.relu(1 - (2 * targets - 1) * logits).square()
+    return (losses if weights is None else weights * losses).sum()
 
 
 class NegativeSampler(RandomModule):
@@ -329,7 +363,13 @@ class HiMatchLoss(nn.Module):
         """
         return self.negatives(targets) if self.lambda_match > 0 else None
 
-    def forward(self, output: HiMatchOutput, targets: Tensor, pairs: LabelPairs | None = None) -> LossParts:
+    def forward(
+        self,
+        output: HiMatchOutput,
+        targets: Tensor,
+        pairs: LabelPairs | None = None,
+        weights: BatchWeights | None = None,
+    ) -> LossParts:
         """Compute the loss of a batch and its terms.
 
         Parameters
@@ -340,22 +380,25 @@ class HiMatchLoss(nn.Module):
             0/1 targets.
         pairs : LabelPairs, optional
             The pairs of the matching loss; by default they are drawn.
+        weights : BatchWeights, optional
+            How much the texts count; all the same by default.
 
         Returns
         -------
         LossParts
         """
-        classification = self._classify(output.logits, targets, output.label_weights)
+        classification = self._classify(output.logits, targets, output.label_weights, weights)
         joint = matching = classification.new_zeros(())
         if output.text_embedding is not None and output.embed_labels is not None:
             if pairs is None:
                 pairs = self.draw_pairs(targets)
             labels, targets, pairs = _involved(targets, pairs)
             label_embedding = output.embed_labels(labels)
+            of_texts = None if weights is None else weights.texts
             if self.lambda_joint > 0:
-                joint = joint_embedding_loss(output.text_embedding, label_embedding, targets)
+                joint = joint_embedding_loss(output.text_embedding, label_embedding, targets, of_texts)
             if pairs is not None:
-                matching = matching_loss(output.text_embedding, label_embedding, pairs)
+                matching = matching_loss(output.text_embedding, label_embedding, pairs, of_texts)
         return self.combine(classification, joint, matching)
 
     def combine(self, classification: Tensor, joint: Tensor, matching: Tensor) -> LossParts:
@@ -373,15 +416,23 @@ class HiMatchLoss(nn.Module):
         total = classification + self.lambda_joint * joint + self.lambda_match * matching
         return LossParts(total, classification, joint, matching)
 
-    def _classify(self, logits: Tensor, targets: Tensor, label_weights: Tensor | None) -> Tensor:
+    def _classify(
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        label_weights: Tensor | None,
+        weights: BatchWeights | None,
+    ) -> Tensor:
+        of_pairs = None if weights is None else weights.pairs
+        n_texts = len(targets) if weights is None else weights.texts.sum()
         if self.classification_loss == "squared_hinge":
             # Label weights are not needed: most labels that were not drawn reach the margin and have no loss.
-            return squared_hinge_loss(logits, targets) / len(targets)
-        entropy = nn.functional.binary_cross_entropy_with_logits(
-            logits, targets, label_weights, reduction="sum"
-        )
-        number = len(targets) if self.classification_loss == "cross_entropy" else targets.numel()
-        return entropy / number
+            return squared_hinge_loss(logits, targets, of_pairs) / n_texts
+        if label_weights is not None:
+            of_pairs = label_weights if of_pairs is None else label_weights * of_pairs
+        entropy = nn.functional.binary_cross_entropy_with_logits(logits, targets, of_pairs, reduction="sum")
+        n_labels = 1 if self.classification_loss == "cross_entropy" else targets.shape[1]
+        return entropy / (n_texts * n_labels)
 
     def best_constant(self, frequencies: np.ndarray) -> np.ndarray:
         """Return the constant logits with the lowest classification loss.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.texts import label_words
+from skhimatch.labels.weights import TextWeights
 from skhimatch.network.base import InitialWeights, Network
 from skhimatch.network.build import (
     NetworkSettings,
@@ -54,6 +55,8 @@ class StartingPoint:
         Seeds all draws.
     device : torch.device
         Where the network is trained.
+    weights : TextWeights or None
+        The weights of the training texts.
     """
 
     hierarchy: LabelHierarchy
@@ -62,10 +65,13 @@ class StartingPoint:
     criterion: HiMatchLoss
     seed: int
     device: torch.device
+    weights: TextWeights | None = None
 
     @property
-    def frequencies(self) -> NDArray[np.float64]:
+    def frequencies(self) -> NDArray[np.floating[Any]]:
         """The share of texts with each label, smoothed so that it is never 0 or 1."""
+        if self.weights is not None:
+            return self.weights.frequencies(self.targets)
         return (self.targets.sum(axis=0) + 0.5) / (self.targets.shape[0] + 1)
 
 
@@ -167,7 +173,9 @@ def _initial_weights(
 ) -> InitialWeights:
     frequencies = start.frequencies
     return InitialWeights(
-        edge_priors=start.hierarchy.edge_priors(start.targets),
+        edge_priors=start.hierarchy.edge_priors(
+            start.targets, None if start.weights is None else start.weights.texts
+        ),
         output_bias=start.criterion.best_constant(frequencies),
         shared_output_bias=float(start.criterion.best_constant(frequencies.mean())),
         make_label_vectors=make_label_vectors,

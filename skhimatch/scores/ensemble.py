@@ -236,7 +236,9 @@ class Ensemble:
         characters = None if other.characters is None else self.characters
         return replace(self, characters=characters, shortlist_size=other.shortlist_size)
 
-    def with_mean_scores(self, texts: Texts, seed: int) -> Ensemble:
+    def with_mean_scores(
+        self, texts: Texts, seed: int, sample_weight: NDArray[np.float64] | None = None
+    ) -> Ensemble:
         """Return a copy with the mean scores of the network of words, over some of the training texts.
 
         Parameters
@@ -245,6 +247,8 @@ class Ensemble:
             The training texts.
         seed : int
             Seeds the choice of texts.
+        sample_weight : float64 ndarray of shape (n,), optional
+            The weights of the texts.
 
         Returns
         -------
@@ -253,9 +257,11 @@ class Ensemble:
         """
         if "words" not in self.networks or self.ngrams is None:
             return self
-        some = texts[np.random.RandomState(seed).permutation(len(texts))[:TEXTS_FOR_MEAN_SCORES]]
+        rows = np.random.RandomState(seed).permutation(len(texts))[:TEXTS_FOR_MEAN_SCORES]
+        some = texts[rows]
         scores = self.networks["words"].scores(some, self.shortlist("words", some))
-        return replace(self, mean_scores={"words": scores.mean(axis=0)})
+        weights = None if sample_weight is None else sample_weight[rows].astype(np.float32)
+        return replace(self, mean_scores={"words": np.average(scores, axis=0, weights=weights)})
 
     def combine(self, scores: Scores) -> NDArray[np.float32]:
         """Return the weighted sum of scores.
@@ -290,7 +296,9 @@ class Ensemble:
         for chunk in in_chunks(texts, self.n_labels, progress=progress):
             yield self.combine(self.scores(chunk))
 
-    def stack(self, scores: Scores, targets: sp.csr_array) -> Ensemble:
+    def stack(
+        self, scores: Scores, targets: sp.csr_array, sample_weight: NDArray[np.float64] | None = None
+    ) -> Ensemble:
         """Return a copy with stacking weights and score offsets learned from held-out texts.
 
         Parameters
@@ -299,6 +307,8 @@ class Ensemble:
             As `scores` returned them, of texts on which no scorer was trained.
         targets : csr_array of shape (n, L)
             Their 0/1 targets.
+        sample_weight : float64 ndarray of shape (n,), optional
+            Their weights.
 
         Returns
         -------
@@ -308,7 +318,7 @@ class Ensemble:
         shortlist = self.shortlist_by(scores)
         offsets = None
         if shortlist is not None and targets.shape[1] > MANY_LABELS:
-            offsets = {name: _mean_by_label(scores[name], shortlist) for name in self.networks}
+            offsets = {name: _mean_by_label(scores[name], shortlist, sample_weight) for name in self.networks}
         frequency = None
         if targets.shape[0] * targets.shape[1] <= MAX_PAIRS:
             # All labels of all texts are learned from, so that probabilities outside the shortlist are right.
@@ -317,9 +327,15 @@ class Ensemble:
         comparable = candidate._without_offsets(scores)
         stacking: StackingWeights | PathChoice | None = None
         if labels.paths is not None:
-            stacking = PathChoice.learn(comparable, targets, labels.paths, unlabelled=labels.unlabelled)
+            stacking = PathChoice.learn(
+                comparable,
+                targets,
+                labels.paths,
+                unlabelled=labels.unlabelled,
+                sample_weight=sample_weight,
+            )
         if stacking is None:
-            stacking = StackingWeights.learn(comparable, targets, shortlist, frequency)
+            stacking = StackingWeights.learn(comparable, targets, shortlist, frequency, sample_weight)
         return self if stacking is None else replace(candidate, stacking=stacking)
 
     def shortlist_by(self, scores: Scores) -> NDArray[np.int64] | None:
@@ -442,10 +458,17 @@ def _likelihood(scores: Scores) -> NDArray[np.float32]:
     return scores["ngrams"] + np.float32(NAMES_IN_SHORTLIST) * scores["names"]
 
 
-def _mean_by_label(scores: NDArray[np.float32], shortlist: NDArray[np.int64]) -> NDArray[np.float32]:
+def _mean_by_label(
+    scores: NDArray[np.float32],
+    shortlist: NDArray[np.int64],
+    sample_weight: NDArray[np.float64] | None = None,
+) -> NDArray[np.float32]:
     """Return each label's mean score over the texts on whose shortlist it is, shrunk to the mean of all."""
     n_labels = scores.shape[1]
     scored = np.take_along_axis(scores, shortlist, axis=1).ravel()
-    number = np.bincount(shortlist.ravel(), minlength=n_labels)
-    total = np.bincount(shortlist.ravel(), scored, minlength=n_labels)
-    return ((total + TEXTS_OF_PRIOR * scored.mean()) / (number + TEXTS_OF_PRIOR)).astype(np.float32)
+    of_pair = None if sample_weight is None else np.repeat(sample_weight, shortlist.shape[1])
+    number = np.bincount(shortlist.ravel(), of_pair, minlength=n_labels)
+    weighted = scored if of_pair is None else of_pair * scored
+    total = np.bincount(shortlist.ravel(), weighted, minlength=n_labels)
+    mean = np.average(scored, weights=of_pair)
+    return ((total + TEXTS_OF_PRIOR * mean) / (number + TEXTS_OF_PRIOR)).astype(np.float32)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.weights import TextWeights
 from skhimatch.scores.state import ScorerState, sparse_from_arrays, sparse_to_arrays
 from skhimatch.scores.svm import train_svms
 from skhimatch.scores.tfidf import inverse_document_frequencies, weighted_counts
@@ -255,7 +256,13 @@ class NGramClassifier:
         return cls(ngrams, weight, np.full(n_labels, -1, dtype=np.float32))
 
     def solved(
-        self, features: sp.csr_array, targets: sp.csr_array, *, C: float, seed: int
+        self,
+        features: sp.csr_array,
+        targets: sp.csr_array,
+        *,
+        C: float,
+        seed: int,
+        weights: TextWeights | None = None,
     ) -> NGramClassifier:
         """Return a copy with the exact solution for these texts.
 
@@ -269,6 +276,8 @@ class NGramClassifier:
             Inverse strength of the regularisation.
         seed : int
             Seeds the order of the texts, which the last digits of the solution depend on.
+        weights : TextWeights, optional
+            They multiply C for each text and label, so that a weight of 2 is the text twice.
 
         Returns
         -------
@@ -280,11 +289,11 @@ class NGramClassifier:
         bias = np.where((number > 0) & (number == targets.shape[0]), 1, -1).astype(np.float32)
         rows, columns, data = [], [], []
         if len(self.ngrams):
-            for label, weights, intercept in train_svms(features, targets, C=C, seed=seed):
-                kept = np.flatnonzero(np.abs(weights) >= MIN_WEIGHT)
+            for label, found, intercept in train_svms(features, targets, C=C, seed=seed, weights=weights):
+                kept = np.flatnonzero(np.abs(found) >= MIN_WEIGHT)
                 rows.append(kept)
                 columns.append(np.full(len(kept), label))
-                data.append(weights[kept].astype(np.float32))
+                data.append(found[kept].astype(np.float32))
                 bias[label] = intercept
         weight = sp.csr_array((len(self.ngrams), n_labels), dtype=np.float32)
         if data:
@@ -300,6 +309,7 @@ class NGramClassifier:
         epochs: int,
         seed: int,
         learning_rate: float = LEARNING_RATES[0],
+        weights: TextWeights | None = None,
     ) -> NGramClassifier:
         """Return a copy that is trained for some more epochs, by stochastic gradient descent.
 
@@ -313,6 +323,8 @@ class NGramClassifier:
             Shuffles the texts.
         learning_rate : float
             The highest learning rate of the weights.
+        weights : TextWeights, optional
+            The loss of a batch is the mean that they weight.
 
         Returns
         -------
@@ -329,11 +341,21 @@ class NGramClassifier:
                 rows = order[start : start + BATCH_SIZE]
                 used, values = _used_columns(features[rows])
                 entries, part = _rows(weight, used)
-                signs = 2 * targets[rows].toarray().astype(np.float32) - 1
-                margins = (part.T @ values).T + bias
-                slopes = -2 * signs * np.maximum(0, 1 - signs * margins) / len(rows)
                 # No adaptive learning rates: a rare pair needs steps as long as those of a frequent word.
                 rate = np.float32(_warm_up_and_decay(done, steps))
+                wanted = targets[rows].toarray().astype(np.float32)
+                signs = 2 * wanted - 1
+                margins = (part.T @ values).T + bias
+                slopes = -2 * signs * np.maximum(0, 1 - signs * margins)
+                if weights is None:
+                    slopes /= len(rows)
+                else:
+                    of_batch = weights.pick(rows)
+                    total = np.float32(of_batch.texts.sum())
+                    # The step of a heavy text ends at its margin, as if it came several times in a row.
+                    longest = total / np.float32(2 * learning_rate * rate)
+                    slopes *= np.minimum(of_batch.in_loss(wanted), max(longest, total / len(rows)))
+                    slopes /= total
                 weight.data[entries] -= learning_rate * rate * _product_at(part, values, slopes)
                 bias -= BIAS_LEARNING_RATE * rate * slopes.sum(axis=0)
                 done += 1
@@ -421,10 +443,15 @@ class Exactly:
         return f"C-{self.C:g}"
 
     def __call__(
-        self, untrained: NGramClassifier, features: sp.csr_array, targets: sp.csr_array, seed: int
+        self,
+        untrained: NGramClassifier,
+        features: sp.csr_array,
+        targets: sp.csr_array,
+        seed: int,
+        weights: TextWeights | None = None,
     ) -> NGramClassifier:
         """Return the trained classifier."""
-        return untrained.solved(features, targets, C=self.C, seed=seed)
+        return untrained.solved(features, targets, C=self.C, seed=seed, weights=weights)
 
 
 @dataclass(frozen=True)
@@ -445,12 +472,17 @@ class InSteps:
         return f"rate-{self.learning_rate:g}"
 
     def __call__(
-        self, untrained: NGramClassifier, features: sp.csr_array, targets: sp.csr_array, seed: int
+        self,
+        untrained: NGramClassifier,
+        features: sp.csr_array,
+        targets: sp.csr_array,
+        seed: int,
+        weights: TextWeights | None = None,
     ) -> NGramClassifier:
         """Return the trained classifier."""
         epochs = choose_epochs(features.shape[0])
         return untrained.trained(
-            features, targets, epochs=epochs, seed=seed, learning_rate=self.learning_rate
+            features, targets, epochs=epochs, seed=seed, learning_rate=self.learning_rate, weights=weights
         )
 
 

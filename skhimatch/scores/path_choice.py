@@ -68,6 +68,7 @@ class PathChoice:
         paths: LabelPaths,
         *,
         unlabelled: bool,
+        sample_weight: NDArray[np.float64] | None = None,
     ) -> PathChoice | None:
         """Learn the weights from texts on which the scorers were not trained.
 
@@ -81,6 +82,8 @@ class PathChoice:
             The paths of the training texts.
         unlabelled : bool
             Whether some training texts have no label.
+        sample_weight : float64 array of shape (n,), optional
+            The weights of the texts.
 
         Returns
         -------
@@ -100,19 +103,23 @@ class PathChoice:
         columns = blank._columns({name: scores[name][rows] for name in names})
         right = np.zeros((len(rows), n_paths + unlabelled), dtype=np.float32)
         right[np.arange(len(rows)), chosen] = 1
+        of_text = None if sample_weight is None else sample_weight[rows]
 
         def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
             """Return the penalised negative log-likelihood, and its gradient."""
             logits = _logits(columns, parameters, unlabelled)
             probabilities = softmax(logits, axis=1)
             wrong = probabilities - right
-            log_likelihood = np.log(np.maximum((probabilities * right).sum(axis=1), 1e-30)).sum()
+            log_likelihoods = np.log(np.maximum((probabilities * right).sum(axis=1), 1e-30))
+            if of_text is not None:
+                wrong *= of_text[:, None]
+                log_likelihoods *= of_text
             slopes = [float((wrong[:, :n_paths] * column).sum()) for column in columns]
             if unlabelled:
                 slopes.append(float(wrong[:, -1].sum()))
             # The penalty of scikit-learn's logistic regression.
             penalty = float(parameters @ parameters) / 2
-            return penalty - float(log_likelihood), parameters + np.array(slopes)
+            return penalty - float(log_likelihoods.sum()), parameters + np.array(slopes)
 
         # A higher score never makes a label less probable, so weights of the other sign are noise.
         n = len(names)

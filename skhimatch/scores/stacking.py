@@ -67,6 +67,7 @@ class StackingWeights:
         targets: sp.csr_array,
         shortlist: NDArray[np.int64] | None = None,
         frequency: NDArray[np.float32] | None = None,
+        sample_weight: NDArray[np.float64] | None = None,
     ) -> StackingWeights | None:
         """Learn the weights from texts on which the scorers were not trained.
 
@@ -81,6 +82,8 @@ class StackingWeights:
             would outweigh those that are hard to decide.
         frequency : float32 array of shape (L,), optional
             The frequency of each label. Without it, there are no slopes.
+        sample_weight : float64 array of shape (n,), optional
+            The weights of the texts.
 
         Returns
         -------
@@ -95,12 +98,14 @@ class StackingWeights:
         if wanted.all() or not wanted.any():
             return None
         of_label = None if frequency is None else np.broadcast_to(frequency, targets.shape)[rows][at].ravel()
+        of_pair = None if sample_weight is None else np.repeat(sample_weight[rows], width)
         used = list(scores)
         while used:
             columns = [scores[name][rows][at].ravel() for name in used]
             if of_label is not None:
                 columns += [column * of_label for column in columns] + [of_label]
-            fitted = LogisticRegression(tol=1e-6, max_iter=1000).fit(np.column_stack(columns), wanted)
+            regression = LogisticRegression(tol=1e-6, max_iter=1000)
+            fitted = regression.fit(np.column_stack(columns), wanted, of_pair)
             found, n = fitted.coef_[0].tolist(), len(used)
             if min(found[:n]) > 0:
                 weights = dict.fromkeys(scores, 0.0) | dict(zip(used, found[:n], strict=True))

@@ -11,6 +11,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.svm import LinearSVC
 
+from skhimatch.labels.weights import TextWeights
+
 __all__ = ["train_svms"]
 
 # The solver has one generator of random numbers in a process, and two threads would draw from it in turns.
@@ -18,7 +20,12 @@ SOLVER = Lock()
 
 
 def train_svms(
-    features: Any, targets: sp.csr_array, *, C: float = 1.0, seed: int = 0
+    features: Any,
+    targets: sp.csr_array,
+    *,
+    C: float = 1.0,
+    seed: int = 0,
+    weights: TextWeights | None = None,
 ) -> Iterator[tuple[int, NDArray[np.float64], float]]:
     """Train a linear SVM for each label that some, but not all, of the texts have.
 
@@ -32,6 +39,8 @@ def train_svms(
         Inverse strength of the regularisation.
     seed : int, default=0
         Seeds the order of the texts.
+    weights : TextWeights, optional
+        They multiply C for each text and label.
 
     Yields
     ------
@@ -51,9 +60,13 @@ def train_svms(
     features = sp.csr_array(parts, shape=features.shape)
     by_label = targets.tocsc()
     n_texts, n_examples = targets.shape[0], np.diff(by_label.indptr)
+    # scikit-learn's limit of 1,000 is too low for large weights.
+    max_iter = 1_000 if weights is None else 10_000
     for label in np.flatnonzero((n_examples > 0) & (n_examples < n_texts)):
         target = np.zeros(n_texts, dtype=bool)
         target[by_label.indices[by_label.indptr[label] : by_label.indptr[label + 1]]] = True
+        of_texts = None if weights is None else weights.of_label(int(label), target)
         with SOLVER:
-            svm = LinearSVC(C=C, dual=True, random_state=seed).fit(features, target)
+            svm = LinearSVC(C=C, dual=True, random_state=seed, max_iter=max_iter)
+            svm.fit(features, target, of_texts)
         yield int(label), svm.coef_[0], float(svm.intercept_[0])

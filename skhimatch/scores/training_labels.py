@@ -28,10 +28,10 @@ class TrainingLabels:
     ----------
     hierarchy : LabelHierarchy
         L labels.
-    number : int64 ndarray of shape (L,)
-        How many training texts have each label.
-    n_texts : int
-        How many training texts there are.
+    number : int64 or float64 ndarray of shape (L,)
+        How many training texts have each label; the sum of their weights if they have weights.
+    n_texts : int or float
+        How many training texts there are, or the sum of their weights.
     closed : bool
         Whether every training text has all ancestors of its labels, so that no label can be more probable
         than its parents.
@@ -43,14 +43,19 @@ class TrainingLabels:
     """
 
     hierarchy: LabelHierarchy
-    number: NDArray[np.int64]
-    n_texts: int
+    number: NDArray[np.int64] | NDArray[np.float64]
+    n_texts: float
     closed: bool
     paths: LabelPaths | None
     unlabelled: bool
 
     @classmethod
-    def of(cls, targets: sp.csr_array, decision: DecisionRule) -> TrainingLabels:
+    def of(
+        cls,
+        targets: sp.csr_array,
+        decision: DecisionRule,
+        sample_weight: NDArray[np.float64] | None = None,
+    ) -> TrainingLabels:
         """Read targets.
 
         Parameters
@@ -59,6 +64,8 @@ class TrainingLabels:
             0/1 targets of the training texts.
         decision : DecisionRule
             What it learned from the same targets, about L labels.
+        sample_weight : float64 ndarray of shape (n,), optional
+            The weights of the texts.
 
         Returns
         -------
@@ -72,11 +79,14 @@ class TrainingLabels:
         >>> labels.closed, labels.paths.ends, labels.unlabelled
         (True, array([0, 1]), True)
         """
-        number = np.asarray(targets.sum(axis=0), dtype=np.int64).ravel()
+        number: NDArray[Any] = np.asarray(targets.sum(axis=0), dtype=np.int64).ravel()
+        n_texts: float = targets.shape[0]
+        if sample_weight is not None:
+            number, n_texts = targets.T.astype(np.float64) @ sample_weight, float(sample_weight.sum())
         return cls(
             decision.hierarchy,
             number,
-            targets.shape[0],
+            n_texts,
             decision.closed,
             decision.paths,
             decision.unlabelled,
@@ -85,7 +95,7 @@ class TrainingLabels:
     @cached_property
     def frequency(self) -> NDArray[np.float32]:
         """The log-odds of each label in the training texts, centred and scaled, shape (L,)."""
-        odds = (self.number + 0.5) / (self.n_texts - self.number + 0.5)
+        odds = (self.number + 0.5) / (np.maximum(self.n_texts - self.number, 0) + 0.5)
         return ((np.log(odds) - MEAN_LOG_ODDS) / UNIT).astype(np.float32)
 
     def with_labels(self, decision: DecisionRule) -> TrainingLabels:
@@ -101,7 +111,7 @@ class TrainingLabels:
         TrainingLabels
         """
         n_new = len(decision.hierarchy) - len(self.hierarchy)
-        number = np.append(self.number, np.zeros(n_new, dtype=np.int64))
+        number: NDArray[Any] = np.append(self.number, np.zeros(n_new, dtype=self.number.dtype))
         return replace(self, hierarchy=decision.hierarchy, number=number, paths=decision.paths)
 
     def at_most_parents(self, values: NDArray[Any]) -> NDArray[Any]:

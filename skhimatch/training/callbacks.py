@@ -45,6 +45,7 @@ class ValidationF1(Callback):
         """Start with empty lists of predictions and targets."""
         self.predicted_: list[sp.csr_array] = []
         self.targets_: list[sp.csr_array] = []
+        self.weights_: list[np.ndarray] = []
 
     def on_batch_end(
         self,
@@ -58,14 +59,17 @@ class ValidationF1(Callback):
         if not training and y_pred is not None:
             self.predicted_.append(self.decide(torch.sigmoid(y_pred).cpu().numpy()))
             self.targets_.append(sp.csr_array(batch[1].numpy()))
+            if "text_weights" in batch[0]:
+                self.weights_.append(batch[0]["text_weights"].double().numpy())
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Record the scores of the epoch."""
-        micro, macro = micro_macro_f1(sp.vstack(self.targets_), sp.vstack(self.predicted_))
+        weights = np.concatenate(self.weights_) if self.weights_ else None
+        micro, macro = micro_macro_f1(sp.vstack(self.targets_), sp.vstack(self.predicted_), weights)
         net.history.record("valid_micro_f1", micro)
         net.history.record("valid_macro_f1", macro)
         net.history.record("valid_score", micro + macro)
-        self.predicted_, self.targets_ = [], []
+        self.predicted_, self.targets_, self.weights_ = [], [], []
 
 
 class EpochLine(Callback):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from skhimatch.network.base import HiMatchOutput
 from skhimatch.network.batches import InOrder, LengthBuckets, TextDataset
-from skhimatch.network.objective import LabelPairs, LossParts
+from skhimatch.network.objective import BatchWeights, LabelPairs, LossParts
 from skhimatch.network.random_numbers import Generators, draw_from
 from skhimatch.training.callbacks import Decide
 
@@ -25,6 +25,8 @@ __all__ = ["NonFiniteLossError", "TrainingNet"]
 
 # The terms of eq 8, as the columns of a history.
 TERMS = "classification_loss", "joint_loss", "matching_loss"
+# What a batch holds for the loss, and not for the network.
+FOR_THE_LOSS = "text_weights", "pair_weights"
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -170,7 +172,7 @@ class TrainingNet(ClassifierMixin, NeuralNet):
         logits = []
         for part in _parts_of(inputs, targets, pairs, self.accumulation):
             output = self.infer(part.inputs, **fit_params)
-            losses = self.criterion_(output, part.targets, part.pairs)
+            losses = self.criterion_(output, part.targets, part.pairs, self._weights_of(part.inputs))
             losses = self.criterion_.combine(
                 part.share_of_texts * losses.classification,
                 part.share_of_texts * losses.joint,
@@ -248,6 +250,7 @@ class TrainingNet(ClassifierMixin, NeuralNet):
     def infer(self, x: dict[str, Tensor], **fit_params: Any) -> HiMatchOutput:
         """Run the network; the joint space is only computed in training, if the loss depends on it."""
         training = self.module_.training
+        x = {name: values for name, values in x.items() if name not in FOR_THE_LOSS}
         joint = training and self.criterion_.needs_joint_space
         short = training and self.precision != torch.float32
         with torch.autocast(torch.device(self.device).type, self.precision, enabled=short):
@@ -266,7 +269,7 @@ class TrainingNet(ClassifierMixin, NeuralNet):
         y_true : float tensor of shape (B, L)
             0/1 targets.
         X : dict of tensors, optional
-            Not used.
+            The inputs of the batch, with its weights if it has any.
         training : bool
             Whether this is a training batch.
 
@@ -279,12 +282,17 @@ class TrainingNet(ClassifierMixin, NeuralNet):
         NonFiniteLossError
             If the loss is NaN or infinite.
         """
-        losses = self.criterion_(y_pred, y_true.to(y_pred.logits.device))
+        losses = self.criterion_(y_pred, y_true.to(y_pred.logits.device), weights=self._weights_of(X))
         self._check_finite(losses, training)
         if training:
             for name in TERMS:
                 self.history.record_batch(name, getattr(losses, name.removesuffix("_loss")).item())
         return losses.total
+
+    def _weights_of(self, inputs: dict[str, Tensor] | None) -> BatchWeights | None:
+        if inputs is None or "text_weights" not in inputs:
+            return None
+        return BatchWeights(*(inputs[name].to(self.device) for name in FOR_THE_LOSS))
 
     def _check_finite(self, losses: LossParts, training: bool) -> None:
         if torch.isfinite(losses.total):
@@ -351,7 +359,7 @@ class _Part:
     pairs : LabelPairs or None
         Those pairs of the batch whose text is in this part.
     share_of_texts, share_of_pairs : float
-        Shares of the whole batch.
+        Shares of the whole batch, by weight.
     """
 
     inputs: dict[str, Tensor]
@@ -366,6 +374,7 @@ def _parts_of(
 ) -> Iterator[_Part]:
     """Cut a batch into parts of about the same size, without padding that a part does not need."""
     n_texts = len(targets)
+    weights = inputs.get("text_weights", torch.ones(n_texts)).double()
     for rows in torch.arange(n_texts).tensor_split(min(number, n_texts)):
         start, stop = int(rows[0]), int(rows[-1]) + 1
         part = {name: values[start:stop] for name, values in inputs.items()}
@@ -374,5 +383,7 @@ def _parts_of(
         part_pairs, share_of_pairs = None, 0.0
         if pairs is not None:
             part_pairs = pairs.of_rows(start, stop)
-            share_of_pairs = len(part_pairs) / max(1, len(pairs))
-        yield _Part(part, targets[start:stop], part_pairs, (stop - start) / n_texts, share_of_pairs)
+            of_part = weights[start:stop][part_pairs.text.cpu()].sum()
+            share_of_pairs = float(of_part / weights[pairs.text.cpu()].sum()) if len(pairs) else 0.0
+        share_of_texts = float(weights[start:stop].sum() / weights.sum())
+        yield _Part(part, targets[start:stop], part_pairs, share_of_texts, share_of_pairs)

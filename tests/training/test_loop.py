@@ -125,7 +125,7 @@ class TestStopping:
     def _scores(self, monkeypatch):
         """The third epoch is as good as the second, and no other is."""
         scores = iter([0.1, 0.3, 0.3, 0.2, 0.1, 0.25, 0.0, 0.0, 0.0] * 3)
-        monkeypatch.setattr(callbacks, "micro_macro_f1", lambda y_true, y_pred: (next(scores), 0.5))
+        monkeypatch.setattr(callbacks, "micro_macro_f1", lambda y_true, y_pred, weights: (next(scores), 0.5))
 
     @pytest.mark.parametrize(("patience", "epochs"), [(1, 4), (3, 6), (None, 9)])
     def test_patience(self, patience, epochs):
@@ -365,7 +365,8 @@ class TestAccumulation:
 
     @pytest.mark.parametrize("sampling", ["hierarchy", "random", "all"])
     @pytest.mark.parametrize("classification_loss", ["squared_hinge", "mean_cross_entropy"])
-    def test_gradients(self, sampling, classification_loss):
+    @pytest.mark.parametrize("sample_weight", [None, np.linspace(0.1, 4, 60)])
+    def test_gradients(self, sampling, classification_loss, sample_weight):
         def first_step(accumulation):
             gradients = Record(
                 "on_grad_computed",
@@ -391,7 +392,7 @@ class TestAccumulation:
                 max_epochs=1,
                 batch_size=20,
                 validation_fraction=0,
-            ).fit(TEXTS, LABEL_SETS)
+            ).fit(TEXTS, LABEL_SETS, sample_weight)
             return gradients.found[0], losses.found[0]
 
         (whole, losses), (in_parts, losses_in_parts) = first_step(1), first_step(3)
