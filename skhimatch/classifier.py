@@ -111,7 +111,8 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         or up to a fifth if that is fewer than 500 texts. Up to 2,000 texts are cross-fitted instead: weights
         and threshold are learned from all of them, each scored by a classifier that was trained on others.
         That takes two to four times as long, and every epoch is trained. There is no cross-fitting with
-        `callbacks`, which may need held-out texts, or with a pretrained encoder that is trained.
+        `callbacks`, which may need held-out texts, or with a pretrained encoder that is trained. Of fewer
+        than 20 texts none is held out.
     patience : int or None
         Training stops after this number of epochs in a row without a better micro-F1 + macro-F1. None runs
         all epochs. Of equal epochs the last one is kept.

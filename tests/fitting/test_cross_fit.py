@@ -149,3 +149,10 @@ def test_otherwise_a_share_is_held_out(learned_from, n_texts, expected):
     cross_fitted(max_epochs=1, lexical=None, batch_size=1000).fit(texts, label_sets)
     [scored] = learned_from
     assert scored.targets.shape[0] == expected
+
+
+def test_of_a_handful_of_texts_none_is_held_out():
+    classifier = cross_fitted().fit(*make_corpus(19))
+    assert classifier.choices_.held_out == 0
+    assert classifier.validation_f1_ is None
+    assert cross_fitted().fit(*make_corpus(20)).choices_.held_out == 20
