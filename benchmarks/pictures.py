@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from benchmarks.accuracy import split_name
-from benchmarks.tables import ROOT, YARDSTICKS, operating_point, read_resampled, read_results
+from benchmarks.tables import ROOT, YARDSTICKS, operating_point, read_resampled, read_results, same_code
 
 PICTURE = ROOT / "docs" / "learning-curves.png"
 # Colours for colour-blind readers (Okabe and Ito, 2008). Markers and dashes tell lines apart without colours.
@@ -45,7 +45,8 @@ def curves(
 ) -> dict[str, dict[str, dict[str, list[Point]]]]:
     """Return the points of each line, by corpus, metric and model; in the order of their numbers of texts.
 
-    All texts of a corpus are a point too, if one of its files says how many training texts there are.
+    All texts of a corpus are a point too, if one of its files says how many training texts there are. Runs of
+    other code than the first resampled ones of a corpus are left out.
     """
     corpora = sorted({split_name(content["dataset"])[0] for content in resampled})
     n_all = {
@@ -59,6 +60,7 @@ def curves(
         of_corpus = [
             content for content in [*resampled, *wholes] if split_name(content["dataset"])[0] == corpus
         ]
+        of_corpus = [content for content in of_corpus if same_code(content, of_corpus[0])]
         found[corpus] = {metric: {model: [] for model in STYLES} for metric in METRICS}
         for content in of_corpus:
             n_texts = split_name(content["dataset"])[1] or n_all.get(corpus)

@@ -411,6 +411,12 @@ class TestYardsticks:
         assert points["himatch"][0].deviation == pytest.approx(np.std([0.5, 0.25, 0]))
         assert [(point.n_texts, point.mean) for point in points["linear"]] == [(8, 0.3125), (40, 0.5)]
         assert [point.mean for point in found["toy"]["macro_f1"]["linear"]] == [0.4375, 0.25]
+        older = [
+            content | {"runs": [run | {"code": "older"} for run in content["runs"]]}
+            for content in self.results
+        ]
+        found_with_older = pictures.curves(self.resampled, older)["toy"]["micro_f1"]
+        assert [point.n_texts for point in found_with_older["himatch"]] == [8, 20]
         monkeypatch.setattr(pictures, "read_resampled", lambda: self.resampled)
         monkeypatch.setattr(pictures, "read_results", lambda: self.results)
         pictures.main(tmp_path / "curves.png")
