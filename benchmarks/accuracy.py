@@ -491,7 +491,8 @@ def main() -> None:
     if path.exists():
         before = json.loads(path.read_text())
         if before["settings"] == settings and before["versions"] == versions(arguments.model):
-            runs = [run for run in before["runs"] if run.get("code") == code_digest()]
+            code = code_digest()
+            runs = [run for run in before["runs"] if run.get("code") == code]
     for seed in arguments.seeds:
         if seed in [run["seed"] for run in runs]:
             continue

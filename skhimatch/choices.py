@@ -22,7 +22,8 @@ class Choices:
         Into how many parts the training texts were divided, to be scored by classifiers that were trained on
         the others; 0 without cross-fitting.
     rare_words : bool
-        Whether words that occur once are in the vocabulary.
+        Whether the training texts have so few words that words and n-grams that occur once count. A
+        tokenizer with a number as `min_count` obeys the number.
     ngrams : str or None
         How the classifier on words and word pairs was trained; None without one.
     characters : bool

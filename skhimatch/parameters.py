@@ -106,8 +106,11 @@ class Parameters:
         if not isinstance(self.max_epochs, str):
             return int(self.max_epochs)
         minimum = MIN_EPOCHS if n_labels <= MANY_LABELS else MIN_EPOCHS_OF_MANY_LABELS
-        steps = -(-n_texts // self.batch_size)
-        return min(MAX_EPOCHS, max(minimum, -(-MIN_STEPS // steps)))
+        return min(MAX_EPOCHS, max(minimum, -(-MIN_STEPS // self.steps_of_an_epoch(n_texts))))
+
+    def steps_of_an_epoch(self, n_texts: int) -> int:
+        """Return the number of batches of n training texts."""
+        return -(-n_texts // self.batch_size)
 
     def highest_learning_rate(self, n_steps: int) -> float:
         """Return the learning rate for a number of steps."""

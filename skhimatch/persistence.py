@@ -293,14 +293,7 @@ def _rebuild(
         for name, values in description["scorers"].items()
     }
     decision = _decision(arrays, hierarchy, description["decision"])
-    labels = TrainingLabels(
-        hierarchy,
-        arrays["labels.number"],
-        description["n_texts"],
-        decision.closed,
-        decision.paths,
-        decision.unlabelled,
-    )
+    labels = TrainingLabels.counted(arrays["labels.number"], description["n_texts"], decision)
     ensemble = Ensemble(
         networks={
             name: NetworkScorer.from_state(states[name], hierarchy) for name in NETWORKS if name in states

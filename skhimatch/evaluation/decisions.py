@@ -21,11 +21,10 @@ from skhimatch.evaluation.path_decisions import (
     predict_path_that_may_stop,
 )
 from skhimatch.evaluation.paths import LabelPaths
-from skhimatch.evaluation.thresholds import best_thresholds, gain_of_predictions
+from skhimatch.evaluation.thresholds import F1_WEIGHTS, best_thresholds, gain_of_predictions
 from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
 
 __all__ = [
-    "F1_WEIGHTS",
     "DecisionRule",
     "check_consistency",
     "check_decoding",
@@ -35,9 +34,6 @@ __all__ = [
 ]
 
 Probabilities = npt.NDArray[np.floating[Any]]
-
-# What is maximised on a validation set: the weights of micro-F1 and of macro-F1.
-F1_WEIGHTS = {"micro_macro": (1, 1), "micro": (1, 0), "macro": (0, 1)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,20 +219,15 @@ class DecisionRule:
 
         Parameters
         ----------
-        probabilities : ndarray of shape (n, L)
-            Calibrated probabilities for texts that are not training texts.
-        optimize : {"micro_macro", "micro", "macro"}
-            See `best_thresholds`.
-        sample_weight : ndarray of shape (n,), optional
-            The weights of the texts.
+        probabilities, optimize, sample_weight : as for `with_best_thresholds`
+            The thresholds of this rule have to be the best ones for them.
 
         Returns
         -------
         DecisionRule
         """
-        threshold = best_thresholds(probabilities, optimize, sample_weight)
-        importance = gain_of_predictions(probabilities, threshold, optimize, sample_weight)
-        return replace(self, threshold=threshold, importance=importance)
+        importance = gain_of_predictions(probabilities, self.threshold, optimize, sample_weight)
+        return replace(self, importance=importance)
 
     def tuned(
         self,

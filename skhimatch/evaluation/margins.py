@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.special import expit
 
-from skhimatch.evaluation.decisions import F1_WEIGHTS, DecisionRule
+from skhimatch.evaluation.decisions import DecisionRule
 from skhimatch.evaluation.metrics import micro_macro_f1
+from skhimatch.evaluation.thresholds import F1_WEIGHTS
 from skhimatch.labels.hierarchy import LabelHierarchy
 
 __all__ = ["PARENT_WEIGHTS", "MarginDecision", "add_parent_margins", "is_better"]

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["METRICS", "best_thresholds", "gain_of_predictions"]
+__all__ = ["F1_WEIGHTS", "METRICS", "best_thresholds", "gain_of_predictions"]
 
-METRICS = ("micro_macro", "micro", "macro")
+# What is maximised on a validation set: the weights of micro-F1 and of macro-F1.
+F1_WEIGHTS = {"micro_macro": (1, 1), "micro": (1, 0), "macro": (0, 1)}
+METRICS = tuple(F1_WEIGHTS)
 # The thresholds are the fixed point of an equation, which is reached within this number of steps.
 MAX_STEPS, TOLERANCE = 100, 1e-5
 # No label is predicted at a lower probability.
@@ -91,7 +93,7 @@ def best_thresholds(
 
 def gain_of_predictions(
     probabilities: NDArray[np.floating[Any]],
-    threshold: NDArray[np.float64],
+    threshold: float | NDArray[np.float64],
     optimize: str,
     sample_weight: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
@@ -105,7 +107,7 @@ def gain_of_predictions(
     ----------
     probabilities : float ndarray of shape (n, L)
         Calibrated probabilities of texts like those to come.
-    threshold : float64 ndarray of shape (L,)
+    threshold : float or float64 ndarray of shape (L,)
         The best thresholds for these.
     optimize : {"micro_macro", "micro", "macro"}
         The sum of micro-F1 and macro-F1, or one of them.
@@ -129,9 +131,6 @@ def gain_of_predictions(
     else:
         size = sample_weight @ (probabilities + predicted)
     size = np.maximum(size, 1e-12)
-    gain = np.zeros(len(size))
-    if optimize != "micro":
-        gain += 2 / (len(size) * size)
-    if optimize != "macro":
-        gain += 2 / size.sum()
+    weight_of_micro, weight_of_macro = F1_WEIGHTS[optimize]
+    gain = weight_of_macro * 2 / (len(size) * size) + weight_of_micro * 2 / size.sum()
     return gain / gain.mean()

@@ -79,9 +79,6 @@ def cross_fit(
         part = replace(part, texts=tokenize(part.texts, state))
         ensemble, way = train_ngrams(state, rest, part, None)
         state = train_networks(parameters_of_parts, replace(state, ensemble=ensemble), rest, None, None)
-        state = replace(
-            state, ensemble=state.ensemble.with_mean_scores(rest.texts, state.seed, rest.sample_weight)
-        )
         scored.append(ScoredTexts.by(state, part))
         ways.append(way)
     [(best_way, _)] = Counter(ways).most_common(1)

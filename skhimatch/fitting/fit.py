@@ -58,7 +58,7 @@ def fit(
     FittedState
     """
     n_parts = parts_to_cross_fit(parameters, training, validation)
-    training, held_out = hold_out(parameters, hierarchy, training, validation, seed)
+    training, held_out = hold_out(parameters, hierarchy, training, validation, n_parts, seed)
     checkpoints = None
     if checkpoint is not None:
         checkpoints = _checkpoints(checkpoint, parameters, training, held_out)
@@ -71,9 +71,6 @@ def fit(
     choices = replace(state.choices, cross_fitting_parts=n_parts, ngrams=None if way is None else repr(way))
     state = replace(state, ensemble=ensemble, choices=choices)
     state = train_networks(parameters, state, tokenized, held_out, checkpoints)
-    state = replace(
-        state, ensemble=state.ensemble.with_mean_scores(tokenized.texts, seed, tokenized.sample_weight)
-    )
     scored = [] if out_of_fold is None else [out_of_fold.scored]
     if held_out is not None:
         scored.append(ScoredTexts.by(state, held_out))

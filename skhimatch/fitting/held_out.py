@@ -15,8 +15,6 @@ __all__ = ["hold_out", "parts_to_cross_fit"]
 # All scores of the held-out texts are compared at once: at most 2^27 numbers, half a GiB for each scorer, but
 # at least 1,000 texts. With 50,000 labels that is 2,684 texts.
 MAX_HELD_OUT_NUMBERS, MIN_HELD_OUT = 2**27, 1000
-
-
 # validation_fraction="auto": up to this many texts are cross-fitted, in this many parts. Fewer parts take
 # less time. On 20 Newsgroups with 1,000 texts beside 250 official ones, cross-fitting adds 1.2 points of
 # micro-F1 and 1.8 of macro-F1, on GermEval with 1,455 texts 0.3 and 1.4.
@@ -66,6 +64,7 @@ def hold_out(
     hierarchy: LabelHierarchy,
     training: LabelledTexts,
     validation: LabelledTexts | None,
+    n_parts: int,
     seed: int,
 ) -> tuple[LabelledTexts, LabelledTexts | None]:
     """Return the texts to train on, and those to validate on.
@@ -80,6 +79,8 @@ def hold_out(
         The training texts.
     validation : LabelledTexts or None
         An official validation set.
+    n_parts : int
+        As `parts_to_cross_fit` chose it. With cross-fitting, nothing is held out.
     seed : int
         Seeds the draws.
 
@@ -96,7 +97,7 @@ def hold_out(
         if len(validation) > max_texts:
             validation = validation.pick(np.sort(rng.permutation(len(validation))[:max_texts]))
         return training, validation
-    if parameters.validation_fraction == 0 or parts_to_cross_fit(parameters, training, validation):
+    if parameters.validation_fraction == 0 or n_parts:
         return training, None
     fraction = parameters.validation_fraction
     if isinstance(fraction, str):

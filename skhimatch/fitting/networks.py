@@ -21,7 +21,7 @@ def train_networks(
     held_out: LabelledTexts | None,
     checkpoints: Checkpoints | None,
 ) -> FittedState:
-    """Train all networks in place, one after the other.
+    """Train all networks in place, one after the other, and find the mean scores of that of words.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def train_networks(
     Returns
     -------
     FittedState
-        With the history of the main network.
+        With the history of the main network, and with mean scores.
     """
     history: list[EpochRecord] = []
     for name in state.ensemble.networks:
@@ -48,7 +48,8 @@ def train_networks(
         history = _train_network(
             name, parameters_of(name, parameters, state), state, training, held_out, checkpoints
         )
-    return replace(state, history=tuple(history))
+    ensemble = state.ensemble.with_mean_scores(training.texts, state.seed, training.sample_weight)
+    return replace(state, ensemble=ensemble, history=tuple(history))
 
 
 def parameters_of(network: str, parameters: Parameters, state: FittedState) -> Parameters:
@@ -81,7 +82,7 @@ def _train_network(
         name, training.texts, training.targets, state.hierarchy, seed=state.seed
     )
     epochs = parameters.epochs(*training.targets.shape)
-    n_steps = epochs * -(-len(training) // parameters.batch_size)
+    n_steps = epochs * parameters.steps_of_an_epoch(len(training))
     return train(
         network,
         parameters.criterion(state.hierarchy),

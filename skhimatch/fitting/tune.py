@@ -10,8 +10,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from skhimatch.choices import described_decision, described_weights
-from skhimatch.evaluation.decisions import F1_WEIGHTS, DecisionRule, check_threshold
+from skhimatch.evaluation.decisions import DecisionRule, check_threshold
 from skhimatch.evaluation.metrics import MicroMacroF1, micro_macro_f1
+from skhimatch.evaluation.thresholds import F1_WEIGHTS
 from skhimatch.fitting.labelled_texts import LabelledTexts
 from skhimatch.fitting.tokenize import tokenize
 from skhimatch.parameters import Parameters
@@ -47,9 +48,8 @@ class ScoredTexts:
 
     @classmethod
     def by(cls, state: FittedState, texts: LabelledTexts) -> ScoredTexts:
-        """Score texts, tokenised or not."""
-        scores = state.ensemble.scores(tokenize(texts.texts, state))
-        return cls(scores, texts.targets, texts.sample_weight)
+        """Score tokenised texts."""
+        return cls(state.ensemble.scores(texts.texts), texts.targets, texts.sample_weight)
 
     @classmethod
     def concatenated(cls, parts: Sequence[ScoredTexts]) -> ScoredTexts:
@@ -85,6 +85,7 @@ def tune(parameters: Parameters, state: FittedState, held_out: LabelledTexts) ->
         threshold = check_threshold(parameters.threshold, state.hierarchy.labels)
         state = replace(state, decision=replace(state.decision, threshold=threshold))
     state = replace(state, choices=replace(state.choices, cross_fitting_parts=0))
+    held_out = replace(held_out, texts=tokenize(held_out.texts, state))
     return stack_and_tune(parameters, state, ScoredTexts.by(state, held_out))
 
 
@@ -168,7 +169,7 @@ def with_threshold(
     best = decision.with_best_thresholds(probabilities, optimize, sample_weight)
     if decision.ends is None:
         return best
-    may_stop = decision.with_paths_that_may_stop(probabilities, optimize, sample_weight)
+    may_stop = best.with_paths_that_may_stop(probabilities, optimize, sample_weight)
     whole, stopping = (
         np.dot(F1_WEIGHTS[optimize], micro_macro_f1(targets, rule(probabilities), sample_weight))
         for rule in (best, may_stop)

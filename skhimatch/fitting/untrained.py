@@ -28,7 +28,7 @@ from skhimatch.scores.training_labels import TrainingLabels
 from skhimatch.state import FittedState
 from skhimatch.text.sequences import Texts, TokenSequences, words_of
 from skhimatch.text.subwords import SubwordTokenizer
-from skhimatch.text.words import FEW_WORDS, WordTokenizer
+from skhimatch.text.words import WordTokenizer, rare_words_count
 
 __all__ = ["untrained_ngrams", "untrained_state"]
 
@@ -110,7 +110,7 @@ def untrained_state(
         margins=parameters.margins,
     )
     epochs = parameters.epochs(*training.targets.shape)
-    n_steps = epochs * -(-len(training) // parameters.batch_size)
+    n_steps = epochs * parameters.steps_of_an_epoch(len(training))
     state = FittedState(
         hierarchy=hierarchy,
         tokenizer=tokenizer,
@@ -125,7 +125,7 @@ def untrained_state(
         choices=Choices(
             held_out=0,
             cross_fitting_parts=0,
-            rare_words=len(words.ids) <= FEW_WORDS,
+            rare_words=rare_words_count(len(words.ids)),
             ngrams=None,
             characters=characters is not None,
             shortlist=ensemble.shortlist_size,

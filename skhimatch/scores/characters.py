@@ -14,7 +14,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from skhimatch.scores.state import ScorerState
 from skhimatch.scores.tfidf import inverse_document_frequencies, weighted_counts
 from skhimatch.text.sequences import UNKNOWN_ID, TokenSequences
-from skhimatch.text.words import FEW_WORDS
+from skhimatch.text.words import rare_words_count
 
 __all__ = ["CharacterFeatures", "are_affordable"]
 
@@ -72,7 +72,7 @@ class CharacterFeatures:
         counts = _counts(texts, lambda ngram: index.setdefault(ngram, len(index)), lambda: len(index))
         frequencies = np.bincount(counts.indices, minlength=len(index))
         names = np.array(list(index), dtype=object)
-        chosen = np.flatnonzero(frequencies >= (1 if len(texts.ids) <= FEW_WORDS else MIN_TEXTS))
+        chosen = np.flatnonzero(frequencies >= (1 if rare_words_count(len(texts.ids)) else MIN_TEXTS))
         chosen = chosen[np.argsort(names[chosen], kind="stable")]
         return cls(tuple(names[chosen]), inverse_document_frequencies(frequencies[chosen], len(texts)))
 

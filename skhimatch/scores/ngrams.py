@@ -18,7 +18,7 @@ from skhimatch.scores.state import ScorerState, sparse_from_arrays, sparse_to_ar
 from skhimatch.scores.svm import train_svms
 from skhimatch.scores.tfidf import inverse_document_frequencies, weighted_counts
 from skhimatch.text.sequences import UNKNOWN_ID, Texts, TokenSequences, words_of
-from skhimatch.text.words import FEW_WORDS
+from skhimatch.text.words import rare_words_count
 
 __all__ = [
     "Exactly",
@@ -123,7 +123,7 @@ class NGramFeatures:
         found, counts = zip(*(_document_frequencies(chunk) for chunk in _chunks(texts)), strict=True)
         kept, column = np.unique(np.concatenate(found), return_inverse=True)
         frequencies = np.bincount(column, weights=np.concatenate(counts), minlength=len(kept))
-        chosen = np.flatnonzero(frequencies >= (1 if len(texts.ids) <= FEW_WORDS else MIN_TEXTS))
+        chosen = np.flatnonzero(frequencies >= (1 if rare_words_count(len(texts.ids)) else MIN_TEXTS))
         max_ngrams = MAX_NGRAMS if max_ngrams is None else max_ngrams
         if len(chosen) > max_ngrams:
             chosen = np.sort(chosen[np.argsort(-frequencies[chosen], kind="stable")[:max_ngrams]])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -83,14 +83,28 @@ class TrainingLabels:
         n_texts: float = targets.shape[0]
         if sample_weight is not None:
             number, n_texts = targets.T.astype(np.float64) @ sample_weight, float(sample_weight.sum())
-        return cls(
-            decision.hierarchy,
-            number,
-            n_texts,
-            decision.closed,
-            decision.paths,
-            decision.unlabelled,
-        )
+        return cls.counted(number, n_texts, decision)
+
+    @classmethod
+    def counted(
+        cls, number: NDArray[np.int64] | NDArray[np.float64], n_texts: float, decision: DecisionRule
+    ) -> TrainingLabels:
+        """Put known numbers of texts, and what a decision rule learned from the targets, together.
+
+        Parameters
+        ----------
+        number : int64 or float64 ndarray of shape (L,)
+            The attribute of this name.
+        n_texts : int or float
+            The attribute of this name.
+        decision : DecisionRule
+            For L labels.
+
+        Returns
+        -------
+        TrainingLabels
+        """
+        return cls(decision.hierarchy, number, n_texts, decision.closed, decision.paths, decision.unlabelled)
 
     @cached_property
     def frequency(self) -> NDArray[np.float32]:
@@ -112,7 +126,7 @@ class TrainingLabels:
         """
         n_new = len(decision.hierarchy) - len(self.hierarchy)
         number: NDArray[Any] = np.append(self.number, np.zeros(n_new, dtype=self.number.dtype))
-        return replace(self, hierarchy=decision.hierarchy, number=number, paths=decision.paths)
+        return self.counted(number, self.n_texts, decision)
 
     def at_most_parents(self, values: NDArray[Any]) -> NDArray[Any]:
         """Lower values of labels to those of their parents, if training texts have all ancestors.

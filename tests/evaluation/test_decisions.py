@@ -349,7 +349,8 @@ class TestPathThatMayStop:
         rule = replace(DecisionRule.learn(targets, TREE), one_path=True)
         probabilities = np.array([[0.9, 0.1, 0.4, 0.35, 0.1, 0.4], [0.1, 0.9, 0.05, 0.05, 0.9, 0.05]] * 50)
         whole = rule.with_best_thresholds(probabilities, "micro_macro")
-        stopping = rule.with_paths_that_may_stop(probabilities, "micro")
+        stopping = rule.with_best_thresholds(probabilities, "micro")
+        stopping = stopping.with_paths_that_may_stop(probabilities, "micro")
         assert [len(row) for row in rule_rows(whole(probabilities[:2]))] == [3, 2]
         expected = (probabilities >= stopping.threshold)[:2]
         assert (stopping(probabilities[:2]).toarray() == expected).all()
@@ -357,7 +358,9 @@ class TestPathThatMayStop:
 
     def test_more_labels(self):
         rule = replace(DecisionRule.learn(rows("a a1 a11", "b b1"), TREE), one_path=True)
-        rule = rule.with_paths_that_may_stop(np.random.default_rng(0).uniform(size=(20, 6)), "macro")
+        probabilities = np.random.default_rng(0).uniform(size=(20, 6))
+        rule = rule.with_best_thresholds(probabilities, "macro")
+        rule = rule.with_paths_that_may_stop(probabilities, "macro")
         more = LabelHierarchy(
             [*[(TREE.labels[parent], TREE.labels[child]) for parent, child in TREE.edges], ("b", "b2")],
             labels=[*LABELS, "b2"],

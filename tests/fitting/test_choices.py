@@ -52,7 +52,7 @@ def test_several_paths():
 
 
 def test_rare_words(monkeypatch):
-    monkeypatch.setattr("skhimatch.fitting.untrained.FEW_WORDS", 10)
+    monkeypatch.setattr("skhimatch.text.words.FEW_WORDS", 10)
     assert not fitted().choices_.rare_words
 
 

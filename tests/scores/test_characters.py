@@ -17,7 +17,7 @@ SEQUENCES = TOKENIZER.transform(TEXTS)
 
 @pytest.mark.parametrize(("few_words", "min_df"), [(200_000, 1), (10, 3)])
 def test_equal_to_scikit_learns_tfidf(monkeypatch, few_words, min_df):
-    monkeypatch.setattr(characters, "FEW_WORDS", few_words)
+    monkeypatch.setattr("skhimatch.text.words.FEW_WORDS", few_words)
     vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, min_df=min_df)
     vectorizer.fit(TEXTS)
     features = CharacterFeatures.learn(SEQUENCES)

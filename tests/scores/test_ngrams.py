@@ -50,7 +50,7 @@ def names(ngrams, vocabulary):
 class TestNGramWeights:
     @pytest.mark.parametrize(("few_words", "min_df"), [(200_000, 1), (10, 2)])
     def test_equal_to_scikit_learns_tfidf(self, monkeypatch, few_words, min_df):
-        monkeypatch.setattr(lexical, "FEW_WORDS", few_words)
+        monkeypatch.setattr("skhimatch.text.words.FEW_WORDS", few_words)
         vectorizer = TfidfVectorizer(
             ngram_range=(1, 2), sublinear_tf=True, min_df=min_df, token_pattern=r"(?u)\b\w+\b"
         ).fit(TEXTS)
@@ -85,7 +85,7 @@ class TestNGramWeights:
         np.testing.assert_array_equal(parts(SEQUENCES).toarray(), whole(SEQUENCES).toarray())
 
     def test_no_shared_n_gram(self, monkeypatch):
-        monkeypatch.setattr(lexical, "FEW_WORDS", 1)
+        monkeypatch.setattr("skhimatch.text.words.FEW_WORDS", 1)
         vocabulary = Vocabulary(["a", "b"])
         texts = TokenSequences.from_lists([[2], [3], []], vocabulary)
         ngrams = NGramFeatures.learn(texts)

@@ -51,7 +51,7 @@ def draws():
         while not stop.is_set():
             torch.rand(100)
             torch.manual_seed(1)
-            np.random.rand(100)  # noqa: NPY002
+            np.random.rand(100)  # noqa: NPY002 (what is tested)
             random.random()
             started.set()
 
