@@ -239,6 +239,8 @@ PAPER = paper_settings("wos") | {"max_epochs": 30, "patience": 5}
 # Labels can be added after `fit`. A step takes twice as long, so there are fewer epochs.
 DOT = {"head": "dot", "max_epochs": 4}
 
+FROZEN = {"encoder": {"name": "all-MiniLM-L6-v2", "freeze": "all"}}
+
 # Small enough for two cores: the upper half of the encoder is trained, on the first half of an abstract. On
 # the validation part a third and a fourth epoch did not help.
 MINILM = {
@@ -270,7 +272,9 @@ MODELS: dict[str, tuple[Callable[[Corpus, int, dict[str, Any]], Any], bool, dict
     "himatch-gcn": (fit_himatch, False, {"propagation": "gcn"}),
     "himatch-no-lexical": (fit_himatch, False, {"lexical": None}),
     "himatch-dot": (fit_himatch, False, DOT),
-    "minilm-frozen": (fit_himatch, False, {"encoder": {"name": "all-MiniLM-L6-v2", "freeze": "all"}}),
+    "minilm-frozen": (fit_himatch, False, FROZEN),
+    "minilm-frozen-unranked": (fit_himatch, False, FROZEN | {"lambda_match": 0}),
+    "minilm-frozen-flat": (fit_himatch, False, FROZEN | {"head": "flat", "learning_rate": 3e-3}),
     "minilm": (fit_himatch, False, MINILM),
     "minilm-trained": (fit_himatch, False, MINILM_TRAINED),
     "minilm-flat": (fit_himatch, False, MINILM | {"lambda_match": 0, "lambda_joint": 0}),

@@ -79,22 +79,29 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         Face hub, is the short form of ``PretrainedEncoder(name)``.
     propagation : {"gcn", "gated"} or None
         How text features are propagated over the hierarchy (eq 1).
-    head : {"auto", "labelwise", "flat", "dot"}
-        The classifier. "labelwise": a row of weights for each label, on that label's node. "flat": one linear
-        layer on all nodes (the paper's). "auto": "labelwise" if labels have nodes, else "flat". "dot"
-        compares the text with the label's own text and has no weights of single labels (the paper's for
-        EURLEX57K): it scores labels without training texts, and `add_labels` can add labels later. It needs
-        `encoder` "attention" or "gru", and no `propagation`.
-    sampling : {"hierarchy", "random", "all"}
-        The negatives of the matching loss.
+    head : {"auto", "matching", "labelwise", "flat", "dot"}
+        The classifier. "matching": a label's logit comes from its distance to the text in the joint space,
+        where its point is its meaning plus trained weights; labels with few training texts stay near their
+        meaning. On a pretrained encoder the meaning is the encoded name, and texts are compared with it
+        alone, too. "labelwise": a row of weights for each label, on that label's node. "flat": one linear
+        layer on all nodes (the paper's). "dot" compares the text with the label's own text and has no weights
+        of single labels (the paper's for EURLEX57K): it scores labels without training texts, and
+        `add_labels` can add labels later. It needs `encoder` "attention" or "gru", and no `propagation`.
+        "auto": "matching" on a pretrained encoder, otherwise "labelwise" if labels have nodes, else "flat".
+    sampling : {"auto", "hierarchy", "random", "all"}
+        The negatives of the matching loss. "hierarchy": ancestors, one sibling and one other label (the
+        paper's). "random": as many random ones. "all": ancestors, all siblings and all other labels. "auto":
+        "all" with ``head="matching"``, else "hierarchy".
     gamma, alpha, beta : float
         Margins of eq 7: gamma for random labels, beta * gamma for siblings, alpha * gamma for ancestors.
         Usually alpha < beta.
     classification_loss : {"squared_hinge", "cross_entropy", "mean_cross_entropy"}
         L_cls, summed over labels; the last one is averaged over labels, as in the paper.
     lambda_joint, lambda_match : float
-        Weights of the joint embedding loss (eq 5) and the matching loss (eq 6); 0 omits a loss. With the
-        paper's ``lambda_joint=1`` all labels can collapse into one point, and matching stops.
+        Weights of the joint embedding loss (eq 5) and of the matching loss (eq 6); 0 omits a loss. With
+        ``head="matching"`` both act on the distances that are predicted with, and eq 6 is a sum over pairs.
+        With other heads they shape only the space of `transform` and `label_embeddings_`, and eq 6 is a mean
+        over pairs. With the paper's ``lambda_joint=1`` all labels can collapse into one point.
     max_epochs : int or "auto"
         Passes over the training texts. "auto" is 4, or 10 with more than 200 labels; or as many as make 1,000
         steps, up to 20.
@@ -228,8 +235,8 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         "lexical": [StrOptions({"words", "ngrams"}), None],
         "encoder": [str, PathLike, PretrainedEncoder],
         "propagation": [StrOptions({"gcn", "gated"}), None],
-        "head": [StrOptions({"auto", "flat", "labelwise", "dot"})],
-        "sampling": [StrOptions({"hierarchy", "random", "all"})],
+        "head": [StrOptions({"auto", "matching", "flat", "labelwise", "dot"})],
+        "sampling": [StrOptions({"auto", "hierarchy", "random", "all"})],
         "gamma": [Interval(Real, 0, None, closed="left")],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "beta": [Interval(Real, 0, None, closed="left")],
@@ -270,13 +277,13 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         encoder: str | PathLike[str] | PretrainedEncoder = "attention",
         propagation: str | None = None,
         head: str = "auto",
-        sampling: str = "hierarchy",
+        sampling: str = "auto",
         gamma: float = 0.2,
         alpha: float = 0.01,
         beta: float = 0.5,
         classification_loss: str = "squared_hinge",
-        lambda_joint: float = 0.1,
-        lambda_match: float = 1.0,
+        lambda_joint: float = 0.0,
+        lambda_match: float = 0.1,
         max_epochs: int | str = "auto",
         batch_size: int = 32,
         learning_rate: float | str = "auto",

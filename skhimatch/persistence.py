@@ -41,7 +41,7 @@ from skhimatch.text.words import WordTokenizer
 
 __all__ = ["check_folder", "load", "save"]
 
-FORMAT = 9
+FORMAT = 10
 DESCRIPTION, WEIGHTS, ENCODER = "classifier.json", "weights.npz", "encoder"
 
 # Parameters that are not written. Their effect is in the state.

@@ -18,7 +18,7 @@ from skhimatch import HiMatchClassifier, PretrainedEncoder, WordTokenizer, param
 from skhimatch.evaluation.metrics import micro_macro_f1
 from skhimatch.labels.targets import encode_targets
 from skhimatch.network import encodings
-from skhimatch.network.predict import score_texts
+from skhimatch.network.predict import score_meaning_too, score_texts
 from skhimatch.network.transformer import TransformerEncoder
 from skhimatch.scores import ensemble as evidence
 from skhimatch.text.sequences import words_of
@@ -75,8 +75,10 @@ def test_it_learns(make, tiny_bert, freeze, propagation, pooling):
     assert (
         micro_macro_f1(targets, encode_targets(classifier.predict(TEXTS), classifier.hierarchy_)).micro > 0.95
     )
-    assert classifier.transform(NEW).shape == (4, 200)
-    assert classifier.network_.label_vectors.shape == (5, 32)
+    # Nodes are as wide as the encoder's states, unless T is projected onto the labels.
+    width = 128 if propagation and pooling == "mean" else 32
+    assert classifier.transform(NEW).shape == (4, width)
+    assert classifier.label_embeddings_.shape == (5, width)
     assert np.isfinite(classifier.predict_proba(NEW)).all()
 
 
@@ -176,8 +178,10 @@ class TestNetworkOfWords:
             "ngrams": fitted.ngrams_.scores(words),
             "names": fitted.label_names_.scores(words),
             "characters": fitted.characters_.scores(words),
-            "pretrained": score_texts(fitted.network_, fitted.tokenizer_.transform(NEW)),
         }
+        scores["pretrained"], scores["meaning"] = score_meaning_too(
+            fitted.network_, fitted.tokenizer_.transform(NEW)
+        )
         known = np.array([[np.mean(ids > 1) if len(ids) else 0] for ids in words])
         mean = fitted.state_.ensemble.mean_scores["words"]
         scores["words"] = mean + known * (score_texts(fitted.word_network_, words) - mean)
@@ -230,7 +234,7 @@ class TestNetworkOfWords:
         vectors = {word: np.full(7, number + 1.0) for number, word in enumerate(["quark", "gluon", "cell"])}
         fitted = make(lexical="words", word_vectors=vectors).fit(TEXTS, LABELS)
         assert fitted.word_network_.embedding_dimension == 7
-        assert fitted.network_.label_vectors.shape == (5, 32)
+        assert fitted.label_embeddings_.shape == (5, 32)
 
     @pytest.mark.parametrize(("pooling", "both"), [("mean", False), ("attention", True)])
     def test_shortlists_are_for_networks_that_attend(self, make, monkeypatch, pooling, both):

@@ -57,6 +57,7 @@ THOROUGH = QUICK | {
     "max_epochs": 15,
     "learning_rate": 0.02,
     "lambda_joint": 0.1,
+    "lambda_match": 1.0,
     "random_state": 3,
 }
 

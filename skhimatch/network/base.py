@@ -36,12 +36,20 @@ class HiMatchOutput:
     label_weights : float tensor of shape (B, L) or None
         If the network scored a shortlist: for how many labels each label stands in the loss. 0 for labels
         outside of the shortlist; for randomly drawn labels more than 1.
+    distances : float tensor of shape (B, L) or None
+        The distances of texts and labels in the joint space, if the logits are computed from them; there are
+        no embeddings then. Infinite for labels outside of the shortlist.
+    meaning : float tensor of shape (B, L) or None
+        In prediction, by a network that reads names: the cosines of each text with the meaning of each label
+        alone. 0 for labels outside of the shortlist.
     """
 
     logits: Tensor
     text_embedding: Tensor | None = None
     embed_labels: Callable[[Tensor], Tensor] | None = None
     label_weights: Tensor | None = None
+    distances: Tensor | None = None
+    meaning: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -88,8 +96,14 @@ class Network(nn.Module):
         Applied to the encoded text.
     max_length : int or None
         Tokens that are read from the start of a text.
+    ranks_distances : bool
+        Whether the losses get distances, and not embeddings.
+    scores_meaning : bool
+        Whether texts are compared with the meanings of labels alone, beside the logits.
     """
 
+    ranks_distances: bool = False
+    scores_meaning: bool = False
     text_encoder: TextEncoder
     n_labels: int
     node_dimension: int

@@ -11,6 +11,7 @@ from skhimatch.network.encoders import ConvolutionEncoder, GRUEncoder, RCNNEncod
 from skhimatch.network.himatch import HiMatchNetwork
 from skhimatch.network.label_attention import LabelAttention, LabelNodes, LabelProjection
 from skhimatch.network.label_text_network import LabelTextNetwork
+from skhimatch.network.matching import MatchingNetwork
 from skhimatch.network.transformer import TransformerEncoder
 
 __all__ = ["NetworkSettings", "WordNetworkSettings", "build_pretrained_network", "build_word_network"]
@@ -24,9 +25,10 @@ class NetworkSettings:
     ----------
     propagation : {"gcn", "gated"} or None
         How nodes are propagated over the hierarchy (eq 1).
-    head : {"auto", "labelwise", "flat", "dot"}
-        The classifier; "auto" is "labelwise" if labels have nodes, else "flat". "dot" is a
-        `LabelTextNetwork`.
+    head : {"auto", "matching", "labelwise", "flat", "dot"}
+        The classifier. "matching" is a `MatchingNetwork`, "dot" a `LabelTextNetwork`, the others are a
+        `HiMatchNetwork`. "auto" is "matching" on a pretrained encoder; in a network of words "labelwise" if
+        labels have nodes, else "flat".
     node_dimension : int
         Width of a node and of the convolution's states. With a GRU, and with attention to a pretrained
         encoder's states, nodes are as wide as the states instead.
@@ -94,7 +96,7 @@ def build_word_network(hierarchy: LabelHierarchy, settings: WordNetworkSettings)
     Returns
     -------
     Network
-        A `LabelTextNetwork` for the dot head, otherwise a `HiMatchNetwork`.
+        As `NetworkSettings.head` says.
 
     Raises
     ------
@@ -119,6 +121,17 @@ def build_word_network(hierarchy: LabelHierarchy, settings: WordNetworkSettings)
         label_nodes = LabelAttention(node_dimension, len(hierarchy))
     elif settings.propagation is not None:
         label_nodes = LabelProjection(encoder.output_size, len(hierarchy), node_dimension)
+    if settings.head == "matching":
+        return MatchingNetwork(
+            encoder,
+            hierarchy,
+            label_nodes,
+            propagation=settings.propagation,
+            node_dimension=encoder.output_size if label_nodes is None else node_dimension,
+            label_dimension=settings.embedding_dimension,
+            dropout=settings.dropout,
+            max_length=settings.max_length,
+        )
     return HiMatchNetwork(
         encoder,
         hierarchy,
@@ -135,7 +148,7 @@ def build_word_network(hierarchy: LabelHierarchy, settings: WordNetworkSettings)
 
 def build_pretrained_network(
     hierarchy: LabelHierarchy, settings: NetworkSettings, encoder: TransformerEncoder
-) -> HiMatchNetwork:
+) -> HiMatchNetwork | MatchingNetwork:
     """Build a network on a pretrained encoder; label vectors are as wide as its states.
 
     Parameters
@@ -150,7 +163,8 @@ def build_pretrained_network(
 
     Returns
     -------
-    HiMatchNetwork
+    MatchingNetwork, or HiMatchNetwork
+        As `NetworkSettings.head` says.
 
     Raises
     ------
@@ -169,6 +183,18 @@ def build_pretrained_network(
         node_dimension, label_nodes = width, LabelAttention(width, len(hierarchy))
     elif settings.propagation is not None:
         label_nodes = LabelProjection(width, len(hierarchy), node_dimension)
+    if settings.head in ("auto", "matching"):
+        return MatchingNetwork(
+            encoder,
+            hierarchy,
+            label_nodes,
+            propagation=settings.propagation,
+            node_dimension=width if label_nodes is None else node_dimension,
+            label_dimension=width,
+            dropout=settings.dropout,
+            # The encoder itself limits the length.
+            max_length=None,
+        )
     return HiMatchNetwork(
         encoder,
         hierarchy,

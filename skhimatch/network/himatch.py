@@ -198,7 +198,7 @@ class HiMatchNetwork(Network):
         TypeError
             If the head is neither on T nor on nodes that attend to the encoder's states.
         """
-        if not self.head_reads_encoder:
+        if not self.reads_names:
             raise TypeError(
                 "Only a head on T, or on nodes that attend to states, can start from weights on T."
             )
@@ -208,6 +208,6 @@ class HiMatchNetwork(Network):
         self.head.bias.sub_(torch.as_tensor(shift, device=self.device))
 
     @property
-    def head_reads_encoder(self) -> bool:
-        """Whether the head's weights are on vectors of the encoder itself, so that `start_head` applies."""
+    def reads_names(self) -> bool:
+        """Whether the head reads vectors of the encoder itself, and can start from encoded names."""
         return self.label_nodes is None or self.scores_labels_separately

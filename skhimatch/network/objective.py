@@ -16,7 +16,9 @@ __all__ = [
     "LabelPairs",
     "LossParts",
     "NegativeSampler",
+    "joint_distance_loss",
     "joint_embedding_loss",
+    "matching_distance_loss",
     "matching_loss",
     "squared_hinge_loss",
 ]
@@ -177,6 +179,68 @@ def matching_loss(
     return (weights[pairs.text] * losses).sum() / weights[pairs.text].sum()
 
 
+def joint_distance_loss(distances: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return the joint embedding loss, eq 5, from distances.
+
+    L_joint = mean over texts of sum over p in P(y) of D_p^2
+
+    Parameters
+    ----------
+    distances : float tensor of shape (B, L)
+        The distances of texts and labels; infinite for labels that were not scored.
+    targets : tensor of shape (B, L)
+        0/1 targets.
+    weights : float tensor of shape (B,), optional
+        The weights of the texts.
+
+    Returns
+    -------
+    float tensor, scalar
+
+    Examples
+    --------
+    >>> joint_distance_loss(torch.tensor([[0.5, 2.0, 1.0]]), torch.tensor([[1.0, 0.0, 1.0]]))
+    tensor(1.2500)
+    """
+    text, label = ((targets > 0) & distances.isfinite()).nonzero(as_tuple=True)
+    squared = distances[text, label].square()
+    if weights is None:
+        return squared.sum() / len(targets)
+    return (weights[text] * squared).sum() / weights.sum()
+
+
+def matching_distance_loss(distances: Tensor, pairs: LabelPairs, weights: Tensor | None = None) -> Tensor:
+    """Return the matching loss, eq 6, from distances: a sum over pairs, like the classification loss.
+
+    L_match = mean over texts of the sum over pairs of max(0, D_p - D_n + margin).
+
+    Parameters
+    ----------
+    distances : float tensor of shape (B, L)
+        The distances of texts and labels; finite for all labels of the pairs.
+    pairs : LabelPairs
+        The positive and negative labels of texts, and the margins of eq 7.
+    weights : float tensor of shape (B,), optional
+        The weights of the texts.
+
+    Returns
+    -------
+    float tensor, scalar
+
+    Examples
+    --------
+    >>> index = torch.tensor([0])
+    >>> pairs = LabelPairs(index, index, index + 1, torch.tensor([0.25]))
+    >>> matching_distance_loss(torch.tensor([[1.0, 1.125]]), pairs)
+    tensor(0.1250)
+    """
+    near, far = distances[pairs.text, pairs.positive], distances[pairs.text, pairs.negative]
+    losses = torch.relu(near - far + pairs.margin)
+    if weights is None:
+        return losses.sum() / len(distances)
+    return (weights[pairs.text] * losses).sum() / weights.sum()
+
+
 def squared_hinge_loss(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the squared hinge loss: sum of max(0, 1 - y logit)^2, with y = 1 for targets, else -1.
 
@@ -259,13 +323,15 @@ class NegativeSampler(RandomModule):
         for name, table in tables.items():
             self.register_buffer(name, torch.from_numpy(np.array(table, dtype=np.int64)), persistent=False)
 
-    def forward(self, targets: Tensor) -> LabelPairs:
+    def forward(self, targets: Tensor, scored: Tensor | None = None) -> LabelPairs:
         """Draw the pairs of a batch.
 
         Parameters
         ----------
         targets : tensor of shape (B, L)
             0/1 targets.
+        scored : bool tensor of shape (B, L), optional
+            The labels that may be in pairs, all by default.
 
         Returns
         -------
@@ -274,8 +340,11 @@ class NegativeSampler(RandomModule):
         tagged = targets > 0
         below = targets[:, self.ancestor_owner]
         above = torch.zeros_like(targets).index_add(1, self.ancestor_members, below) > 0
-        text, positive = (tagged & ~above).nonzero(as_tuple=True)
-        barred = (tagged | above)[text]
+        fine, barred = tagged & ~above, tagged | above
+        if scored is not None:
+            fine, barred = fine & scored, barred | ~scored
+        text, positive = fine.nonzero(as_tuple=True)
+        barred = barred[text]
         family = self._families(positive, targets.shape[1])
         siblings, others = family & ~barred, ~family & ~barred
         # If only siblings remain, the random label is one of them.
@@ -293,8 +362,13 @@ class NegativeSampler(RandomModule):
         margins = torch.tensor([self.alpha * self.gamma, self.beta * self.gamma, self.gamma])
         margin = margins.repeat_interleave(torch.tensor([len(pair) for pair in pairs])).to(targets.device)
         pair, negative = torch.cat(pairs), torch.cat(negatives)
+        if scored is not None:
+            # Ancestors are negatives although they are barred, but they have to be scored.
+            known = scored[text[pair], negative]
+            pair, negative, margin = pair[known], negative[known], margin[known]
         if self.sampling == "random":
-            pair, negative = _redraw(pair, ~tagged[text], generator)
+            allowed = ~tagged if scored is None else ~tagged & scored
+            pair, negative = _redraw(pair, allowed[text], generator)
             margin = torch.full(pair.shape, self.gamma, device=targets.device)
         return LabelPairs(text[pair], positive[pair], negative, margin)
 
@@ -389,6 +463,14 @@ class HiMatchLoss(nn.Module):
         """
         classification = self._classify(output.logits, targets, output.label_weights, weights)
         joint = matching = classification.new_zeros(())
+        if output.distances is not None:
+            of_texts = None if weights is None else weights.texts
+            if self.lambda_joint > 0:
+                joint = joint_distance_loss(output.distances, targets, of_texts)
+            if self.lambda_match > 0:
+                pairs = self.negatives(targets, output.distances.isfinite())
+                matching = matching_distance_loss(output.distances, pairs, of_texts)
+            return self.combine(classification, joint, matching)
         if output.text_embedding is not None and output.embed_labels is not None:
             if pairs is None:
                 pairs = self.draw_pairs(targets)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from skhimatch.network.base import Network
+from skhimatch.network.base import HiMatchOutput, Network
 from skhimatch.network.batches import FixedShortlist, InOrder, TextDataset
 from skhimatch.network.encoders import TextReader
 from skhimatch.text.sequences import Texts
 
-__all__ = ["embed_labels", "embed_texts", "in_chunks", "score_texts"]
+__all__ = ["embed_labels", "embed_texts", "in_chunks", "score_meaning_too", "score_texts"]
 
 # Texts in a batch: the (B, L, d_t) nodes have at most so many numbers, 64 MiB. No more than 32 texts, whose
 # states fit into the processor's cache.
@@ -78,9 +78,45 @@ def score_texts(
     -------
     float32 ndarray of shape (n, L)
     """
+    return _score(network, texts, shortlist, lambda output: output.logits)
 
+
+def score_meaning_too(
+    network: Network, texts: Texts, shortlist: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return logits, and the cosines with the meanings of labels alone, in one pass over the texts.
+
+    Parameters
+    ----------
+    network : Network
+        On any device; one whose `scores_meaning` is true.
+    texts, shortlist : as in `score_texts`
+        The texts, and the labels to score for each.
+
+    Returns
+    -------
+    logits : float32 ndarray of shape (n, L)
+        As `score_texts` returns them.
+    meaning : float32 ndarray of shape (n, L)
+        The cosines; 0 for labels that are not on the shortlist.
+    """
+    both = _score(network, texts, shortlist, _logits_and_meaning)
+    return both[:, : network.n_labels], both[:, network.n_labels :]
+
+
+def _logits_and_meaning(output: HiMatchOutput) -> Tensor:
+    assert output.meaning is not None
+    return torch.cat([output.logits, output.meaning], dim=1)
+
+
+def _score(
+    network: Network,
+    texts: Texts,
+    shortlist: NDArray[np.int64] | None,
+    of_output: Callable[[HiMatchOutput], Tensor],
+) -> NDArray[np.float32]:
     def step(inputs: dict[str, Tensor], text_encoder: TextReader) -> Tensor:
-        return network(**inputs, joint=False, text_encoder=text_encoder).logits
+        return of_output(network(**inputs, joint=False, text_encoder=text_encoder))
 
     width = network.n_labels if shortlist is None else shortlist.shape[1]
     dataset = TextDataset(

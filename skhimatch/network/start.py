@@ -24,6 +24,7 @@ from skhimatch.network.build import (
 from skhimatch.network.encodings import encode, encode_once
 from skhimatch.network.himatch import HiMatchNetwork
 from skhimatch.network.initial_vectors import embedding_table, label_vectors, label_word_ids
+from skhimatch.network.matching import MatchingNetwork
 from skhimatch.network.objective import HiMatchLoss
 from skhimatch.network.random_numbers import seeded_construction
 from skhimatch.network.transformer import TransformerEncoder
@@ -33,8 +34,8 @@ from skhimatch.text.word_vectors import as_word_vectors
 
 __all__ = ["StartingPoint", "start_pretrained_network", "start_word_network"]
 
-# Texts from which the scale of a pretrained network's initial head is computed. It is one number.
-TEXTS_FOR_SCALE = 256
+# Texts from which the scale of a pretrained network's initial head is computed, and the mean of texts.
+TEXTS_AT_START = 256
 
 
 @dataclass(frozen=True)
@@ -126,10 +127,11 @@ def start_word_network(
 
 def start_pretrained_network(
     settings: NetworkSettings, encoder: TransformerEncoder, texts: SubwordSequences, start: StartingPoint
-) -> HiMatchNetwork:
+) -> HiMatchNetwork | MatchingNetwork:
     """Build a network on a pretrained encoder; its head starts from the encoded names of the labels.
 
-    In the joint space labels start from the encoder's input embeddings of the words in their names. The head
+    A `MatchingNetwork` puts the labels where the encoder puts their names. In other networks label vectors
+    are the encoder's input embeddings of the words in the names, and a head on the encoder's own vectors
     starts from the encodings n_l of the names,
 
     w_l = a (n_l - mean of n).
@@ -150,7 +152,7 @@ def start_pretrained_network(
 
     Returns
     -------
-    HiMatchNetwork
+    MatchingNetwork, or HiMatchNetwork
     """
     labels = start.hierarchy.labels
     with seeded_construction(start.seed):
@@ -158,13 +160,16 @@ def start_pretrained_network(
     names = [" ".join(label_words(label, start.label_texts.get(label))) for label in labels]
     network.start_from(_initial_weights(start, lambda: encoder.embed_names(names)))
     network.to(start.device)
-    if network.head_reads_encoder:
-        rows = np.random.RandomState(start.seed).permutation(len(texts))[:TEXTS_FOR_SCALE]
+    if network.reads_names:
+        rows = np.random.RandomState(start.seed).permutation(len(texts))[:TEXTS_AT_START]
         rows = rows[np.argsort(texts.lengths[rows], kind="stable")]
         encode_texts = encode_once if encoder.frozen else encode
         encoded_texts = encode_texts(encoder, texts.subwords[rows])
         encoded_names = encode_texts(encoder, encoder.tokenize(names))
-        network.start_head(*_head_from_names(encoded_texts, encoded_names, start.targets[rows]))
+        if isinstance(network, MatchingNetwork):
+            network.start_names(torch.from_numpy(encoded_names), torch.from_numpy(encoded_texts.mean(axis=0)))
+        else:
+            network.start_head(*_head_from_names(encoded_texts, encoded_names, start.targets[rows]))
     return network
 
 

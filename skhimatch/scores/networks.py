@@ -18,7 +18,7 @@ from skhimatch.network.build import (
     build_pretrained_network,
     build_word_network,
 )
-from skhimatch.network.predict import score_texts
+from skhimatch.network.predict import score_meaning_too, score_texts
 from skhimatch.network.random_numbers import seeded_construction
 from skhimatch.network.transformer import TransformerEncoder
 from skhimatch.scores.state import ScorerState
@@ -57,6 +57,30 @@ class NetworkScorer:
     def uses_shortlist(self) -> bool:
         """Whether the network can score a shortlist of each text's labels."""
         return self.network.scores_labels_separately
+
+    @property
+    def scores_meaning(self) -> bool:
+        """Whether texts are compared with the meanings of labels alone, beside the logits."""
+        return self.network.scores_meaning
+
+    def scores_with_meaning(
+        self, texts: Texts, shortlist: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return logits as `scores`, and the cosines with the meanings of labels alone.
+
+        Parameters
+        ----------
+        texts, shortlist : as in `scores`
+            The texts, and the labels to score for each.
+
+        Returns
+        -------
+        logits : float32 ndarray of shape (n, L)
+            As `scores` returns them.
+        meaning : float32 ndarray of shape (n, L)
+            The cosines; 0 for labels that are not on the shortlist.
+        """
+        return score_meaning_too(self.network, texts, shortlist if self.uses_shortlist else None)
 
     def scores(self, texts: Texts, shortlist: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Return logits.

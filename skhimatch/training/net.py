@@ -166,8 +166,10 @@ class TrainingNet(ClassifierMixin, NeuralNet):
         inputs, targets = batch
         self._set_training(True)
         targets = to_device(targets, self.device)
-        # The matching loss is a mean over the pairs of the whole batch.
-        pairs = self.criterion_.draw_pairs(targets)
+        pairs = None
+        if not self.module_.ranks_distances:
+            # The matching loss is a mean over the pairs of the whole batch.
+            pairs = self.criterion_.draw_pairs(targets)
         sums = torch.zeros(1 + len(TERMS))
         logits = []
         for part in _parts_of(inputs, targets, pairs, self.accumulation):
@@ -359,7 +361,7 @@ class _Part:
     pairs : LabelPairs or None
         Those pairs of the batch whose text is in this part.
     share_of_texts, share_of_pairs : float
-        Shares of the whole batch, by weight.
+        Shares of the whole batch, by weight. Without drawn pairs the matching loss is a mean over texts.
     """
 
     inputs: dict[str, Tensor]
@@ -380,10 +382,10 @@ def _parts_of(
         part = {name: values[start:stop] for name, values in inputs.items()}
         if not part["ids"].is_floating_point():
             part["ids"] = part["ids"][:, : max(1, int(part["lengths"].max()))]
-        part_pairs, share_of_pairs = None, 0.0
+        share_of_texts = float(weights[start:stop].sum() / weights.sum())
+        part_pairs, share_of_pairs = None, share_of_texts
         if pairs is not None:
             part_pairs = pairs.of_rows(start, stop)
             of_part = weights[start:stop][part_pairs.text.cpu()].sum()
             share_of_pairs = float(of_part / weights[pairs.text.cpu()].sum()) if len(pairs) else 0.0
-        share_of_texts = float(weights[start:stop].sum() / weights.sum())
         yield _Part(part, targets[start:stop], part_pairs, share_of_texts, share_of_pairs)

@@ -66,7 +66,7 @@ def network_before_training(encoder, texts, targets, settings=None):
 @pytest.mark.parametrize("freeze", [None, "all"])
 def test_the_usual_text_keeps_the_logits_that_are_best_of_it(tiny_bert, texts, targets, freeze):
     encoder = TransformerEncoder(PretrainedEncoder(tiny_bert, freeze=freeze, pooling="mean"))
-    network = network_before_training(encoder, texts, targets)
+    network = network_before_training(encoder, texts, targets, {"head": "flat"})
     assert network.head.linear.weight.abs().max() > 0.01
     usual = torch.from_numpy(encode(encoder, texts.subwords).mean(0))
     with torch.no_grad():
@@ -78,9 +78,9 @@ def test_the_usual_text_keeps_the_logits_that_are_best_of_it(tiny_bert, texts, t
 def test_labels_that_attend_start_from_the_mean(tiny_bert, texts, targets):
     of_mean, of_attention = (
         network_before_training(
-            TransformerEncoder(PretrainedEncoder(tiny_bert, pooling=pooling)), texts, targets
+            TransformerEncoder(PretrainedEncoder(tiny_bert, pooling=pooling)), texts, targets, {"head": head}
         )
-        for pooling in ("mean", "attention")
+        for pooling, head in (("mean", "flat"), ("attention", "labelwise"))
     )
     assert isinstance(of_attention.label_nodes, LabelAttention)
     inputs, _ = TextDataset(texts).batch(np.arange(3))
@@ -92,12 +92,12 @@ def test_labels_that_attend_start_from_the_mean(tiny_bert, texts, targets):
 
 def test_where_labels_mix_the_start_is_a_random_one(tiny_bert, texts, targets):
     encoder = TransformerEncoder(PretrainedEncoder(tiny_bert, pooling="attention"))
-    network = network_before_training(encoder, texts, targets, {"propagation": "gcn"})
+    network = network_before_training(encoder, texts, targets, {"propagation": "gcn", "head": "labelwise"})
     assert network.label_nodes.queries.abs().max() > 0
     with pytest.raises(TypeError, match="Only a head on T"):
         network_before_training(
             TransformerEncoder(PretrainedEncoder(tiny_bert, pooling="mean")),
             texts,
             targets,
-            {"propagation": "gcn"},
+            {"propagation": "gcn", "head": "labelwise"},
         ).start_head(np.zeros((5, 32)), np.zeros(5))

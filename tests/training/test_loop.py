@@ -300,15 +300,15 @@ class TestPretrained:
         rates = self.rates(tiny_bert, layer_decay=0.5)
         by_part = {
             part: {rate for name, rate in rates.items() if part in name}
-            for part in ("embeddings", "layer.0", "layer.1", "head", "label_encoder", "text_projection")
+            for part in ("embeddings", "layer.0", "layer.1", "head.own", "head.bias", "head.scale")
         }
         assert by_part == {
             "embeddings": {0.0005},
             "layer.0": {0.001},
             "layer.1": {0.002},
-            "head": {0.01},
-            "label_encoder": {0.01},
-            "text_projection": {0.01},
+            "head.own": {0.01},
+            "head.bias": {0.01},
+            "head.scale": {0.01},
         }
         # It takes no part in T.
         assert not any("pooler" in name for name in rates)
