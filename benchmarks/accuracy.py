@@ -32,6 +32,7 @@ import numpy as np
 import scipy.sparse as sp
 
 import skhimatch
+from benchmarks.joint_space import describe_joint_space
 from benchmarks.linear_by_blocks import LinearByBlocks
 from benchmarks.local_classifiers import LocalClassifiers
 from benchmarks.sentence_vectors import SentenceVectors
@@ -266,6 +267,12 @@ MINILM_TRAINED = {
 MODELS: dict[str, tuple[Callable[[Corpus, int, dict[str, Any]], Any], bool, dict[str, Any]]] = {
     "himatch": (fit_himatch, False, {}),
     "himatch-paper": (fit_himatch, True, PAPER),
+    "himatch-matching": (fit_himatch, False, {"head": "matching"}),
+    "himatch-matching-wide": (
+        fit_himatch,
+        False,
+        {"head": "matching", "gamma": 0.6, "alpha": 0.5, "beta": 0.75},
+    ),
     "himatch-no-matching": (fit_himatch, False, {"lambda_match": 0, "lambda_joint": 0}),
     "himatch-no-joint": (fit_himatch, False, {"lambda_joint": 0}),
     "himatch-random-sampling": (fit_himatch, False, {"sampling": "random"}),
@@ -319,6 +326,10 @@ def run(dataset: str, model: str, seed: int, settings: dict[str, Any]) -> dict[s
     }
     if isinstance(fitted, LinearBaseline) and MODELS[model][0] is fit_linear:
         content["choices"] = asdict(fitted.choices_)
+    if isinstance(fitted, skhimatch.HiMatchClassifier) and (
+        space := describe_joint_space(fitted, *corpus.part("test"))
+    ):
+        content["joint_space"] = space
     if MODELS[model][0] in SCORED_BY_METRIC:
         # Last, because the decision of the fitted model is changed.
         content |= scores_by_metric(fitted, corpus)

@@ -461,9 +461,46 @@ def test_what_matching_adds_is_told_seed_by_seed():
         ]
     )
     assert found.splitlines()[2:] == [
-        "| toy | `himatch` | `himatch-no-matching` | +0.125 ± 0.125 | +0.000 ± 0.000 |  | 2 |",
-        "| toy | `minilm` | `minilm-flat` | -0.250 ± 0.000 | +0.000 ± 0.000 "
-        "| +0.000 ± 0.000 / +0.000 ± 0.000 | 1 |",
+        "| toy | `himatch` | `himatch-no-matching` | +0.125 ± 0.125 | +0.000 ± 0.000 |  |  |  | 2 |",
+        "| toy | `minilm` | `minilm-flat` | -0.250 | +0.000 |  |  | +0.000 / +0.000 | 1 |",
+    ]
+
+
+def test_where_labels_lie():
+    def content(model, **more):
+        runs = [{"seed": seed, "test": {"micro_f1": 0.5, "macro_f1": 0.25}} | more for seed in range(2)]
+        mean = {"test": {"micro_f1": 0.5, "macro_f1": 0.25}}
+        return {"dataset": "toy", "model": model, "runs": runs, "mean": mean}
+
+    space = {
+        "nearest_leaf": {"micro_f1": 0.75, "macro_f1": 0.125},
+        "distances": {"fine": 0.5, "ancestors": 0.75, "siblings": 1.0, "others": 1.25},
+        "in_order": 0.875,
+        "texts": 8,
+    }
+    found = tables.joint_space_table([content("a"), content("b", joint_space=space)])
+    assert found.splitlines()[2:] == [
+        "| toy | `b` | 0.500 / 0.250 | 0.750 / 0.125 | 0.50 | 0.75 | 1.00 | 1.25 | 88% | 2 |"
+    ]
+    assert tables.joint_space_table([content("a")]) == tables.NOT_MEASURED
+
+
+def test_what_matching_adds_to_rare_labels():
+    def content(model, rare):
+        bands = {"1-9": {"labels": 3, "macro_f1": rare}, "10-49": {"labels": 0, "macro_f1": 0.0}}
+        test = {"micro_f1": 0.5, "macro_f1": 0.5, "macro_f1_by_frequency": bands}
+        return {"dataset": "toy", "model": model, "runs": [{"seed": 0, "code": "abc", "test": test}]}
+
+    found = tables.matching_table(
+        [
+            content("minilm-frozen", 0.75),
+            content("minilm-frozen-flat", 0.5),
+            content("minilm-frozen-unranked", 1),
+        ]
+    )
+    assert found.splitlines()[2:] == [
+        "| toy | `minilm-frozen` | `minilm-frozen-flat` | +0.000 | +0.000 | +0.250 |  |  | 1 |",
+        "| toy | `minilm-frozen` | `minilm-frozen-unranked` | +0.000 | +0.000 | -0.250 |  |  | 1 |",
     ]
 
 
