@@ -855,6 +855,19 @@ class TestWordVectors:
         np.testing.assert_allclose(start[LABELS.index("sport")], rows["sport"], atol=1e-6)
         np.testing.assert_allclose(start[LABELS.index("tennis")], rows["tennis"], atol=1e-6)
 
+    @pytest.mark.parametrize(
+        "settings", [{"propagation": "gcn"}, {"head": "matching"}, {"head": "dot"}, {"lambda_joint": 1.0}]
+    )
+    def test_shares_of_children_start_the_propagation(self, settings):
+        classifier = quick(validation_fraction=0, **self.STILL, **settings).fit(TEXTS, LABEL_SETS)
+        expected = classifier.hierarchy_.edge_priors(sp.csr_array(INDICATOR))
+        assert len(np.unique(expected)) > 1
+        state = classifier.network_.state_dict()
+        found = [value.numpy() for name, value in state.items() if name.endswith("edges.prior")]
+        assert found
+        for prior in found:
+            np.testing.assert_allclose(prior, expected, atol=1e-6)
+
     def test_output_starts_at_the_log_odds_of_the_labels(self):
         settings = {"validation_fraction": 0, "classification_loss": "cross_entropy", **self.STILL}
         classifier = quick(**settings).fit(TEXTS, LABEL_SETS)

@@ -270,6 +270,79 @@ def test_equation_7_margins_and_negatives():
         assert len(pairs) == 4 + 3 + 4
 
 
+@pytest.mark.parametrize("sampling", ["hierarchy", "all"])
+def test_a_sibling_that_is_a_target_is_no_negative(sampling):
+    tree = LabelHierarchy([("a", "b"), ("a", "c"), ("a", "d")])
+    for _ in range(10):
+        pairs = draw(sampling, np.array([[0, 1, 1, 0.0]]), tree)
+        assert {(p, n) for _, p, n, m in pairs if m == 0.1} == {(1, 3), (2, 3)}
+        assert {n for *_, n, _ in pairs} == {0, 3}
+
+
+@pytest.mark.parametrize("propagation", ["gcn", "gated"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"head": "matching"},
+        {"head": "labelwise"},
+        {"head": "flat"},
+        {"head": "flat", "encoder": "rcnn"},
+        {"head": "matching", "encoder": "gru"},
+    ],
+)
+def test_equation_1_is_between_nodes_and_head(kind, propagation):
+    """S_t, which the head reads, are the propagated nodes, and priors reach the propagation."""
+    sizes = {"embedding_dimension": 5, "hidden_size": 4, "filters": 3, "node_dimension": 6}
+    settings = WordNetworkSettings(vocabulary_size=10, propagation=propagation, **kind | sizes)
+    network = build_word_network(HIERARCHY, settings).eval()
+    network.start_from(initial_weights(5))
+    read = []
+    module = network.head if not hasattr(network.head, "cosines") else None
+    if module is not None:
+        module.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    else:
+        cosines = network.head.cosines
+        network.head.cosines = lambda nodes, labels=None: (read.append(nodes), cosines(nodes, labels))[1]
+    ids, lengths = torch.tensor([[2, 3, 4], [5, 6, 0]]), torch.tensor([3, 2])
+    with torch.no_grad():
+        network(ids, lengths, joint=False)
+        nodes = network.label_nodes(*network.encode(ids, lengths))
+        fresh = type(network.propagation)(HIERARCHY, nodes.shape[-1])
+        fresh.load_state_dict(network.propagation.state_dict())
+        of_edges = fresh.down_weight if propagation == "gated" else fresh.edges.prior
+        of_edges.copy_(torch.tensor(list(PRIOR.values())))
+        expected = fresh(nodes)
+    np.testing.assert_allclose(read[0], expected, atol=1e-6)
+    assert not torch.allclose(read[0], nodes)
+
+
+def initial_weights(width):
+    """What is known before training, with label vectors that no random draw gives."""
+    return InitialWeights(
+        edge_priors=HIERARCHY.edge_priors(TARGETS),
+        output_bias=np.arange(6) / 10,
+        shared_output_bias=0.5,
+        make_label_vectors=lambda: np.arange(6 * width, dtype=float).reshape(6, width),
+        word_table=np.ones((10, width), dtype=np.float32),
+    )
+
+
+@pytest.mark.parametrize("kind", [{"head": "matching"}, {"head": "labelwise"}, {"encoder": "rcnn"}])
+def test_networks_start_from_what_is_known(kind):
+    settings = WordNetworkSettings(vocabulary_size=10, embedding_dimension=5, propagation="gcn", **kind)
+    network = build_word_network(HIERARCHY, settings)
+    network.start_from(initial_weights(5))
+    state = network.state_dict()
+    [label_vectors] = [value for name, value in state.items() if name.endswith("label_vectors")]
+    np.testing.assert_allclose(label_vectors, np.arange(30).reshape(6, 5))
+    np.testing.assert_allclose(network.head.bias.detach(), np.arange(6) / 10, atol=1e-6)
+    priors = [value for name, value in state.items() if name.endswith("edges.prior")]
+    # Those of texts (eq 1) and of labels (eq 2).
+    assert len(priors) == 2
+    for prior in priors:
+        np.testing.assert_allclose(prior, list(PRIOR.values()))
+
+
 def test_random_labels_are_uniform_over_what_is_allowed():
     seen = [n for _ in range(300) for t, p, n, m in draw() if (t, p) == (2, D) and m == 0.2]
     counts = np.bincount(seen, minlength=6)

@@ -186,6 +186,10 @@ class TestNetworkOfWords:
         mean = fitted.state_.ensemble.mean_scores["words"]
         scores["words"] = mean + known * (score_texts(fitted.word_network_, words) - mean)
         assert fitted.stacking_weights_.weights.keys() == scores.keys()
+        stacked = fitted.state_.ensemble.scores(fitted.tokenizer_.transform(NEW))
+        for name, expected in scores.items():
+            np.testing.assert_allclose(stacked[name], expected, atol=1e-5, err_msg=name)
+        assert np.ptp(scores["meaning"], axis=0).max() > 0.1
         np.testing.assert_allclose(fitted.decision_function(NEW), fitted.stacking_weights_(scores), atol=1e-4)
 
     def test_it_says_which_is_which(self, make, capsys):

@@ -88,3 +88,20 @@ def test_a_fresh_copy_each_time():
 def test_unknown_corpus():
     with pytest.raises(ValueError, match="corpus='imdb': paper_settings knows 'rcv1', 'wos', 'eurlex57k'"):
         paper_settings("imdb")
+
+
+def test_nothing_of_ours_is_in_the_networks_of_words():
+    """What would change the paper's network without a sign: other scorers, negatives or dropout."""
+    for corpus in ("rcv1", "wos", "eurlex57k", "bert"):
+        settings = paper_settings(corpus)
+        assert settings["lexical"] is None
+        assert settings["sampling"] == "hierarchy"
+        assert settings["decoding"] == "threshold"
+    assert paper_settings("wos")["net_params"] == {"module__node_dimension": 300, "module__dropout": 0.5}
+    assert paper_settings("wos")["encoder"] == "rcnn"
+    assert paper_settings("wos")["propagation"] == "gcn"
+    assert paper_settings("eurlex57k")["net_params"]["module__dropout"] == 0.5
+    assert (paper_settings("eurlex57k")["encoder"], paper_settings("eurlex57k")["propagation"]) == (
+        "gru",
+        None,
+    )

@@ -363,10 +363,13 @@ def test_gradients_of_a_batch_in_parts_are_those_of_the_whole(parts):
 class TestAccumulation:
     """A batch in parts has the gradients of the whole batch, those of the matching loss included."""
 
-    @pytest.mark.parametrize("sampling", ["hierarchy", "random", "all"])
+    @pytest.mark.parametrize(
+        ("sampling", "head"),
+        [("hierarchy", "auto"), ("random", "auto"), ("all", "auto"), ("all", "matching")],
+    )
     @pytest.mark.parametrize("classification_loss", ["squared_hinge", "mean_cross_entropy"])
     @pytest.mark.parametrize("sample_weight", [None, np.linspace(0.1, 4, 60)])
-    def test_gradients(self, sampling, classification_loss, sample_weight):
+    def test_gradients(self, sampling, head, classification_loss, sample_weight):
         def first_step(accumulation):
             gradients = Record(
                 "on_grad_computed",
@@ -386,6 +389,7 @@ class TestAccumulation:
                 callbacks=[gradients, losses],
                 net_params=net_params,
                 sampling=sampling,
+                head=head,
                 classification_loss=classification_loss,
                 lambda_joint=0.5,
                 lambda_match=2.0,
