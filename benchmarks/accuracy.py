@@ -32,6 +32,7 @@ import numpy as np
 import scipy.sparse as sp
 
 import skhimatch
+from benchmarks.confidence import N_TEXTS, confidence, made_up_texts
 from benchmarks.joint_space import describe_joint_space
 from benchmarks.linear_by_blocks import LinearByBlocks
 from benchmarks.local_classifiers import LocalClassifiers
@@ -330,10 +331,19 @@ def run(dataset: str, model: str, seed: int, settings: dict[str, Any]) -> dict[s
         space := describe_joint_space(fitted, *corpus.part("test"))
     ):
         content["joint_space"] = space
+    if isinstance(fitted, skhimatch.HiMatchClassifier) and len(fitted.classes_) <= MAX_LABELS_BY_METRIC:
+        content["confidence"] = confidence(fitted, corpus.part("test")[0], texts_of_another_corpus(dataset))
     if MODELS[model][0] in SCORED_BY_METRIC:
         # Last, because the decision of the fitted model is changed.
         content |= scores_by_metric(fitted, corpus)
     return content
+
+
+def texts_of_another_corpus(dataset: str) -> list[str]:
+    """Return the test texts of the embedded corpus, or for the embedded corpus itself made-up texts."""
+    if split_name(dataset)[0] == "api-docs":
+        return made_up_texts(N_TEXTS, seed=1)
+    return list(load_api_docs().part("test")[0])
 
 
 def scores_by_metric(fitted: Any, corpus: Corpus) -> dict[str, dict[str, dict[str, float]]]:

@@ -281,6 +281,21 @@ def joint_space_table(results: list[dict[str, Any]]) -> str:
     return "\n".join(lines) if len(lines) > 2 else NOT_MEASURED
 
 
+def confidence_table(results: list[dict[str, Any]]) -> str:
+    """Render the mean probability of the likeliest leaf for texts of three kinds, means over seeds."""
+    lines = [
+        "| corpus | model | its own test texts | made-up words | texts of another corpus | seeds |",
+        "|---|---|---|---|---|---|",
+    ]
+    for content in results:
+        found = [run.get("confidence") for run in content["runs"]]
+        if None in found:
+            continue
+        cells = [f"{mean(of_run[kind] for of_run in found):.2f}" for kind in ("own", "made_up", "another")]
+        lines.append(f"| {content['dataset']} | `{content['model']}` | {' | '.join(cells)} | {len(found)} |")
+    return "\n".join(lines) if len(lines) > 2 else NOT_MEASURED
+
+
 def _difference(pairs: list[tuple[dict[str, Any], dict[str, Any]]], score: Callable[[Any], float]) -> str:
     """Return the mean difference of pairs of runs, and its deviation if there are several."""
     values = [score(run) - score(other) for run, other in pairs]
@@ -501,6 +516,7 @@ def main() -> int:
             yardstick_table(results),
             resampling_table(read_resampled(), results),
             accuracy_table(results),
+            confidence_table(results),
             learning_curve_table(read_learning_curve(), results),
             matching_table([*results, *read_resampled(), *read_learning_curve()]),
             joint_space_table([*results, *read_resampled(), *read_learning_curve()]),

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from sklearn.preprocessing import normalize
 
 from benchmarks import accuracy, linear_by_blocks, pictures, sentence_vectors, speed, tables
+from benchmarks.confidence import N_TEXTS, confidence, made_up_texts
 from benchmarks.linear_by_blocks import LinearByBlocks
 from benchmarks.local_classifiers import LocalClassifiers
 from benchmarks.reference import Reference
@@ -68,6 +69,8 @@ def toy(monkeypatch, tmp_path):
         accuracy, "MODELS", accuracy.MODELS | {"himatch": (accuracy.fit_himatch, True, SMALL)}
     )
     monkeypatch.setattr(accuracy, "ProcessPoolExecutor", Here)
+    # Those of the embedded corpus take seconds to collect.
+    monkeypatch.setattr(accuracy, "texts_of_another_corpus", lambda dataset: ["pebble lantern"])
     monkeypatch.setattr(accuracy, "RESULTS", tmp_path / "results")
     return tmp_path / "results"
 
@@ -483,6 +486,41 @@ def test_where_labels_lie():
         "| toy | `b` | 0.500 / 0.250 | 0.750 / 0.125 | 0.50 | 0.75 | 1.00 | 1.25 | 88% | 2 |"
     ]
     assert tables.joint_space_table([content("a")]) == tables.NOT_MEASURED
+
+
+def test_confidence_is_told_for_each_kind_of_text():
+    run = {"confidence": {"own": 0.75, "made_up": 0.25, "another": 0.5}}
+    content = {"dataset": "toy", "model": "a", "runs": [run, run]}
+    older = {"dataset": "toy", "model": "b", "runs": [{}]}
+    table = tables.confidence_table([content, older])
+    assert table.splitlines()[2:] == ["| toy | `a` | 0.75 | 0.25 | 0.50 | 2 |"]
+    assert tables.confidence_table([older]) == tables.NOT_MEASURED
+
+
+def test_made_up_words_are_unknown_and_repeatable():
+    texts = made_up_texts(5, seed=3)
+    assert texts == made_up_texts(5, seed=3) != made_up_texts(5, seed=4)
+    assert {len(word) for text in texts for word in text.split()} == {8}
+    assert {len(text.split()) for text in texts} == {12}
+
+
+def test_confidence_is_that_of_the_likeliest_leaf():
+    fitted_toy = accuracy.fit_himatch(CORPUS, 0, SMALL)
+    own, others = CORPUS.part("test")[0], ["pebble lantern"] * 3
+    found = confidence(fitted_toy, own, others)
+    leaves = np.diff(fitted_toy.hierarchy_.children.indptr) == 0
+    for kind, texts in (("own", own), ("another", others)):
+        assert found[kind] == pytest.approx(
+            fitted_toy.predict_proba(texts)[:, leaves].max(1).mean(), rel=1e-5
+        )
+    assert 0 < found["made_up"] < 1
+
+
+def test_another_corpus_is_another_one():
+    assert accuracy.texts_of_another_corpus("api-docs") == made_up_texts(N_TEXTS, seed=1)
+    assert accuracy.texts_of_another_corpus("api-docs@100") == made_up_texts(N_TEXTS, seed=1)
+    docstrings = list(accuracy.load_api_docs().part("test")[0])
+    assert accuracy.texts_of_another_corpus("wos@300") == docstrings
 
 
 def test_what_matching_adds_to_rare_labels():
