@@ -558,10 +558,47 @@ def test_runs_of_different_code_are_not_compared(code):
 
 
 def test_tables_fill_each_pair_of_marks_in_turn():
-    page = f"a\n{tables.BEGIN}\nold\n{tables.END}\nb\n{tables.BEGIN}\n{tables.END}\nc\n"
-    filled = tables.with_tables(page, ["first", "second"])
-    assert filled == f"a\n{tables.BEGIN}\nfirst\n{tables.END}\nb\n{tables.BEGIN}\nsecond\n{tables.END}\nc\n"
-    assert tables.with_tables(filled, ["first", "second"]) == filled
+    one, two = tables.BEGIN.format("one"), tables.BEGIN.format("two")
+    page = f"a\n{two}\nold\n{tables.END}\nb\n{one}\n{tables.END}\nc\n"
+    parts = {"one": "first\nline", "two": "second", "three": "third"}
+    filled = tables.with_parts(page, parts)
+    assert filled == f"a\n{two}\nsecond\n{tables.END}\nb\n{one}\nfirst\nline\n{tables.END}\nc\n"
+    assert tables.with_parts(filled, parts) == filled
+    with pytest.raises(KeyError, match="wants 'two'"):
+        tables.with_parts(page, {"one": "first"})
+
+
+def test_scores_in_prose_have_to_be_in_a_file():
+    generated = f"{tables.BEGIN.format('one')}\n.123 / .456\n{tables.END}"
+    page = f"Version 1.250, gamma .2, 0.5.\n{generated}\nIt has .831 / .756.\n| 0.9 | 0.7612 |\n"
+    assert tables.stray_figures(page) == ["It has .831 / .756.", "| 0.9 | 0.7612 |"]
+
+
+def test_the_check_tells_what_is_stray_and_what_is_stale(monkeypatch, tmp_path, capsys):
+    experiments = tmp_path / "experiments.json"
+    experiments.write_text(json.dumps({"one": {"source": "seed 0", "lines": ["It has .831.", "And .7."]}}))
+    (tmp_path / "docs").mkdir()
+    stale = f"a\n{tables.BEGIN.format('one')}\nold\n{tables.END}\n"
+    (tmp_path / "README.md").write_text("Nothing.\n")
+    (tmp_path / "docs" / "results.md").write_text(stale + "It has .999.\n")
+    for name, value in (("ROOT", tmp_path), ("EXPERIMENTS", experiments)):
+        monkeypatch.setattr(tables, name, value)
+    monkeypatch.setattr(sys, "argv", ["tables", "--check"])
+    assert tables.main() == 1
+    told = capsys.readouterr().out
+    assert "docs/results.md is out of date" in told
+    assert "docs/results.md quotes a score that no file holds" in told
+    assert told.rstrip().endswith("It has .999.")
+    assert (tmp_path / "docs" / "results.md").read_text().startswith(stale)
+    monkeypatch.setattr(sys, "argv", ["tables"])
+    assert tables.main() == 1
+    page = (tmp_path / "docs" / "results.md").read_text()
+    (tmp_path / "docs" / "results.md").write_text(page.replace("It has .999.\n", ""))
+    assert "It has .831.\nAnd .7.\n" in page
+    monkeypatch.setattr(sys, "argv", ["tables", "--check"])
+    capsys.readouterr()
+    assert tables.main() == 0
+    assert capsys.readouterr().out == ""
 
 
 def test_models_are_a_way_to_fit_and_settings_that_a_file_can_hold():
