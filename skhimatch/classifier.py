@@ -578,10 +578,12 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         edges: Iterable[tuple[str, str]] = (),
         label_texts: Mapping[str, str | Iterable[str]] | None = None,
     ) -> HiMatchClassifier:
-        """Add labels to a fitted classifier with the dot head, without training.
+        """Add labels to a fitted classifier, without training.
 
-        The new labels are scored by their texts or names, since ``head="dot"`` has no weights of single
-        labels. They are put behind the others in `classes_`, sorted.
+        The new labels are scored by their texts or names. Every classifier compares these with the words of a
+        text; a pretrained encoder with ``head="matching"``, and ``head="dot"``, also compare what they mean.
+        Linear classifiers and labelwise weights say nothing about new labels before `partial_fit`. The new
+        labels are put behind the others in `classes_`, sorted.
 
         Parameters
         ----------
@@ -600,15 +602,16 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         Raises
         ------
         ValueError
-            When the head is another one, there is no new label, a text is given for a known label, the edges
-            form a cycle, or nothing is known of a label: no word and no edge. Nothing is changed then.
+            When there is no new label, a text is given for a known label, the edges form a cycle, nothing is
+            known of a label (no word and no edge), or the network cannot take more labels: with
+            ``head="flat"``, or propagation from one vector for each text. Nothing is changed then.
 
         Examples
         --------
         >>> from skhimatch import HiMatchClassifier
         >>> texts = ["a quark and a gluon", "the cell divides", "a serve and a volley"] * 8
         >>> label_sets = [{"particle physics"}, {"cell biology"}, {"tennis"}] * 8
-        >>> clf = HiMatchClassifier(head="dot", max_epochs=2, random_state=0).fit(texts, label_sets)
+        >>> clf = HiMatchClassifier(max_epochs=2, random_state=0).fit(texts, label_sets)
         >>> clf.add_labels(label_texts={"mitosis": "how a cell divides"}).classes_.tolist()
         ['cell biology', 'particle physics', 'tennis', 'mitosis']
         >>> clf.predict_proba(["the cell divides"]).shape

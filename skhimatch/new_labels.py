@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from skhimatch.evaluation.decisions import DecisionRule
 from skhimatch.labels.hierarchy import LabelHierarchy
-from skhimatch.labels.texts import check_label_texts
+from skhimatch.labels.texts import LabelTexts, check_label_texts, label_words
 from skhimatch.network.initial_vectors import label_word_ids
 from skhimatch.network.predict import embed_labels
 from skhimatch.scores.ensemble import Ensemble
@@ -31,7 +31,7 @@ def with_labels(
     Parameters
     ----------
     state : FittedState
-        With the dot head.
+        Fitted.
     edges : iterable of (parent, child)
         Where the new labels belong; parents may be new as well.
     label_texts : mapping of str to str or iterable of str, optional
@@ -51,20 +51,26 @@ def with_labels(
     new = hierarchy.labels[len(before) :]
     words = label_word_ids(new, texts, state.vocabulary)
     with_edge = {label for edge in edges for label in edge}
+    # A pretrained encoder knows something of any name.
+    reads_words = not state.network.text_encoder.pretrained
     for label, word_ids in zip(new, words, strict=True):
-        if not word_ids and label not in with_edge:
+        if reads_words and not word_ids and label not in with_edge:
             raise ValueError(
                 f"Nothing is known of the label {label!r}: no training text has a word of its text, "
                 "and no edge says where it belongs. Describe it in `label_texts`, or give it a parent."
             )
-    scorer = state.ensemble.networks[state.network_name].with_labels(before, hierarchy, words)
+    described = LabelTexts(words, [" ".join(label_words(label, texts.get(label))) for label in new])
+    networks = {
+        name: scorer.with_labels(before, hierarchy, described)
+        for name, scorer in state.ensemble.networks.items()
+    }
     decision = state.decision.with_labels(hierarchy)
     return replace(
         state,
         hierarchy=hierarchy,
-        ensemble=_ensemble_with(scorer, state, decision, texts),
+        ensemble=_ensemble_with(networks, state, decision, texts),
         decision=decision,
-        label_embeddings=embed_labels(scorer.network),
+        label_embeddings=embed_labels(networks[state.network_name].network),
     )
 
 
@@ -89,9 +95,12 @@ def _extended(
 
 
 def _ensemble_with(
-    scorer: NetworkScorer, state: FittedState, decision: DecisionRule, label_texts: Mapping[str, Any]
+    networks: Mapping[str, NetworkScorer],
+    state: FittedState,
+    decision: DecisionRule,
+    label_texts: Mapping[str, Any],
 ) -> Ensemble:
-    """Return the ensemble with the extended network; n-grams have no weights for new labels."""
+    """Return the ensemble with the extended networks; n-grams have no weights for new labels."""
     ensemble, hierarchy = state.ensemble, decision.hierarchy
     labels, names = ensemble.labels.with_labels(decision), ensemble.names
     ngrams, characters = (
@@ -103,7 +112,7 @@ def _ensemble_with(
         ngrams=ngrams,
         names=None if names is None else names.with_labels(hierarchy, state.vocabulary, label_texts),
         characters=characters,
-        networks=dict(ensemble.networks) | {state.network_name: scorer},
+        networks=networks,
         labels=labels,
         stacking=ensemble.stacking.with_labels(labels),
         score_offsets=_extended_by(np.mean, ensemble.score_offsets, len(hierarchy)),

@@ -1654,10 +1654,6 @@ class TestDotHead:
             with pytest.raises(TypeError, match=message):
                 quick(label_texts=texts_of).fit(TEXTS, LABEL_SETS)
 
-    def test_other_heads_cannot_add_labels(self, fitted):
-        with pytest.raises(ValueError, match=r"add_labels needs head='dot'.*fit a new one"):
-            fitted.add_labels([("sport", "golf")])
-
     def test_before_fit(self):
         with pytest.raises(NotFittedError):
             quick(head="dot").add_labels([("sport", "golf")])

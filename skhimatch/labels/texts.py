@@ -1,10 +1,27 @@
 """The words of labels, from their names or descriptions."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["check_label_texts", "label_words"]
+__all__ = ["LabelTexts", "check_label_texts", "label_words"]
+
+
+@dataclass(frozen=True)
+class LabelTexts:
+    """What describes M labels.
+
+    Attributes
+    ----------
+    words : sequence of M sequences of int
+        The ids of the known words of each label's text.
+    names : sequence of M str
+        The texts themselves.
+    """
+
+    words: Sequence[Sequence[int]]
+    names: Sequence[str]
 
 
 def check_label_texts(label_texts: Any) -> dict[str, str | list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.texts import LabelTexts
 from skhimatch.network.batches import padding_mask
 from skhimatch.network.dropout import Dropout
 from skhimatch.network.encoders import TextEncoder, TextReader
 
-__all__ = ["HiMatchOutput", "InitialWeights", "Network", "mean_state"]
+__all__ = ["HiMatchOutput", "InitialWeights", "Network", "mean_state", "with_rows"]
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,8 @@ class Network(nn.Module):
     dropout: Dropout
     max_length: int | None
 
-    def with_labels(
-        self, old: LabelHierarchy, new: LabelHierarchy, more_words: Sequence[Sequence[int]]
-    ) -> Network:
+    @abstractmethod
+    def with_labels(self, old: LabelHierarchy, new: LabelHierarchy, texts: LabelTexts) -> Network:
         """Return a copy with more labels, and the same weights.
 
         Parameters
@@ -121,22 +121,19 @@ class Network(nn.Module):
             The labels of this network.
         new : LabelHierarchy
             The same labels, followed by new ones.
-        more_words : sequence of sequences of int
-            The ids of the words of each new label's text.
+        texts : LabelTexts
+            What describes the new labels.
 
         Returns
         -------
         Network
+            A new label has no weights of its own where other labels have them. Its bias is the lowest one.
 
         Raises
         ------
         ValueError
-            If the network has weights of single labels, which new labels would lack.
+            If the weights of a label depend on all labels.
         """
-        raise ValueError(
-            "add_labels needs head='dot', which has no weights of single labels; this classifier was fitted "
-            "with another head: fit a new one, with the larger hierarchy."
-        )
 
     @abstractmethod
     def forward(
@@ -226,6 +223,11 @@ class Network(nn.Module):
             ids, lengths = ids[:, : self.max_length], lengths.clamp(max=self.max_length)
         encoded, lengths = (text_encoder or self.text_encoder).read(ids, lengths)
         return self.dropout(encoded), lengths
+
+
+def with_rows(weight: nn.Parameter, rows: Tensor) -> nn.Parameter:
+    """Return a parameter with more rows, in the order of the arguments."""
+    return nn.Parameter(torch.cat([weight.detach(), rows.to(weight)]), requires_grad=weight.requires_grad)
 
 
 def mean_state(states: Tensor, lengths: Tensor) -> Tensor:

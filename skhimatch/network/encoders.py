@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skhimatch.labels.texts import LabelTexts
 from skhimatch.network.batches import padding_mask
 from skhimatch.network.dropout import Dropout
 from skhimatch.text.sequences import PADDING_ID, Texts, words_of
@@ -76,6 +78,41 @@ class TextEncoder(nn.Module):
     def prepared_for(self, texts: Texts) -> TextReader:
         """Return an equal, possibly faster encoder for these texts only; not for training."""
         return self
+
+    def label_vectors(self, texts: LabelTexts) -> Tensor:
+        """Return V_l of M labels (eq 2): the mean word vector of each label's text, float of shape (M, d_l).
+
+        Parameters
+        ----------
+        texts : LabelTexts
+            A label without a known word gets zeros.
+
+        Returns
+        -------
+        float tensor of shape (M, d_l)
+        """
+        table = self.embedding.weight.detach()
+        zero = table.new_zeros(table.shape[1])
+        return torch.stack([table[list(words)].mean(0) if words else zero for words in texts.words])
+
+    def encoded_texts(self, texts: Sequence[str]) -> Tensor:
+        """Return the vectors of n texts, float of shape (n, output_size).
+
+        Parameters
+        ----------
+        texts : sequence of n str
+            A few texts, such as the names of labels.
+
+        Returns
+        -------
+        float tensor of shape (n, output_size)
+
+        Raises
+        ------
+        TypeError
+            If the encoder is not pretrained: it reads ids.
+        """
+        raise TypeError("Only a pretrained encoder reads texts; an encoder of words reads ids.")
 
     def parameter_learning_rates(self, rate: float, layer_decay: float) -> dict[str, float]:
         """Return the learning rates of parameters that do not learn at the rate of the rest of the network.

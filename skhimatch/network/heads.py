@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from skhimatch.network.base import with_rows
+
 __all__ = ["FlatHead", "LabelwiseHead"]
 
 
@@ -49,6 +51,12 @@ class LabelwiseHead(nn.Module):
         """Replace the weights, of shape (L, d_t); without gradients."""
         self.weight.copy_(weights)
 
+    @torch.no_grad()
+    def extend(self, n_more: int) -> None:
+        """Take more labels, behind the others, with weights of zero and the lowest bias."""
+        self.weight = with_rows(self.weight, torch.zeros(n_more, self.weight.shape[1]))
+        self.bias = with_rows(self.bias, self.bias.min().expand(n_more))
+
 
 class FlatHead(nn.Module):
     """One linear layer on all nodes at once, with L * L * d_t weights (the paper's head), or on T.
@@ -79,3 +87,10 @@ class FlatHead(nn.Module):
     def set_weights(self, weights: Tensor) -> None:
         """Replace the weights, of shape (L, input_size); without gradients."""
         self.linear.weight.copy_(weights)
+
+    def extend(self, n_more: int) -> None:
+        """Raise a ValueError: the layer reads all labels at once."""
+        raise ValueError(
+            "add_labels: head='flat' reads all labels at once, and cannot take others later: fit a new one, "
+            "with the larger hierarchy, or take another head."
+        )

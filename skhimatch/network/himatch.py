@@ -1,17 +1,26 @@
 """The HiMatch network: encoders, propagation, heads and the joint space (sections 3.1 to 3.4)."""
 
+import copy
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from skhimatch.labels.hierarchy import LabelHierarchy
-from skhimatch.network.base import HiMatchOutput, InitialWeights, Network, mean_state
+from skhimatch.labels.texts import LabelTexts
+from skhimatch.network.base import (
+    HiMatchOutput,
+    InitialWeights,
+    Network,
+    mean_state,
+    with_rows,
+)
 from skhimatch.network.dropout import Dropout
 from skhimatch.network.encoders import TextEncoder, TextReader
 from skhimatch.network.heads import FlatHead, LabelwiseHead
 from skhimatch.network.joint_space import JointProjection
 from skhimatch.network.label_attention import MANY_LABELS, LabelNodes
-from skhimatch.network.propagation import PROPAGATIONS, HierarchyGCN, WithPriors
+from skhimatch.network.propagation import PROPAGATIONS, GatedPropagation, HierarchyGCN, WithPriors
 
 __all__ = ["HiMatchNetwork"]
 
@@ -64,7 +73,9 @@ class HiMatchNetwork(Network):
         self.node_dimension = node_dimension
         self.dropout = Dropout(dropout)
         self.max_length = max_length
-        self.propagation = PROPAGATIONS[propagation](hierarchy, node_dimension) if propagation else None
+        self.propagation: HierarchyGCN | GatedPropagation | None = (
+            PROPAGATIONS[propagation](hierarchy, node_dimension) if propagation else None
+        )
         self.head: FlatHead | LabelwiseHead
         if head == "labelwise":
             self.head = LabelwiseHead(n_labels, node_dimension)
@@ -161,6 +172,20 @@ class HiMatchNetwork(Network):
         if len(self.label_vectors) > MANY_LABELS:
             return self.label_projection(self.label_encoder.at(self.label_vectors, labels))
         return self.label_projection(self.label_encoder(self.label_vectors)[labels])
+
+    @torch.no_grad()
+    def with_labels(self, old: LabelHierarchy, new: LabelHierarchy, texts: LabelTexts) -> "HiMatchNetwork":
+        """Return a copy with more labels, and the same weights; as `Network.with_labels`."""
+        network, n_more = copy.deepcopy(self), len(new) - len(old)
+        network.n_labels = len(new)
+        network.head.extend(n_more)
+        if network.label_nodes is not None:
+            network.label_nodes.extend(n_more)
+        if network.propagation is not None:
+            network.propagation.extend(old, new)
+        network.label_vectors = with_rows(self.label_vectors, self.text_encoder.label_vectors(texts))
+        network.label_encoder.extend(old, new)
+        return network
 
     @torch.no_grad()
     def start_from(self, initial: InitialWeights) -> None:

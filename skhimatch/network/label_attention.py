@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from skhimatch.network.base import with_rows
 from skhimatch.network.batches import padding_mask
 
 __all__ = ["MANY_LABELS", "LabelAttention", "LabelNodes", "LabelProjection", "SemanticAttention"]
@@ -25,6 +26,24 @@ class LabelNodes(nn.Module):
 
     def attend_equally(self) -> None:
         """Let all labels attend to all states equally, if they attend at all."""
+
+    def extend(self, n_more: int) -> None:
+        """Take more labels, behind the others; without gradients.
+
+        Parameters
+        ----------
+        n_more : int
+            How many.
+
+        Raises
+        ------
+        ValueError
+            If nodes do not attend.
+        """
+        raise ValueError(
+            "add_labels needs labels that attend to the states of a text, or no nodes at all; here nodes are "
+            "projections of one vector: fit a new one, with the larger hierarchy."
+        )
 
 
 class LabelAttention(LabelNodes):
@@ -50,6 +69,11 @@ class LabelAttention(LabelNodes):
     def attend_equally(self) -> None:
         """Set all queries to zero, so that all states have equal weights."""
         self.queries.zero_()
+
+    @torch.no_grad()
+    def extend(self, n_more: int) -> None:
+        """Take more labels, behind the others, which attend to all states equally."""
+        self.queries = with_rows(self.queries, torch.zeros(n_more, self.queries.shape[1]))
 
     def forward(self, states: Tensor, lengths: Tensor, labels: Tensor | None = None) -> Tensor:
         """Map states H of shape (B, n, d_t) to V_t of shape (B, L, d_t).

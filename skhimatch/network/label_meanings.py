@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.network.base import with_rows
 from skhimatch.network.label_attention import MANY_LABELS
 from skhimatch.network.propagation import HierarchyGCN
 
@@ -52,6 +53,12 @@ class PropagatedNames(LabelMeanings):
         self.label_encoder = HierarchyGCN(hierarchy, label_dimension)
         self.projection = nn.Linear(label_dimension, dimension)
 
+    @torch.no_grad()
+    def extend(self, old: LabelHierarchy, new: LabelHierarchy, vectors: Tensor) -> None:
+        """Take more labels, behind the others, with the vectors of their words, of shape (M, d_l)."""
+        self.label_vectors = with_rows(self.label_vectors, vectors)
+        self.label_encoder.extend(old, new)
+
     def forward(self, labels: Tensor | None = None) -> Tensor:
         """Return the meanings of some different labels, or of all; as `LabelMeanings.forward`."""
         if labels is not None and len(self.label_vectors) > MANY_LABELS:
@@ -74,14 +81,23 @@ class EncodedNames(LabelMeanings):
     """
 
     names: Tensor
+    common: Tensor
 
     def __init__(self, n_labels: int, dimension: int) -> None:
         super().__init__()
         self.register_buffer("names", torch.zeros(n_labels, dimension))
+        self.register_buffer("common", torch.zeros(dimension))
 
     def start_from(self, encoded: Tensor) -> None:
         """Take the encoded names, of shape (L, d_t)."""
-        self.names.copy_(nn.functional.normalize(encoded - encoded.mean(0), dim=-1))
+        common = encoded.mean(0)
+        self.common.copy_(common)
+        self.names.copy_(nn.functional.normalize(encoded - common, dim=-1))
+
+    def extend(self, encoded: Tensor) -> None:
+        """Take more labels, behind the others, with their encoded names, of shape (M, d_t)."""
+        more = nn.functional.normalize(encoded.to(self.common) - self.common, dim=-1)
+        self.names = torch.cat([self.names, more])
 
     def forward(self, labels: Tensor | None = None) -> Tensor:
         """Return the meanings of some different labels, or of all; as `LabelMeanings.forward`."""

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.texts import LabelTexts
 from skhimatch.network.base import HiMatchOutput, InitialWeights, Network, mean_state
 from skhimatch.network.dropout import Dropout
 from skhimatch.network.encoders import TextEncoder, TextReader
 from skhimatch.network.joint_space import JointProjection
 from skhimatch.network.label_attention import MANY_LABELS, SemanticAttention
-from skhimatch.network.propagation import HierarchyEdges, HierarchyGCN
+from skhimatch.network.propagation import HierarchyGCN
 
 __all__ = ["LabelTextNetwork", "LabelWords"]
 
@@ -205,45 +206,13 @@ class LabelTextNetwork(Network):
         return self.label_projection(graph)
 
     @torch.no_grad()
-    def with_labels(
-        self, old: LabelHierarchy, new: LabelHierarchy, more_words: Sequence[Sequence[int]]
-    ) -> "LabelTextNetwork":
-        """Return a copy with more labels, and the same weights.
-
-        The prior of a new edge is the lowest prior among its parent's edges, or, if the parent had no child,
-        equal for all children.
-
-        Parameters
-        ----------
-        old : LabelHierarchy
-            The labels of this network.
-        new : LabelHierarchy
-            The same labels, followed by new ones.
-        more_words : sequence of sequences of int
-            The ids of the words of each new label's text.
-
-        Returns
-        -------
-        LabelTextNetwork
-        """
+    def with_labels(self, old: LabelHierarchy, new: LabelHierarchy, texts: LabelTexts) -> "LabelTextNetwork":
+        """Return a copy with more labels, and the same weights; as `Network.with_labels`."""
         network = copy.deepcopy(self)
         network.drop_cache()
         network.n_labels = len(new)
-        network.label_words = LabelWords([*self.label_words.tolist(), *more_words])
-        edges, before = HierarchyEdges(new), self.label_encoder.edges
-        weight_of = {
-            (old.labels[parent], old.labels[child]): weight
-            for (parent, child), weight in zip(old.edges.tolist(), before.prior.tolist(), strict=True)
-        }
-        lightest: dict[str, float] = {}
-        for (parent, _), weight in weight_of.items():
-            lightest[parent] = min(weight, lightest.get(parent, 1.0))
-        n_children = np.diff(new.children.indptr)
-        for place, (parent, child) in enumerate(new.edges.tolist()):
-            names = new.labels[parent], new.labels[child]
-            evenly = 1 / int(n_children[parent])
-            edges.prior[place] = weight_of.get(names, lightest.get(names[0], evenly))
-        network.label_encoder.edges = edges.to(self.device)
+        network.label_words = LabelWords([*self.label_words.tolist(), *texts.words])
+        network.label_encoder.extend(old, new)
         return network.to(self.device)
 
     @torch.no_grad()

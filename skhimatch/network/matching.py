@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
 from skhimatch.labels.hierarchy import LabelHierarchy
-from skhimatch.network.base import HiMatchOutput, InitialWeights, Network
+from skhimatch.labels.texts import LabelTexts
+from skhimatch.network.base import HiMatchOutput, InitialWeights, Network, with_rows
 from skhimatch.network.dropout import Dropout
 from skhimatch.network.encoders import TextEncoder, TextReader
 from skhimatch.network.label_attention import LabelNodes
 from skhimatch.network.label_meanings import EncodedNames, LabelMeanings, PropagatedNames
-from skhimatch.network.propagation import PROPAGATIONS, WithPriors
+from skhimatch.network.propagation import PROPAGATIONS, GatedPropagation, HierarchyGCN, WithPriors
 
 __all__ = ["MatchingHead", "MatchingNetwork", "distance"]
 
@@ -81,6 +84,13 @@ class MatchingHead(nn.Module):
             return self.scale * cosines + self.bias
         logits = self.scale * cosines + self.bias[labels]
         return self.bias.expand(len(cosines), -1).scatter(1, labels, logits)
+
+    @torch.no_grad()
+    def extend(self, n_more: int) -> None:
+        """Take more labels, behind the others, at their meanings and with the lowest bias."""
+        self.drop_cache()
+        self.own = with_rows(self.own, torch.zeros(n_more, self.own.shape[1]))
+        self.bias = with_rows(self.bias, self.bias.min().expand(n_more))
 
     def cosines(self, nodes: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return the cosines of nodes with the points of their labels.
@@ -182,7 +192,9 @@ class MatchingNetwork(Network):
         self.node_dimension = node_dimension
         self.dropout = Dropout(dropout)
         self.max_length = max_length
-        self.propagation = PROPAGATIONS[propagation](hierarchy, node_dimension) if propagation else None
+        self.propagation: HierarchyGCN | GatedPropagation | None = (
+            PROPAGATIONS[propagation](hierarchy, node_dimension) if propagation else None
+        )
         self.attends = label_nodes is not None and label_nodes.attends
         # Whether the encoder maps names into the space of the nodes.
         self.reads_names = self.scores_meaning = text_encoder.pretrained and (
@@ -276,6 +288,26 @@ class MatchingNetwork(Network):
     def embed_labels(self, labels: Tensor | None = None) -> Tensor:
         """Return Phi_l of some different labels, or of all: shape (M, d_t) or (L, d_t)."""
         return self.head.points(labels)
+
+    @torch.no_grad()
+    def with_labels(self, old: LabelHierarchy, new: LabelHierarchy, texts: LabelTexts) -> MatchingNetwork:
+        """Return a copy with more labels, and the same weights; as `Network.with_labels`.
+
+        On a pretrained encoder a new label is where its encoded name is.
+        """
+        network, n_more = copy.deepcopy(self), len(new) - len(old)
+        network.n_labels = len(new)
+        network.head.extend(n_more)
+        if network.label_nodes is not None:
+            network.label_nodes.extend(n_more)
+        if network.propagation is not None:
+            network.propagation.extend(old, new)
+        meanings = network.head.meanings
+        if isinstance(meanings, EncodedNames):
+            meanings.extend(network.text_encoder.encoded_texts(texts.names))
+        elif isinstance(meanings, PropagatedNames):
+            meanings.extend(old, new, network.text_encoder.label_vectors(texts))
+        return network
 
     @torch.no_grad()
     def start_from(self, initial: InitialWeights) -> None:

@@ -1,10 +1,13 @@
 """Propagation of text features (eq 1) and label features (eq 2) over the hierarchy."""
 
+from __future__ import annotations
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.network.base import with_rows
 
 __all__ = ["PROPAGATIONS", "GatedPropagation", "HierarchyEdges", "HierarchyGCN", "WithPriors"]
 
@@ -15,6 +18,37 @@ class WithPriors(nn.Module):
     def set_priors(self, priors: Tensor) -> None:
         """Take P(child | parent), of shape (E,), in the order of the hierarchy's edges; without gradients."""
         raise NotImplementedError
+
+
+def extended_priors(old: LabelHierarchy, new: LabelHierarchy, priors: Tensor) -> Tensor:
+    """Return P(child | parent) of the edges of a larger hierarchy.
+
+    Parameters
+    ----------
+    old, new : LabelHierarchy
+        The labels of `new` are those of `old`, followed by others.
+    priors : float tensor of shape (E,)
+        In the order of the edges of `old`.
+
+    Returns
+    -------
+    float tensor of shape (E',)
+        In the order of the edges of `new`. The prior of a new edge is the lowest one among its parent's
+        edges, or, if the parent had no child, equal for all children.
+    """
+    known = {
+        (old.labels[parent], old.labels[child]): prior
+        for (parent, child), prior in zip(old.edges.tolist(), priors.tolist(), strict=True)
+    }
+    lowest: dict[str, float] = {}
+    for (name, _), prior in known.items():
+        lowest[name] = min(prior, lowest.get(name, 1.0))
+    n_children = np.diff(new.children.indptr)
+    extended = []
+    for parent, child in new.edges.tolist():
+        names = new.labels[parent], new.labels[child]
+        extended.append(known.get(names, lowest.get(names[0], 1 / int(n_children[parent]))))
+    return priors.new_tensor(extended)
 
 
 class HierarchyEdges(WithPriors):
@@ -45,6 +79,12 @@ class HierarchyEdges(WithPriors):
     def set_priors(self, priors: Tensor) -> None:
         """Replace P(child | parent), of shape (E,); without gradients."""
         self.prior.copy_(priors)
+
+    def with_labels(self, old: LabelHierarchy, new: LabelHierarchy) -> HierarchyEdges:
+        """Return the edges of a larger hierarchy, with priors as `extended_priors` returns them."""
+        edges = HierarchyEdges(new).to(self.prior.device)
+        edges.prior = extended_priors(old, new, self.prior)
+        return edges
 
     def downward(self, nodes: Tensor, weight: Tensor | None = None) -> Tensor:
         """Return E_down V without the self-loops, of shape (..., L, d)."""
@@ -81,6 +121,10 @@ class HierarchyGCN(nn.Module):
         self.up = nn.Parameter(torch.empty(dimension, dimension))
         nn.init.xavier_uniform_(self.down)
         nn.init.xavier_uniform_(self.up)
+
+    def extend(self, old: LabelHierarchy, new: LabelHierarchy) -> None:
+        """Take more labels, behind the others; without gradients."""
+        self.edges = self.edges.with_labels(old, new)
 
     def forward(self, nodes: Tensor) -> Tensor:
         """Map V of shape (..., L, d) to S of shape (..., L, d)."""
@@ -145,6 +189,16 @@ class GatedPropagation(WithPriors):
         """Start the downward edge weights from P(child | parent), of shape (E,); without gradients."""
         self.down_weight.copy_(priors)
 
+    def extend(self, old: LabelHierarchy, new: LabelHierarchy) -> None:
+        """Take more labels, behind the others, without biases; without gradients."""
+        n_more = len(new) - len(old)
+        self.down_weight = nn.Parameter(extended_priors(old, new, self.down_weight.detach()))
+        self.up_weight = nn.Parameter(extended_priors(old, new, self.up_weight.detach()))
+        self.edges = self.edges.with_labels(old, new)
+        no_biases = torch.zeros(n_more, self.down_bias.shape[1])
+        self.down_bias = with_rows(self.down_bias, no_biases)
+        self.up_bias = with_rows(self.up_bias, no_biases)
+
     def forward(self, nodes: Tensor) -> Tensor:
         """Map V of shape (..., L, d) to S of shape (..., L, d)."""
         down_gate, up_gate, loop_gate = torch.sigmoid(self.gates(nodes)).split(1, dim=-1)
@@ -153,4 +207,7 @@ class GatedPropagation(WithPriors):
         return torch.relu(down_gate * down + up_gate * up + loop_gate * nodes)
 
 
-PROPAGATIONS = {"gcn": HierarchyGCN, "gated": GatedPropagation}
+PROPAGATIONS: dict[str, type[HierarchyGCN] | type[GatedPropagation]] = {
+    "gcn": HierarchyGCN,
+    "gated": GatedPropagation,
+}

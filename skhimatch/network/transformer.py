@@ -14,10 +14,11 @@ import torch
 from sklearn.base import clone
 from torch import Tensor, nn
 
+from skhimatch.labels.texts import LabelTexts
 from skhimatch.network.batches import padding_mask
 from skhimatch.network.dropout import Dropout
 from skhimatch.network.encoders import TextEncoder
-from skhimatch.network.encodings import encode_once
+from skhimatch.network.encodings import encode, encode_once
 from skhimatch.network.random_numbers import (
     CONSTRUCTION,
     InjectedGenerators,
@@ -250,6 +251,25 @@ class TransformerEncoder(TextEncoder, RandomModule):
             for ids in self.tokenize(names)
         ]
         return torch.stack(means).cpu().numpy()
+
+    def label_vectors(self, texts: LabelTexts) -> Tensor:
+        """Return V_l of M labels (eq 2), as `embed_names`: float of shape (M, d_T)."""
+        return torch.from_numpy(self.embed_names(texts.names))
+
+    def encoded_texts(self, texts: Sequence[str]) -> Tensor:
+        """Return the vectors T of texts, or the means of their states: float of shape (n, d_T).
+
+        Parameters
+        ----------
+        texts : sequence of n str
+            A few texts, such as the names of labels.
+
+        Returns
+        -------
+        float tensor of shape (n, d_T)
+        """
+        encode_texts = encode_once if self.frozen else encode
+        return torch.from_numpy(encode_texts(self, self.tokenize(texts)))
 
     def train(self, mode: bool = True) -> TransformerEncoder:
         """Switch dropout on or off; frozen parts never have dropout."""

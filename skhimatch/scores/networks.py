@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from dataclasses import asdict, dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.texts import LabelTexts
 from skhimatch.network.base import Network
 from skhimatch.network.build import (
     NetworkSettings,
@@ -99,9 +100,7 @@ class NetworkScorer:
         """
         return score_texts(self.network, texts, shortlist if self.uses_shortlist else None)
 
-    def with_labels(
-        self, old: LabelHierarchy, new: LabelHierarchy, more_words: list[list[int]]
-    ) -> NetworkScorer:
+    def with_labels(self, old: LabelHierarchy, new: LabelHierarchy, texts: LabelTexts) -> NetworkScorer:
         """Return a copy that scores more labels, without training.
 
         Parameters
@@ -110,8 +109,8 @@ class NetworkScorer:
             The labels of this scorer.
         new : LabelHierarchy
             The same labels, followed by new ones.
-        more_words : list of lists of int
-            The ids of the words of each new label's text.
+        texts : LabelTexts
+            What describes the new labels.
 
         Returns
         -------
@@ -120,10 +119,13 @@ class NetworkScorer:
         Raises
         ------
         ValueError
-            If the network has weights of single labels.
+            If the network cannot take more labels.
         """
-        network, settings = self.network.with_labels(old, new, more_words), cast(Any, self.settings)
-        return NetworkScorer(network, replace(settings, label_words=[*settings.label_words, *more_words]))
+        network, settings = self.network.with_labels(old, new, texts), self.settings
+        if isinstance(settings, WordNetworkSettings) and settings.label_words is not None:
+            words = [*settings.label_words, *map(list, texts.words)]
+            settings = replace(settings, label_words=words)
+        return NetworkScorer(network, settings)
 
     def state(self) -> ScorerState:
         """Return what `from_state` rebuilds the scorer from."""

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from skhimatch import LabelHierarchy
+from skhimatch.labels.texts import LabelTexts
 from skhimatch.network import label_text_network
 from skhimatch.network.build import WordNetworkSettings, build_word_network
 from skhimatch.network.encoders import GRUEncoder
@@ -176,7 +177,7 @@ def test_more_labels_change_nothing_for_those_there_were():
     # e is a root of its own, so that no known label has another neighbour.
     net = network().eval()
     longer = LabelHierarchy([("a", "b"), ("a", "c"), ("d", "c"), ("e", "f")], [*"abcd", "f", "e"])
-    more = net.with_labels(HIERARCHY, longer, [[7], [3]]).eval()
+    more = net.with_labels(HIERARCHY, longer, LabelTexts([[7], [3]], [])).eval()
     found = more(IDS, LENGTHS).logits
     assert found.shape == (3, 6)
     torch.testing.assert_close(found[:, :4], net(IDS, LENGTHS).logits)
@@ -189,7 +190,7 @@ def test_priors_of_more_edges():
     longer = LabelHierarchy(
         [("a", "b"), ("a", "c"), ("d", "c"), ("a", "e"), ("b", "f"), ("b", "g")], [*"abcd", *"efg"]
     )
-    more = network().with_labels(HIERARCHY, longer, [[], [], []])
+    more = network().with_labels(HIERARCHY, longer, LabelTexts([[], [], []], []))
     found = {
         (longer.labels[parent], longer.labels[child]): round(prior, 3)
         for (parent, child), prior in zip(
