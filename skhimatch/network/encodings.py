@@ -33,8 +33,10 @@ KEPT_SHARE = 0.8
 FILE = "encodings.sqlite"
 # Texts that are looked up and written at a time, and texts in a batch of the encoder.
 CHUNK_SIZE, BATCH_SIZE = 256, 16
-# How long a process waits while another one writes.
+# How long a process waits for another one that encodes the same texts.
 TIMEOUT_SECONDS = 3600.0
+# The number of locks. Processes that encode different texts rarely want the same lock at the same time.
+N_LOCKS = 16
 
 
 def store_folder() -> Path:
@@ -158,15 +160,16 @@ class EncodingStore:
                 missing = [key for key in part if key not in vectors]
                 if not missing:
                     continue
-                # The store is locked from here on. Another process may just have written some of them.
-                with _transaction(connection):
+                with self._locked(part):
+                    # Another process may just have written some of them.
                     vectors |= _read(connection, missing)
                     missing = [key for key in missing if key not in vectors]
                     if not missing:
                         continue
                     made = make(np.array([place_of[key] for key in missing], dtype=np.int64))
                     vectors |= dict(zip(missing, made, strict=True))
-                    _write(connection, missing, made)
+                    with _transaction(connection):
+                        _write(connection, missing, made)
             with _transaction(connection):
                 _touch(connection, wanted)
                 self._delete_oldest(connection)
@@ -178,6 +181,14 @@ class EncodingStore:
             "CREATE TABLE IF NOT EXISTS encodings (key BLOB PRIMARY KEY, vector BLOB, used INTEGER)"
         )
         return connection
+
+    @contextmanager
+    def _locked(self, part: Sequence[bytes]) -> Iterator[None]:
+        """Let one process at a time make the same vectors. The store itself remains open to all others."""
+        file = self.folder / f"{part[0][0] % N_LOCKS}.lock"
+        with closing(sqlite3.connect(file, timeout=TIMEOUT_SECONDS, isolation_level=None)) as lock:
+            lock.execute("BEGIN EXCLUSIVE")
+            yield
 
     def _delete_oldest(self, connection: sqlite3.Connection) -> None:
         [[number, size]] = connection.execute("SELECT COUNT(*), SUM(LENGTH(vector)) FROM encodings")
@@ -210,7 +221,8 @@ def _read(connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, 
 def _write(connection: sqlite3.Connection, keys: Sequence[bytes], vectors: NDArray[np.float32]) -> None:
     now = time.time_ns()
     rows = [(key, vector.tobytes(), now) for key, vector in zip(keys, vectors, strict=True)]
-    connection.executemany("INSERT INTO encodings VALUES (?, ?, ?)", rows)
+    # Texts of another process's part may be the same.
+    connection.executemany("INSERT OR IGNORE INTO encodings VALUES (?, ?, ?)", rows)
 
 
 def _touch(connection: sqlite3.Connection, keys: Sequence[bytes]) -> None:

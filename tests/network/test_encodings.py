@@ -61,6 +61,45 @@ def test_two_at_a_time_make_nothing_twice(tmp_path, make, monkeypatch):
         np.testing.assert_array_equal(vectors[:, 0], np.arange(10))
 
 
+def test_who_has_its_vectors_does_not_wait_for_who_makes_others(tmp_path, make, monkeypatch):
+    EncodingStore(tmp_path).get(KEYS[:2], make)
+    # An error, in place of an hour.
+    monkeypatch.setattr(encodings, "TIMEOUT_SECONDS", 0.1)
+    begun, finish = threading.Event(), threading.Event()
+
+    def make_slowly(rows):
+        begun.set()
+        assert finish.wait(60)
+        return Maker()(rows)
+
+    worker = threading.Thread(target=lambda: EncodingStore(tmp_path).get(KEYS[5:7], make_slowly))
+    worker.start()
+    assert begun.wait(60)
+    try:
+        # Those that are stored, and others that are made now.
+        found = EncodingStore(tmp_path).get([*KEYS[:2], KEYS[8]], make)
+    finally:
+        finish.set()
+        worker.join()
+    np.testing.assert_array_equal(found[:, 0], [0, 1, 2])
+    assert make.made == [0, 1, 2]
+    EncodingStore(tmp_path).get(KEYS, make)
+    assert sorted(make.made[3:]) == [2, 3, 4, 7, 9]
+
+
+def test_texts_that_two_parts_share_are_kept_once(tmp_path, monkeypatch):
+    store, other = EncodingStore(tmp_path), Maker()
+
+    def make_while_another_process_writes(rows):
+        EncodingStore(tmp_path).get([KEYS[2], KEYS[1]], other)
+        return Maker()(rows)
+
+    found = store.get(KEYS[:2], make_while_another_process_writes)
+    np.testing.assert_array_equal(found[:, 0], [0, 1])
+    with sqlite3.connect(tmp_path / "encodings.sqlite") as connection:
+        assert connection.execute("SELECT COUNT(*) FROM encodings").fetchone() == (3,)
+
+
 def test_what_was_not_asked_for_longest_makes_room(tmp_path, make):
     store = EncodingStore(tmp_path, max_bytes=10 * 12)
     store.get(KEYS[:5], make)
