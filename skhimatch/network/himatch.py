@@ -1,6 +1,6 @@
 """The HiMatch network: encoders, propagation, heads and the joint space (sections 3.1 to 3.4)."""
 
-import copy
+from __future__ import annotations
 
 import numpy as np
 import torch
@@ -11,21 +11,20 @@ from skhimatch.labels.texts import LabelTexts
 from skhimatch.network.base import (
     HiMatchOutput,
     InitialWeights,
-    Network,
     mean_state,
     with_rows,
 )
-from skhimatch.network.dropout import Dropout
 from skhimatch.network.encoders import TextEncoder, TextReader
 from skhimatch.network.heads import FlatHead, LabelwiseHead
 from skhimatch.network.joint_space import JointProjection
 from skhimatch.network.label_attention import MANY_LABELS, LabelNodes
-from skhimatch.network.propagation import PROPAGATIONS, GatedPropagation, HierarchyGCN, WithPriors
+from skhimatch.network.node_network import NodeNetwork
+from skhimatch.network.propagation import HierarchyGCN
 
 __all__ = ["HiMatchNetwork"]
 
 
-class HiMatchNetwork(Network):
+class HiMatchNetwork(NodeNetwork):
     """Text and label encoders that meet in a joint space (figure 2 of the paper).
 
     Parameters
@@ -66,24 +65,22 @@ class HiMatchNetwork(Network):
         dropout: float = 0.3,
         max_length: int | None = 256,
     ) -> None:
-        super().__init__()
-        self.n_labels = n_labels = len(hierarchy)
-        self.text_encoder = text_encoder
-        self.label_nodes = label_nodes
-        self.node_dimension = node_dimension
-        self.dropout = Dropout(dropout)
-        self.max_length = max_length
-        self.propagation: HierarchyGCN | GatedPropagation | None = (
-            PROPAGATIONS[propagation](hierarchy, node_dimension) if propagation else None
+        super().__init__(
+            text_encoder,
+            hierarchy,
+            label_nodes,
+            propagation=propagation,
+            node_dimension=node_dimension,
+            dropout=dropout,
+            max_length=max_length,
         )
+        n_labels = self.n_labels
         self.head: FlatHead | LabelwiseHead
         if head == "labelwise":
             self.head = LabelwiseHead(n_labels, node_dimension)
         else:
             nodes_size = text_encoder.output_size if label_nodes is None else n_labels * node_dimension
             self.head = FlatHead(n_labels, nodes_size)
-        # Whether labels attend to the states of a text; its embedding then comes from the mean state.
-        self.attends = label_nodes is not None and label_nodes.attends
         # With many labels the text's embedding comes from the mean node, for the sake of the weights' size.
         self.pooled = label_nodes is not None and n_labels > MANY_LABELS
         self.text_projection = JointProjection(self._semantics_size, joint_dimension, dropout)
@@ -130,14 +127,6 @@ class HiMatchNetwork(Network):
         text_embedding = self.embed_text(encoded, lengths, semantics)
         return HiMatchOutput(logits, text_embedding, self.embed_labels, label_weights)
 
-    def text_semantics(self, encoded: Tensor, lengths: Tensor, shortlist: Tensor | None = None) -> Tensor:
-        """Return S_t, of shape (B, L, d_t) or (B, K, d_t), or T itself if labels have no nodes."""
-        if self.label_nodes is None:
-            return encoded
-        chosen = () if shortlist is None else (shortlist,)
-        nodes = self.label_nodes(encoded, lengths, *chosen)
-        return nodes if self.propagation is None else self.propagation(nodes)
-
     def embed_text(self, encoded: Tensor, lengths: Tensor, semantics: Tensor | None = None) -> Tensor:
         """Return Phi_t of eq 3, of shape (B, d_phi).
 
@@ -174,36 +163,18 @@ class HiMatchNetwork(Network):
         return self.label_projection(self.label_encoder(self.label_vectors)[labels])
 
     @torch.no_grad()
-    def with_labels(self, old: LabelHierarchy, new: LabelHierarchy, texts: LabelTexts) -> "HiMatchNetwork":
+    def with_labels(self, old: LabelHierarchy, new: LabelHierarchy, texts: LabelTexts) -> HiMatchNetwork:
         """Return a copy with more labels, and the same weights; as `Network.with_labels`."""
-        network, n_more = copy.deepcopy(self), len(new) - len(old)
-        network.n_labels = len(new)
-        network.head.extend(n_more)
-        if network.label_nodes is not None:
-            network.label_nodes.extend(n_more)
-        if network.propagation is not None:
-            network.propagation.extend(old, new)
+        network = self._extended(old, new)
         network.label_vectors = with_rows(self.label_vectors, self.text_encoder.label_vectors(texts))
         network.label_encoder.extend(old, new)
         return network
 
     @torch.no_grad()
     def start_from(self, initial: InitialWeights) -> None:
-        """Take what is known before training as initial weights.
-
-        Parameters
-        ----------
-        initial : InitialWeights
-            Word vectors, label vectors, edge priors and output biases.
-        """
-        if initial.word_table is not None:
-            self.text_encoder.embedding.weight.copy_(torch.as_tensor(initial.word_table))
+        """Take what is known before training as initial weights; label vectors, too."""
+        super().start_from(initial)
         self.label_vectors.copy_(torch.as_tensor(initial.label_vectors))
-        priors = torch.as_tensor(initial.edge_priors)
-        for module in self.modules():
-            if isinstance(module, WithPriors):
-                module.set_priors(priors)
-        self.head.bias.copy_(torch.as_tensor(initial.output_bias))
 
     @torch.no_grad()
     def start_head(self, weights: np.ndarray, shift: np.ndarray) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.texts import LabelTexts
-from skhimatch.network.base import HiMatchOutput, InitialWeights, Network, with_rows
-from skhimatch.network.dropout import Dropout
+from skhimatch.network.base import HiMatchOutput, InitialWeights, with_rows
 from skhimatch.network.encoders import TextEncoder, TextReader
 from skhimatch.network.label_attention import LabelNodes
 from skhimatch.network.label_meanings import EncodedNames, LabelMeanings, PropagatedNames
-from skhimatch.network.propagation import PROPAGATIONS, GatedPropagation, HierarchyGCN, WithPriors
+from skhimatch.network.node_network import NodeNetwork
 
 __all__ = ["MatchingHead", "MatchingNetwork", "distance"]
 
@@ -137,7 +134,7 @@ class MatchingHead(nn.Module):
         return nn.functional.normalize(own + self.meanings(labels), dim=-1)
 
 
-class MatchingNetwork(Network):
+class MatchingNetwork(NodeNetwork):
     """A network whose logits are distances between texts and labels in one space.
 
     With S_t[l] the node of label l, that is the text as the label sees it:
@@ -185,17 +182,16 @@ class MatchingNetwork(Network):
         dropout: float = 0.3,
         max_length: int | None = 256,
     ) -> None:
-        super().__init__()
-        self.n_labels = n_labels = len(hierarchy)
-        self.text_encoder = text_encoder
-        self.label_nodes = label_nodes
-        self.node_dimension = node_dimension
-        self.dropout = Dropout(dropout)
-        self.max_length = max_length
-        self.propagation: HierarchyGCN | GatedPropagation | None = (
-            PROPAGATIONS[propagation](hierarchy, node_dimension) if propagation else None
+        super().__init__(
+            text_encoder,
+            hierarchy,
+            label_nodes,
+            propagation=propagation,
+            node_dimension=node_dimension,
+            dropout=dropout,
+            max_length=max_length,
         )
-        self.attends = label_nodes is not None and label_nodes.attends
+        n_labels = self.n_labels
         # Whether the encoder maps names into the space of the nodes.
         self.reads_names = self.scores_meaning = text_encoder.pretrained and (
             label_nodes is None or self.attends
@@ -240,7 +236,7 @@ class MatchingNetwork(Network):
     ) -> HiMatchOutput:
         """Score texts against labels; parameters as in `Network.forward`."""
         encoded, lengths = self.encode(ids, lengths, text_encoder)
-        nodes = self.nodes(encoded, lengths, shortlist)
+        nodes = self.text_semantics(encoded, lengths, shortlist)
         cosines = self.head.cosines(nodes, shortlist)
         logits = self.head(cosines, shortlist)
         if label_weights is not None and shortlist is not None:
@@ -254,14 +250,6 @@ class MatchingNetwork(Network):
             # Labels that were not scored are infinitely far, and take no part in the matching loss.
             distances = torch.full_like(logits, torch.inf).scatter(1, shortlist, distances)
         return HiMatchOutput(logits, label_weights=label_weights, distances=distances)
-
-    def nodes(self, encoded: Tensor, lengths: Tensor, shortlist: Tensor | None = None) -> Tensor:
-        """Return S_t, of shape (B, L, d_t) or (B, K, d_t), or T of shape (B, d_t) if all labels see T."""
-        if self.label_nodes is None:
-            return encoded
-        chosen = () if shortlist is None else (shortlist,)
-        nodes = self.label_nodes(encoded, lengths, *chosen)
-        return nodes if self.propagation is None else self.propagation(nodes)
 
     def embed_text(self, encoded: Tensor, lengths: Tensor) -> Tensor:
         """Return one point for each text: the mean of its points for all labels, the nearest labels first.
@@ -278,7 +266,7 @@ class MatchingNetwork(Network):
         float tensor of shape (B, d_t)
             Unit rows.
         """
-        nodes = self.nodes(encoded, lengths)
+        nodes = self.text_semantics(encoded, lengths)
         if nodes.ndim == 2:
             return nn.functional.normalize(nodes, dim=-1)
         nearness = torch.softmax(self.head.scale * self.head.cosines(nodes), dim=-1)
@@ -295,13 +283,7 @@ class MatchingNetwork(Network):
 
         On a pretrained encoder a new label is where its encoded name is.
         """
-        network, n_more = copy.deepcopy(self), len(new) - len(old)
-        network.n_labels = len(new)
-        network.head.extend(n_more)
-        if network.label_nodes is not None:
-            network.label_nodes.extend(n_more)
-        if network.propagation is not None:
-            network.propagation.extend(old, new)
+        network = self._extended(old, new)
         meanings = network.head.meanings
         if isinstance(meanings, EncodedNames):
             meanings.extend(network.text_encoder.encoded_texts(texts.names))
@@ -311,22 +293,10 @@ class MatchingNetwork(Network):
 
     @torch.no_grad()
     def start_from(self, initial: InitialWeights) -> None:
-        """Take what is known before training as initial weights.
-
-        Parameters
-        ----------
-        initial : InitialWeights
-            Word vectors, label vectors, edge priors and output biases.
-        """
-        if initial.word_table is not None:
-            self.text_encoder.embedding.weight.copy_(torch.as_tensor(initial.word_table))
+        """Take what is known before training as initial weights; vectors of the labels' words, too."""
+        super().start_from(initial)
         if isinstance(self.head.meanings, PropagatedNames):
             self.head.meanings.label_vectors.copy_(torch.as_tensor(initial.label_vectors))
-        priors = torch.as_tensor(initial.edge_priors)
-        for module in self.modules():
-            if isinstance(module, WithPriors):
-                module.set_priors(priors)
-        self.head.bias.copy_(torch.as_tensor(initial.output_bias))
 
     @torch.no_grad()
     def start_names(self, names: Tensor, centre: Tensor) -> None:

@@ -48,7 +48,7 @@ def unit(rows):
 def expected_distances(network, batch):
     """Distances of the definition, with numpy's norms: (B, L)."""
     encoded, lengths = network.encode(**batch)
-    texts = unit(network.nodes(encoded, lengths).double().numpy())
+    texts = unit(network.text_semantics(encoded, lengths).double().numpy())
     meanings = network.head.meanings().double().numpy()
     labels = unit(network.head.own.double().numpy() + meanings)
     if texts.ndim == 2:
@@ -256,7 +256,7 @@ def test_texts_have_one_point_each(network, pretrained, texts, batch):
     with torch.no_grad():
         encoded, lengths = network.encode(**batch)
         found = network.embed_text(encoded, lengths).numpy()
-        nodes = unit(network.nodes(encoded, lengths).numpy())
+        nodes = unit(network.text_semantics(encoded, lengths).numpy())
     nearness = 5 * (1 - expected_distances(network, batch) ** 2 / 2)
     weights = np.exp(nearness) / np.exp(nearness).sum(1, keepdims=True)
     np.testing.assert_allclose(found, unit(np.einsum("bl,bld->bd", weights, nodes)), atol=1e-5)
