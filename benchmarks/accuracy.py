@@ -459,13 +459,18 @@ def versions(model: str) -> dict[str, str]:
 
 
 def commit() -> str:
-    """Return the commit of the measured code; "unknown" outside of a git repository."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    """Return the commit of the measured code, "-dirty" if code was changed since; "unknown" without git."""
     try:
-        described = subprocess.run(command, capture_output=True, text=True)
-    except FileNotFoundError:
+        described = _git("describe", "--always", "--abbrev=12")
+        # A run writes results, which are no code.
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results")
+    except (FileNotFoundError, subprocess.CalledProcessError):
         return "unknown"
-    return described.stdout.strip() if described.returncode == 0 else "unknown"
+    return described + "-dirty" * bool(changed)
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def code_digest(package: Path = PACKAGE) -> str:

@@ -1,6 +1,8 @@
 """The harness writes the one shape of results, resumes, and fills the pages' tables."""
 
 import json
+import re
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -51,6 +53,27 @@ class Here:
     def submit(self, function, *args):
         outcome = function(*args)
         return type("Done", (), {"result": lambda self: outcome})()
+
+
+def test_a_commit_is_dirty_if_code_was_changed_and_not_if_results_were(monkeypatch, tmp_path):
+    def git(*arguments):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *identity, *arguments], check=True, capture_output=True)
+
+    monkeypatch.chdir(tmp_path)
+    results, code = tmp_path / "benchmarks" / "results" / "a.json", tmp_path / "code.py"
+    results.parent.mkdir(parents=True)
+    for path in (results, code):
+        path.write_text("before\n")
+    git("init", "--quiet")
+    git("add", "-A")
+    git("commit", "--quiet", "-m", "first")
+    clean = accuracy.commit()
+    assert re.fullmatch("[0-9a-f]{12}", clean)
+    results.write_text("a run\n")
+    assert accuracy.commit() == clean
+    code.write_text("a change\n")
+    assert accuracy.commit() == f"{clean}-dirty"
 
 
 def test_results_outside_of_a_repository_name_no_commit(monkeypatch, tmp_path):
