@@ -11,7 +11,7 @@ from skhimatch import HiMatchClassifier
 
 __all__ = ["N_TEXTS", "confidence", "made_up_texts"]
 
-# Texts of each kind; more do not change the means by more than a hundredth.
+# Texts of each kind.
 N_TEXTS = 300
 WORDS_OF_A_TEXT, LETTERS_OF_A_WORD = 12, 8
 

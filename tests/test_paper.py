@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from skhimatch.labels.hierarchy import LabelHierarchy
-from skhimatch.network import himatch as network_room
+from skhimatch.network import propagation as propagation_module
 from skhimatch.network.base import HiMatchOutput, InitialWeights
 from skhimatch.network.build import WordNetworkSettings, build_word_network
 from skhimatch.network.encoders import BidirectionalGRU, ConvolutionEncoder, RCNNEncoder
@@ -152,7 +152,7 @@ def test_labels_are_embedded_alike_be_they_few_or_many(monkeypatch):
     labels = torch.tensor([4, 1, 2])
     expected = network.embed_labels()[labels]
     torch.testing.assert_close(network.embed_labels(labels), expected)
-    monkeypatch.setattr(network_room, "MANY_LABELS", 5)
+    monkeypatch.setattr(propagation_module, "MANY_LABELS", 5)
     torch.testing.assert_close(network.embed_labels(labels), expected)
 
 

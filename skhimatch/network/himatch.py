@@ -156,11 +156,7 @@ class HiMatchNetwork(NodeNetwork):
         -------
         float tensor of shape (M, d_phi), or (L, d_phi)
         """
-        if labels is None:
-            return self.label_projection(self.label_encoder(self.label_vectors))
-        if len(self.label_vectors) > MANY_LABELS:
-            return self.label_projection(self.label_encoder.at(self.label_vectors, labels))
-        return self.label_projection(self.label_encoder(self.label_vectors)[labels])
+        return self.label_projection(self.label_encoder.of_labels(self.label_vectors, labels))
 
     @torch.no_grad()
     def with_labels(self, old: LabelHierarchy, new: LabelHierarchy, texts: LabelTexts) -> HiMatchNetwork:

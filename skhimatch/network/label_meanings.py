@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network.base import with_rows
-from skhimatch.network.label_attention import MANY_LABELS
 from skhimatch.network.propagation import HierarchyGCN
 
 __all__ = ["EncodedNames", "LabelMeanings", "PropagatedNames"]
@@ -61,11 +60,7 @@ class PropagatedNames(LabelMeanings):
 
     def forward(self, labels: Tensor | None = None) -> Tensor:
         """Return the meanings of some different labels, or of all; as `LabelMeanings.forward`."""
-        if labels is not None and len(self.label_vectors) > MANY_LABELS:
-            semantics = self.label_encoder.at(self.label_vectors, labels)
-        else:
-            semantics = self.label_encoder(self.label_vectors)
-            semantics = semantics if labels is None else semantics[labels]
+        semantics = self.label_encoder.of_labels(self.label_vectors, labels)
         return nn.functional.normalize(self.projection(semantics), dim=-1)
 
 

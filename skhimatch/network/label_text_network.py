@@ -14,7 +14,7 @@ from skhimatch.network.base import HiMatchOutput, InitialWeights, Network, mean_
 from skhimatch.network.dropout import Dropout
 from skhimatch.network.encoders import TextEncoder, TextReader
 from skhimatch.network.joint_space import JointProjection
-from skhimatch.network.label_attention import MANY_LABELS, SemanticAttention
+from skhimatch.network.label_attention import SemanticAttention
 from skhimatch.network.propagation import HierarchyGCN
 
 __all__ = ["LabelTextNetwork", "LabelWords"]
@@ -190,11 +190,8 @@ class LabelTextNetwork(Network):
             return self.cached_semantics if labels is None else self.cached_semantics[labels]
         if vectors is None:
             vectors = self.label_words(self.text_encoder.embedding.weight)
-        if labels is None:
-            return torch.cat([vectors, self.label_encoder(vectors)], dim=1)
-        if self.n_labels > MANY_LABELS:
-            return torch.cat([vectors[labels], self.label_encoder.at(vectors, labels)], dim=1)
-        return torch.cat([vectors, self.label_encoder(vectors)], dim=1)[labels]
+        of_words = vectors if labels is None else vectors[labels]
+        return torch.cat([of_words, self.label_encoder.of_labels(vectors, labels)], dim=1)
 
     def embed_text(self, encoded: Tensor, lengths: Tensor) -> Tensor:
         """Return Phi_t of eq 3, of shape (B, d_phi), of what `encode` returns."""

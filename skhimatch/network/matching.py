@@ -15,7 +15,7 @@ from skhimatch.network.node_network import NodeNetwork
 
 __all__ = ["MatchingHead", "MatchingNetwork", "distance"]
 
-# The initial factor between a cosine and a logit. It is trained; after training on WOS it was about 6.
+# The initial factor between a cosine and a logit. It is trained; on 1,000 texts of WOS it became 5.2.
 INITIAL_SCALE = 5.0
 # The initial length of o_l, beside a meaning of length 1. Not 0: a label without a meaning needs a direction.
 INITIAL_NORM = 0.1

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network.base import with_rows
+from skhimatch.network.label_attention import MANY_LABELS
 
 __all__ = ["PROPAGATIONS", "GatedPropagation", "HierarchyEdges", "HierarchyGCN", "WithPriors"]
 
@@ -131,6 +132,24 @@ class HierarchyGCN(nn.Module):
         # (E V) W = E (V W), and one product with both weights is faster than two.
         down, up = (nodes @ torch.cat([self.down, self.up], dim=1)).chunk(2, dim=-1)
         return torch.relu(down + self.edges.downward(down) + up + self.edges.upward(up))
+
+    def of_labels(self, nodes: Tensor, labels: Tensor | None) -> Tensor:
+        """Return the rows of S of some different labels, or of all, as fast as their number allows.
+
+        Parameters
+        ----------
+        nodes : float tensor of shape (L, d)
+            V.
+        labels : int64 tensor of shape (M,), or None
+            None means all.
+
+        Returns
+        -------
+        float tensor of shape (M, d), or (L, d)
+        """
+        if labels is None:
+            return self(nodes)
+        return self.at(nodes, labels) if len(nodes) > MANY_LABELS else self(nodes)[labels]
 
     def at(self, nodes: Tensor, labels: Tensor) -> Tensor:
         """Return the rows of S of some labels; only these labels and their neighbours are computed.

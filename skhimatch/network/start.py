@@ -21,7 +21,6 @@ from skhimatch.network.build import (
     build_pretrained_network,
     build_word_network,
 )
-from skhimatch.network.encodings import encode, encode_once
 from skhimatch.network.himatch import HiMatchNetwork
 from skhimatch.network.initial_vectors import embedding_table, label_vectors, label_word_ids
 from skhimatch.network.matching import MatchingNetwork
@@ -163,13 +162,11 @@ def start_pretrained_network(
     if network.reads_names:
         rows = np.random.RandomState(start.seed).permutation(len(texts))[:TEXTS_AT_START]
         rows = rows[np.argsort(texts.lengths[rows], kind="stable")]
-        encode_texts = encode_once if encoder.frozen else encode
-        encoded_texts = encode_texts(encoder, texts.subwords[rows])
-        encoded_names = encode_texts(encoder, encoder.tokenize(names))
+        encoded_texts, encoded_names = encoder.encoded(texts.subwords[rows]), encoder.encoded_texts(names)
         if isinstance(network, MatchingNetwork):
-            network.start_names(torch.from_numpy(encoded_names), torch.from_numpy(encoded_texts.mean(axis=0)))
+            network.start_names(encoded_names, torch.from_numpy(encoded_texts.mean(axis=0)))
         else:
-            network.start_head(*_head_from_names(encoded_texts, encoded_names, start.targets[rows]))
+            network.start_head(*_head_from_names(encoded_texts, encoded_names.numpy(), start.targets[rows]))
     return network
 
 

@@ -268,8 +268,11 @@ class TransformerEncoder(TextEncoder, RandomModule):
         -------
         float tensor of shape (n, d_T)
         """
-        encode_texts = encode_once if self.frozen else encode
-        return torch.from_numpy(encode_texts(self, self.tokenize(texts)))
+        return torch.from_numpy(self.encoded(self.tokenize(texts)))
+
+    def encoded(self, subwords: TokenSequences) -> np.ndarray:
+        """Return the vectors of tokenised texts, float32 of shape (n, d_T); a frozen encoder stores them."""
+        return encode_once(self, subwords) if self.frozen else encode(self, subwords)
 
     def train(self, mode: bool = True) -> TransformerEncoder:
         """Switch dropout on or off; frozen parts never have dropout."""

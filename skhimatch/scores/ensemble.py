@@ -61,7 +61,7 @@ WEIGHT_FOR_MARGINS, WEIGHT_FOR_LOG_ODDS = 3.0, 1.0
 # The weight of the names beside the margins of the n-grams, when a shortlist is chosen.
 NAMES_IN_SHORTLIST = 0.03
 # The source of scores by the meanings of labels alone, and its default weight, which multiplies a cosine. The
-# weights that were learned with 300 and 1,000 texts of WOS and CLINC150 are between 2 and 5.
+# weights that were learned with 300 and 1,000 texts of WOS and CLINC150 are between 1 and 5.
 MEANING = "meaning"
 WEIGHT_OF_MEANING = 3.0
 # Training texts over which the mean scores of the network of words are taken.

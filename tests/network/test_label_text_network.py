@@ -8,7 +8,7 @@ import torch
 
 from skhimatch import LabelHierarchy
 from skhimatch.labels.texts import LabelTexts
-from skhimatch.network import label_text_network
+from skhimatch.network import label_text_network, propagation
 from skhimatch.network.build import WordNetworkSettings, build_word_network
 from skhimatch.network.encoders import GRUEncoder
 from skhimatch.network.label_text_network import LabelTextNetwork, LabelWords
@@ -91,7 +91,7 @@ def test_joint_space(training):
 @pytest.mark.parametrize("many", [3, 200])
 @pytest.mark.parametrize("training", [True, False])
 def test_candidates_get_their_own_logits_and_the_others_the_bias(monkeypatch, many, training):
-    monkeypatch.setattr(label_text_network, "MANY_LABELS", many)
+    monkeypatch.setattr(propagation, "MANY_LABELS", many)
     net = network(dropout=0.0).train(training)
     shortlist = torch.tensor([[0, 2], [3, 1], [1, 2]])
     label_weights = torch.tensor([[1.0, 2.5], [1.0, 1.0], [3.0, 1.0]])
