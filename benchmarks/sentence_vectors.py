@@ -42,7 +42,7 @@ class SentenceVectors(BaseEstimator):
         The folder of the encoder.
     store : Path, optional
         The folder where vectors are kept. Without it, they are kept in memory.
-    optimize : {"micro_macro", "micro", "macro"}, default="micro_macro"
+    optimize : {"micro_macro", "micro", "macro", "hierarchical"} or "precision@k", default="micro_macro"
         The F1 to maximise on the validation texts.
     """
 

@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 from skhimatch.estimator_tags import multilabel_text_tags
 from skhimatch.evaluation.decisions import DecisionRule
 from skhimatch.evaluation.margins import PARENT_WEIGHTS, MarginDecision, is_better
-from skhimatch.evaluation.thresholds import METRICS
+from skhimatch.evaluation.optimized import MetricOptions, number_of_labels
 from skhimatch.labels.formats import as_hierarchy
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.targets import encode_targets, label_names, validation_pair
@@ -124,8 +124,9 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
     parent_weight : float or "auto", default="auto"
         If paths are predicted, this times the margin of its parent is added to the margin of each label. Of
         several parents, the largest margin counts. "auto" tries 0 and 0.3. Without a validation set it is 0.
-    optimize : {"micro_macro", "micro", "macro"}, default="micro_macro"
-        The F1 to maximise on the validation set: the sum of micro-F1 and macro-F1, or one of them.
+    optimize : {"micro_macro", "micro", "macro", "hierarchical"} or "precision@k", default="micro_macro"
+        What to maximise on the validation set: the sum of micro-F1 and macro-F1, or one of them, or
+        hierarchical F1. With "precision@3" each text gets the three labels of the highest margins.
     consistency : {"ancestors", "descendants"} or None, default=None
         As for `HiMatchClassifier`.
 
@@ -172,7 +173,7 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         "ngram_range": [tuple, StrOptions({"auto"})],
         "decoding": [StrOptions({"auto", "threshold", "path"})],
         "parent_weight": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "optimize": [StrOptions(set(METRICS))],
+        "optimize": [MetricOptions()],
         "consistency": [StrOptions({"ancestors", "descendants"}), None],
     }
 
@@ -302,7 +303,13 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         held_out: tuple[list[str], csr_array] | None,
     ) -> tuple[_Trained, MarginDecision]:
         """Choose one parameter after the other. Nothing is trained twice, and only the best is kept."""
-        rule = DecisionRule.learn(targets, hierarchy, decoding=self.decoding, consistency=self.consistency)
+        rule = DecisionRule.learn(
+            targets,
+            hierarchy,
+            decoding=self.decoding,
+            consistency=self.consistency,
+            n_labels=number_of_labels(self.optimize),
+        )
         rules = [rule]
         if held_out is not None and self.decoding == "auto" and rule.ends is not None:
             # Two searches side by side: the parameters that are best for paths may not be for a threshold.

@@ -37,8 +37,9 @@ class Choices:
     weights : {"default", "for all labels", "by frequency", "for paths"}
         How the scores are weighted: by the default weights, by weights for all labels or by the frequency of
         a label, or for the choice of a path.
-    decision : {"threshold", "thresholds", "path", "path that may stop"}
-        How labels are predicted: by one threshold, by a threshold for each label, or as one path.
+    decision : {"threshold", "thresholds", "path", "path that may stop", "most probable labels"}
+        How labels are predicted: by one threshold, by a threshold for each label, as one path, or a fixed
+        number of labels for each text.
     """
 
     held_out: int
@@ -64,6 +65,8 @@ def described_weights(ensemble: Ensemble, *, learned: bool) -> str:
 
 def described_decision(decision: DecisionRule) -> str:
     """Describe how labels are predicted, as `Choices.decision`."""
+    if decision.n_labels is not None:
+        return "most probable labels"
     if decision.ends is None:
         return "threshold" if isinstance(decision.threshold, float) else "thresholds"
     return "path" if decision.importance is None else "path that may stop"

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skhimatch import persistence
 from skhimatch.estimator_tags import multilabel_text_tags
-from skhimatch.evaluation.thresholds import METRICS
+from skhimatch.evaluation.optimized import MetricOptions
 from skhimatch.fitting.fit import fit
 from skhimatch.fitting.labelled_texts import LabelledTexts
 from skhimatch.fitting.one_more_epoch import Trainers, fit_more
@@ -128,10 +128,11 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         labels of the path are left out. "auto" chooses by the held-out texts: for each label, the threshold
         at which `optimize` is highest. Without held-out texts it is 0.5, or in
         a path the probability at which the path is extended.
-    optimize : {"micro_macro", "micro", "macro"}
-        What ``threshold="auto"`` maximises: micro-F1, macro-F1, or their sum. Where training texts have all
-        ancestors of their labels, hierarchical F1 is the same as micro-F1. Rankings (`predict_topk`) do not
-        depend on thresholds.
+    optimize : {"micro_macro", "micro", "macro", "hierarchical"} or "precision@k"
+        What ``threshold="auto"`` maximises: micro-F1, macro-F1, or their sum; or hierarchical F1, which
+        counts ancestors of true and of predicted labels, too. Where training texts have all ancestors of
+        their labels, that is the same as micro-F1. With "precision@3" each text gets its three most probable
+        labels, and `decoding` has no effect.
     decoding : {"auto", "threshold", "path"}
         "path" predicts the most probable path, or nothing if that is more probable. It stops early if that is
         better on held-out texts. "auto" does so if all training targets are single paths, or empty, and uses
@@ -250,7 +251,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         "validation_fraction": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
         "patience": [Interval(Integral, 1, None, closed="left"), None],
         "threshold": [Interval(Real, 0, 1, closed="both"), "array-like", StrOptions({"auto"})],
-        "optimize": [StrOptions(set(METRICS))],
+        "optimize": [MetricOptions()],
         "decoding": [StrOptions({"auto", "threshold", "path"})],
         "consistency": [StrOptions({"auto", "ancestors", "descendants"}), None],
         "device": [str, torch.device],

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from skhimatch.evaluation.optimized import number_of_labels
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network.device import resolve_precision
 from skhimatch.network.label_attention import MANY_LABELS
@@ -90,6 +91,11 @@ class Parameters:
     def tunes_threshold(self) -> bool:
         """Whether the threshold is chosen on held-out texts."""
         return isinstance(self.threshold, str)
+
+    @property
+    def n_labels_of_a_text(self) -> int | None:
+        """How many labels each text gets, if `optimize` says so and there is no threshold."""
+        return number_of_labels(self.optimize) if self.tunes_threshold else None
 
     def for_word_network(self) -> Parameters:
         """Return the parameters of the word network beside a pretrained encoder.

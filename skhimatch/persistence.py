@@ -41,7 +41,7 @@ from skhimatch.text.words import WordTokenizer
 
 __all__ = ["check_folder", "load", "save"]
 
-FORMAT = 10
+FORMAT = 11
 DESCRIPTION, WEIGHTS, ENCODER = "classifier.json", "weights.npz", "encoder"
 
 # Parameters that are not written. Their effect is in the state.
@@ -270,6 +270,7 @@ def _describe(
             "unlabelled": state.decision.unlabelled,
             "one_path": state.decision.one_path,
             "closed": state.decision.closed,
+            "n_labels": state.decision.n_labels,
         },
         "validation_f1": state.validation_f1,
         "history": state.history,
@@ -381,6 +382,7 @@ def _decision(
         one_path=settings["one_path"],
         importance=arrays.get("decision.importance"),
         closed=settings["closed"],
+        n_labels=settings["n_labels"],
     )
 
 

@@ -312,7 +312,7 @@ class FittedPredictor:
                 )
             return rule
         threshold = check_threshold(self.threshold, self.hierarchy_.labels)
-        return replace(rule, threshold=threshold, path_minimum=threshold, importance=None)
+        return replace(rule, threshold=threshold, path_minimum=threshold, importance=None, n_labels=None)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "state_")

@@ -329,7 +329,7 @@ class TestTune:
     def fitted(self):
         return LinearBaseline(HIERARCHY, **FIXED).fit(*make_corpus(20, paths=2))
 
-    @pytest.mark.parametrize("optimize", ["micro_macro", "micro", "macro"])
+    @pytest.mark.parametrize("optimize", ["micro_macro", "micro", "macro", "hierarchical", "precision@2"])
     def test_it_is_the_decision_of_a_fit(self, fitted, optimize):
         X_val, y_val = make_corpus(60, seed=1, paths=2)
         coef = fitted.coef_
@@ -350,6 +350,16 @@ class TestTune:
         assert found["macro"].macro == max(f1.macro for f1 in found.values())
         assert found["micro"].micro > found["macro"].micro
         assert fitted.choices_.validation_score == found["macro"].macro
+
+    def test_a_number_of_labels_for_each_text(self, fitted):
+        X_val, y_val = make_corpus(60, seed=1, paths=2)
+        fitted.set_params(optimize="precision@2").tune(X_val, y_val)
+        highest = np.argsort(-fitted.decision_function(X_val), axis=1, kind="stable")[:, :2]
+        predicted = fitted.predict(X_val)
+        assert (np.take_along_axis(predicted, highest, axis=1) == 1).all()
+        assert (predicted.sum(axis=1) == 2).all()
+        right = np.take_along_axis(binarize(y_val), highest, axis=1).mean()
+        assert fitted.choices_.validation_score == pytest.approx(right)
 
     def test_decoding_and_consistency_are_those_of_now(self, fitted):
         X_val, y_val = make_corpus(60, seed=1, paths=2)

@@ -1749,6 +1749,38 @@ class TestTune:
         )
         assert len(set(again.decision_.threshold)) == (1 if optimize == "micro" else 10)
 
+    def test_hierarchical_f1_is_micro_f1_where_texts_have_all_ancestors(self, tuned):
+        classifier, held, _ = tuned
+        _, held_sets = make_corpus(40, seed=7, paths=2)
+        rules = [
+            copy.copy(classifier).set_params(optimize=optimize).tune(held, held_sets).decision_
+            for optimize in ("hierarchical", "micro")
+        ]
+        np.testing.assert_array_equal(rules[0].threshold, rules[1].threshold)
+
+    def test_a_number_of_labels_for_each_text(self, tuned, tmp_path):
+        classifier, held, _ = tuned
+        _, held_sets = make_corpus(40, seed=7, paths=2)
+        again = copy.copy(classifier).set_params(optimize="precision@3").tune(held, held_sets)
+        rows = np.arange(len(held))[:, None]
+        columns = np.argsort(-again.predict_proba(held), axis=1, kind="stable")[:, :3]
+        expected = np.zeros((len(held), 10), dtype=int)
+        expected[rows, columns] = 1
+        np.testing.assert_array_equal(again.predict(held), expected)
+        assert again.choices_.decision == "most probable labels"
+        again.save(tmp_path / "model")
+        np.testing.assert_array_equal(HiMatchClassifier.load(tmp_path / "model").predict(held), expected)
+        # A number in place of "auto" is a threshold again, and so is another metric.
+        by_threshold = copy.copy(again).set_params(threshold=0.5)
+        np.testing.assert_array_equal(by_threshold.predict(held), again.predict_proba(held) >= 0.5)
+        restored = copy.copy(again).set_params(optimize="micro_macro").tune(held, held_sets)
+        np.testing.assert_array_equal(restored.predict(held), classifier.predict(held))
+
+    def test_a_number_of_labels_needs_no_held_out_texts(self):
+        classifier = quick(optimize="precision@2", validation_fraction=0, patience=None)
+        classifier.fit(TEXTS, LABEL_SETS)
+        assert (classifier.predict(UNSEEN).sum(axis=1) == 2).all()
+
     def test_wrong_labels_change_nothing(self, tuned):
         classifier, held, _ = tuned
         again = copy.copy(classifier)

@@ -147,7 +147,7 @@ class TestFiles:
         with zipfile.ZipFile(folder / "weights.npz") as archive:
             assert all(name.endswith(".npy") for name in archive.namelist())
         description = json.loads((folder / "classifier.json").read_text())
-        assert description["format"] == 10
+        assert description["format"] == 11
         assert description["hierarchy"]["labels"] == LABELS
         assert description["parameters"]["gamma"] == 0.2
 
@@ -308,7 +308,7 @@ class TestDamage:
         description |= {"format": 99, "version": "7.0"}
         (folder / "classifier.json").write_text(json.dumps(description))
         with pytest.raises(
-            ValueError, match=r"saved in format 99 by skhimatch 7\.0; .* reads format 10: load it"
+            ValueError, match=r"saved in format 99 by skhimatch 7\.0; .* reads format 11: load it"
         ):
             HiMatchClassifier.load(folder)
 

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from scipy.special import expit, logit
 
 from skhimatch.evaluation.consistency import add_ancestors, drop_orphans
-from skhimatch.evaluation.metrics import micro_macro_f1
+from skhimatch.evaluation.optimized import score_of_decision
 from skhimatch.evaluation.path_decisions import (
     path_ends,
     predict_most_probable_path,
@@ -21,7 +21,7 @@ from skhimatch.evaluation.path_decisions import (
     predict_path_that_may_stop,
 )
 from skhimatch.evaluation.paths import LabelPaths
-from skhimatch.evaluation.thresholds import F1_WEIGHTS, best_thresholds, gain_of_predictions
+from skhimatch.evaluation.thresholds import best_thresholds, gain_of_predictions
 from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "check_decoding",
     "check_threshold",
     "highest",
+    "predict_most_probable",
     "predict_threshold",
 ]
 
@@ -74,6 +75,9 @@ class DecisionRule:
         If `one_path`, and this is given, the path may stop early, see :func:`predict_path_that_may_stop`.
     closed : bool
         Whether every training text has all ancestors of its labels.
+    n_labels : int or None
+        If given, each text gets this number of labels, the most probable ones, whatever the threshold. With
+        ``consistency="auto"`` no ancestors are added then.
 
     Examples
     --------
@@ -99,6 +103,7 @@ class DecisionRule:
     path_minimum: float | npt.NDArray[np.float64] = 0.0
     importance: npt.NDArray[np.float64] | None = None
     closed: bool = False
+    n_labels: int | None = None
 
     def __post_init__(self) -> None:
         check_consistency(self.consistency)
@@ -107,6 +112,8 @@ class DecisionRule:
     @property
     def ends(self) -> npt.NDArray[np.int64] | None:
         """The positions of the labels that may end a path; None if labels are predicted by threshold."""
+        if self.n_labels is not None:
+            return None
         several = self.path_ends is None or (self.unlabelled and not self.one_path)
         if self.decoding == "threshold" or (self.decoding == "auto" and several):
             return None
@@ -123,6 +130,7 @@ class DecisionRule:
         threshold: float | npt.NDArray[np.float64] = 0.5,
         decoding: str = "auto",
         consistency: str | None = None,
+        n_labels: int | None = None,
     ) -> DecisionRule:
         """Learn from training targets which labels may end a path.
 
@@ -137,6 +145,8 @@ class DecisionRule:
         decoding : {"auto", "threshold", "path"}, default="auto"
             The attribute of this name.
         consistency : {"auto", "ancestors", "descendants"} or None, default=None
+            The attribute of this name.
+        n_labels : int, optional
             The attribute of this name.
 
         Returns
@@ -167,6 +177,7 @@ class DecisionRule:
             decoding=decoding,
             unlabelled=not labelled.all(),
             closed=hierarchy.close(indicator).nnz == indicator.nnz,
+            n_labels=n_labels,
         )
 
     @cached_property
@@ -196,7 +207,7 @@ class DecisionRule:
         ----------
         probabilities : ndarray of shape (n, L)
             Calibrated probabilities for texts that are not training texts.
-        optimize : {"micro_macro", "micro", "macro"}
+        optimize : {"micro_macro", "micro", "macro", "hierarchical"}
             See `best_thresholds`.
         sample_weight : ndarray of shape (n,), optional
             The weights of the texts.
@@ -244,8 +255,8 @@ class DecisionRule:
             Probabilities for texts that are not training texts.
         targets : array-like or sparse of shape (n, L)
             The labels of these texts, an indicator.
-        optimize : {"micro_macro", "micro", "macro"}
-            The F1 to maximise: the sum of micro-F1 and macro-F1, or one of them.
+        optimize : {"micro_macro", "micro", "macro", "hierarchical"}
+            The F1 to maximise: the sum of micro-F1 and macro-F1, or one of them, or hierarchical F1.
         sample_weight : ndarray of shape (n,), optional
             The weights of the texts.
 
@@ -260,8 +271,12 @@ class DecisionRule:
             # Every path ends at a leaf, so the threshold has no effect.
             return self
         rules = [replace(self, threshold=round(0.01 * percent, 2)) for percent in range(5, 71)]
-        f1 = np.array([micro_macro_f1(targets, rule(probabilities), sample_weight) for rule in rules])
-        scores = f1 @ F1_WEIGHTS[optimize]
+        scores = np.array(
+            [
+                score_of_decision(optimize, targets, rule(probabilities), self.hierarchy, sample_weight)
+                for rule in rules
+            ]
+        )
         best = np.flatnonzero(scores >= scores.max() - 1e-12)
         return rules[best[len(best) // 2]]
 
@@ -298,8 +313,12 @@ class DecisionRule:
 
     def __call__(self, probabilities: Probabilities) -> csr_array:
         """Return the predicted labels, a csr_array of shape (n, L), bool, of probabilities (n, L)."""
-        ends = self.ends
-        if ends is None:
+        ends, consistency = self.ends, self.consistency
+        if consistency == "auto":
+            consistency = "ancestors" if self.closed and self.n_labels is None else None
+        if self.n_labels is not None:
+            indicator = predict_most_probable(probabilities, self.n_labels)
+        elif ends is None:
             indicator = predict_threshold(probabilities, self.threshold)
         elif self.one_path and self.importance is not None and self.beginnings is not None:
             indicator = predict_path_that_may_stop(
@@ -314,9 +333,9 @@ class DecisionRule:
         else:
             relative = _relative_to(probabilities, self.threshold)
             indicator = predict_path(relative, ends, self.hierarchy, self.tagged)
-        if self.consistency == "ancestors" or (self.consistency == "auto" and self.closed):
+        if consistency == "ancestors":
             return add_ancestors(indicator, self.hierarchy)
-        if self.consistency == "descendants":
+        if consistency == "descendants":
             return drop_orphans(indicator, self.hierarchy, self.tagged)
         return indicator
 
@@ -492,3 +511,30 @@ def predict_threshold(probabilities: Probabilities, threshold: float | npt.NDArr
     array([[ True, False]])
     """
     return csr_array(np.asarray(probabilities) >= threshold)
+
+
+def predict_most_probable(probabilities: Probabilities, k: int) -> csr_array:
+    """Predict the k most probable labels.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (n, L)
+        Floats in [0, 1].
+    k : int
+        The number of labels, from 1. All labels are predicted if there are no more than k.
+
+    Returns
+    -------
+    csr_array of shape (n, L), bool
+        The predicted labels.
+
+    Examples
+    --------
+    >>> predict_most_probable(np.array([[0.5, 0.4, 0.1]]), 2).toarray()
+    array([[ True,  True, False]])
+    """
+    n_texts, n_labels = np.shape(probabilities)
+    k = min(k, n_labels)
+    columns = np.sort(highest(np.asarray(probabilities), k), axis=1)
+    starts = np.arange(0, n_texts * k + 1, k)
+    return csr_array((np.ones(n_texts * k, dtype=bool), columns.ravel(), starts), shape=(n_texts, n_labels))

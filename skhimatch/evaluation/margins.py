@@ -12,8 +12,7 @@ from scipy.sparse import csr_array
 from scipy.special import expit
 
 from skhimatch.evaluation.decisions import DecisionRule
-from skhimatch.evaluation.metrics import micro_macro_f1
-from skhimatch.evaluation.thresholds import F1_WEIGHTS
+from skhimatch.evaluation.optimized import number_of_labels, score_of_decision
 from skhimatch.labels.hierarchy import LabelHierarchy
 
 __all__ = ["PARENT_WEIGHTS", "MarginDecision", "add_parent_margins", "is_better"]
@@ -33,7 +32,7 @@ class MarginDecision:
     parent_weight : float
         If paths are predicted: how much of its parent's margin is added to the margin of a label.
     score : float or None
-        The F1 on the validation set; None if there was none.
+        What was maximised, on the validation set; None if there was none.
 
     Examples
     --------
@@ -82,8 +81,9 @@ class MarginDecision:
             The margins of the validation texts.
         targets : array-like or sparse of shape (n, L)
             Their labels, an indicator.
-        optimize : {"micro_macro", "micro", "macro"}, default="micro_macro"
-            The F1 to maximise: the sum of micro-F1 and macro-F1, or one of them.
+        optimize : {"micro_macro", "micro", "macro", "hierarchical"} or "precision@k", default="micro_macro"
+            What to maximise: the sum of micro-F1 and macro-F1, or one of them, or hierarchical F1. With
+            "precision@3" each text gets the three labels of the highest margins.
         parent_weights : sequence of float, default=(0.0, 0.3)
             The weights that are tried for paths.
 
@@ -92,6 +92,7 @@ class MarginDecision:
         MarginDecision
             The one with the highest F1. Of several best, the first: paths are before the threshold.
         """
+        rule = replace(rule, n_labels=number_of_labels(optimize))
         tried: list[tuple[str, float]] = []
         if rule.ends is not None:
             tried += [("path", weight) for weight in parent_weights]
@@ -101,9 +102,11 @@ class MarginDecision:
         for decoding, weight in tried:
             scores = add_parent_margins(margins, rule.hierarchy, weight)
             probabilities = expit(scores)
-            tuned = replace(rule, decoding=decoding).tuned(probabilities, targets, optimize)
-            f1 = micro_macro_f1(targets, tuned(probabilities))
-            found = cls(tuned, weight, float(np.dot(F1_WEIGHTS[optimize], f1)))
+            tuned = replace(rule, decoding=decoding)
+            if rule.n_labels is None:
+                tuned = tuned.tuned(probabilities, targets, optimize)
+            score = score_of_decision(optimize, targets, tuned(probabilities), rule.hierarchy)
+            found = cls(tuned, weight, score)
             if chosen is None or is_better(found, chosen):
                 chosen = found
         assert chosen is not None

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["F1_WEIGHTS", "METRICS", "best_thresholds", "gain_of_predictions"]
+from skhimatch.evaluation.optimized import F1_WEIGHTS
 
-# What is maximised on a validation set: the weights of micro-F1 and of macro-F1.
-F1_WEIGHTS = {"micro_macro": (1, 1), "micro": (1, 0), "macro": (0, 1)}
-METRICS = tuple(F1_WEIGHTS)
+__all__ = ["best_thresholds", "gain_of_predictions"]
+
 # The thresholds are the fixed point of an equation, which is reached within this number of steps.
 MAX_STEPS, TOLERANCE = 100, 1e-5
 # No label is predicted at a lower probability.
@@ -39,8 +38,9 @@ def best_thresholds(
     ----------
     probabilities : float ndarray of shape (n, L)
         Calibrated probabilities of texts like those to come.
-    optimize : {"micro_macro", "micro", "macro"}
-        The sum of micro-F1 and macro-F1, or one of them.
+    optimize : {"micro_macro", "micro", "macro", "hierarchical"}
+        The sum of micro-F1 and macro-F1, or one of them. Hierarchical F1 is that of micro-F1 if the
+        probabilities are those of labels with all their ancestors.
     sample_weight : float64 ndarray of shape (n,), optional
         The weights of the texts.
 
@@ -69,6 +69,7 @@ def best_thresholds(
         number_above = np.full(below.shape, sample_weight.sum())
         number_above[:, 1:] -= np.cumsum(sample_weight[order], axis=1)
     total, labels = below[:, -1], np.arange(n_labels)
+    weight_of_micro, weight_of_macro = F1_WEIGHTS[optimize]
     threshold = np.full(n_labels, 0.5)
     for _ in range(MAX_STEPS):
         at_least = np.array(
@@ -77,13 +78,8 @@ def best_thresholds(
         positives = total - below[labels, at_least]
         size = np.maximum(total + number_above[labels, at_least], 1e-12)
         of_label, overall = 2 * positives / size, 2 * positives.sum() / size.sum()
-        if optimize == "macro":
-            wanted = of_label / 2
-        elif optimize == "micro":
-            wanted = np.full(n_labels, overall / 2)
-        else:
-            weight = size.sum() / (n_labels * size)
-            wanted = (weight * of_label + overall) / (2 * weight + 2)
+        weight = weight_of_macro * size.sum() / (n_labels * size)
+        wanted = (weight * of_label + weight_of_micro * overall) / (2 * weight + 2 * weight_of_micro)
         wanted = np.maximum(wanted, MIN_THRESHOLD)
         if np.abs(wanted - threshold).max() < TOLERANCE:
             break
@@ -109,8 +105,9 @@ def gain_of_predictions(
         Calibrated probabilities of texts like those to come.
     threshold : float or float64 ndarray of shape (L,)
         The best thresholds for these.
-    optimize : {"micro_macro", "micro", "macro"}
-        The sum of micro-F1 and macro-F1, or one of them.
+    optimize : {"micro_macro", "micro", "macro", "hierarchical"}
+        The sum of micro-F1 and macro-F1, or one of them. Hierarchical F1 is that of micro-F1 if the
+        probabilities are those of labels with all their ancestors.
     sample_weight : float64 ndarray of shape (n,), optional
         The weights of the texts.
 

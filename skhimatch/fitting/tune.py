@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from skhimatch.choices import described_decision, described_weights
 from skhimatch.evaluation.decisions import DecisionRule, check_threshold
 from skhimatch.evaluation.metrics import MicroMacroF1, micro_macro_f1
-from skhimatch.evaluation.thresholds import F1_WEIGHTS
+from skhimatch.evaluation.optimized import score_of_decision
 from skhimatch.fitting.labelled_texts import LabelledTexts
 from skhimatch.fitting.tokenize import tokenize
 from skhimatch.parameters import Parameters
@@ -110,7 +110,8 @@ def stack_and_tune(parameters: Parameters, state: FittedState, held_out: ScoredT
     if ensemble.ngrams is not None or parameters.margins:
         ensemble = ensemble.stack(held_out.scores, held_out.targets, held_out.sample_weight)
     probabilities = as_probabilities(ensemble.combine(held_out.scores))
-    if parameters.tunes_threshold:
+    decision = replace(decision, n_labels=parameters.n_labels_of_a_text)
+    if parameters.n_labels_of_a_text is None and parameters.tunes_threshold:
         decision = with_threshold(
             decision, ensemble, probabilities, held_out.targets, parameters.optimize, held_out.sample_weight
         )
@@ -154,7 +155,7 @@ def with_threshold(
         For the held-out texts.
     targets : csr_array of shape (n, L)
         Their 0/1 targets.
-    optimize : {"micro_macro", "micro", "macro"}
+    optimize : {"micro_macro", "micro", "macro", "hierarchical"}
         What to maximise.
     sample_weight : float64 ndarray of shape (n,), optional
         The weights of the texts.
@@ -164,14 +165,16 @@ def with_threshold(
     DecisionRule
     """
     decision = replace(decision, one_path=ensemble.stacking.one_path)
-    if not ensemble.stacking.calibrated or (decision.ends is not None and not decision.one_path):
+    by_label = ensemble.stacking.calibrated and (decision.ends is None or decision.one_path)
+    # Where training texts lack ancestors, hierarchical F1 counts labels that have no probability.
+    if not by_label or (optimize == "hierarchical" and not decision.closed):
         return decision.tuned(probabilities, targets, optimize, sample_weight)
     best = decision.with_best_thresholds(probabilities, optimize, sample_weight)
     if decision.ends is None:
         return best
     may_stop = best.with_paths_that_may_stop(probabilities, optimize, sample_weight)
     whole, stopping = (
-        np.dot(F1_WEIGHTS[optimize], micro_macro_f1(targets, rule(probabilities), sample_weight))
+        score_of_decision(optimize, targets, rule(probabilities), decision.hierarchy, sample_weight)
         for rule in (best, may_stop)
     )
     return may_stop if stopping > whole + MIN_GAIN_OF_STOPPING else best

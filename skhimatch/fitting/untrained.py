@@ -99,6 +99,7 @@ def untrained_state(
         else check_threshold(parameters.threshold, hierarchy.labels),
         decoding=parameters.decoding,
         consistency=parameters.consistency,
+        n_labels=parameters.n_labels_of_a_text,
     )
     ensemble = Ensemble.untrained(
         ngrams,
