@@ -73,10 +73,12 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         What is stacked with the network. "ngrams": a linear classifier on words and word pairs, and scores of
         the labels' names. "words": beside a pretrained encoder, also a network of words with the default
         encoder. None: nothing.
-    encoder : {"attention", "gru", "rcnn"}, PretrainedEncoder, str or path
-        The text encoder: a convolution or a BiGRU, with an attention for each label; or the paper's BiGRU and
-        convolutions with max-pooling; or a pretrained transformer. A folder, or a model's name on the Hugging
-        Face hub, is the short form of ``PretrainedEncoder(name)``.
+    encoder : {"attention", "gru", "cnn", "rcnn"}, PretrainedEncoder, str or path
+        The text encoder: a convolution or a BiGRU, with an attention for each label; or convolutions of
+        several widths with max-pooling, or the paper's BiGRU with these behind it; or a pretrained
+        transformer. ``net_params={"module__pooling": ...}`` combines them otherwise: "attention" for each
+        label, "shared_attention" for all labels, or "max". A folder, or a model's name on the Hugging Face
+        hub, is the short form of ``PretrainedEncoder(name)``.
     propagation : {"gcn", "gated"} or None
         How text features are propagated over the hierarchy (eq 1).
     head : {"auto", "matching", "labelwise", "flat", "dot"}
@@ -86,7 +88,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         alone, too. "labelwise": a row of weights for each label, on that label's node. "flat": one linear
         layer on all nodes (the paper's). "dot" compares the text with the label's own text and has no weights
         of single labels (the paper's for EURLEX57K): it scores labels without training texts, and
-        `add_labels` can add labels later. It needs `encoder` "attention" or "gru", and no `propagation`.
+        `add_labels` can add labels later. It needs labels that attend to words, and no `propagation`.
         "auto": "matching" on a pretrained encoder, otherwise "labelwise" if labels have nodes, else "flat".
     sampling : {"auto", "hierarchy", "random", "all"}
         The negatives of the matching loss. "hierarchy": ancestors, one sibling and one other label (the

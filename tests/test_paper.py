@@ -15,7 +15,8 @@ from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network import propagation as propagation_module
 from skhimatch.network.base import HiMatchOutput, InitialWeights
 from skhimatch.network.build import WordNetworkSettings, build_word_network
-from skhimatch.network.encoders import BidirectionalGRU, ConvolutionEncoder, RCNNEncoder
+from skhimatch.network.convolution import ConvolutionEncoder
+from skhimatch.network.encoders import BidirectionalGRU, CNNEncoder, GRUEncoder, RCNNEncoder
 from skhimatch.network.himatch import HiMatchNetwork
 from skhimatch.network.joint_space import JointProjection
 from skhimatch.network.label_attention import LabelAttention, LabelProjection
@@ -26,6 +27,7 @@ from skhimatch.network.objective import (
     joint_embedding_loss,
     matching_loss,
 )
+from skhimatch.network.pooling import AttentionPooling, MaxPooling, PooledEncoder
 from skhimatch.network.propagation import GatedPropagation, HierarchyGCN
 
 HIERARCHY = LabelHierarchy([("a", "b"), ("a", "c"), ("d", "e"), ("e", "f")])
@@ -540,22 +542,25 @@ def test_the_gru_equals_torch_on_packed_sequences():
     torch.testing.assert_close(ours(tokens, lengths), expected, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("recurrent", [True, False])
 @pytest.mark.parametrize("top_k", [1, 3])
-def test_the_encoder_keeps_each_filters_largest_n_grams(top_k):
+def test_the_encoder_keeps_each_filters_largest_n_grams(top_k, recurrent):
     """A numpy loop over windows that begin at a token, zeros behind the last one."""
-    encoder = RCNNEncoder(
-        9, embedding_dimension=4, hidden_size=3, filters=2, kernel_sizes=(2, 3), top_k=top_k, dropout=0
-    )
+    sizes = {"embedding_dimension": 4, "filters": 2, "kernel_sizes": (2, 3), "dropout": 0}
+    words = RCNNEncoder(9, hidden_size=3, **sizes) if recurrent else CNNEncoder(9, **sizes)
+    encoder = PooledEncoder(words, MaxPooling(words.output_size, top_k))
     ids = torch.tensor([[3, 4, 5, 6, 7], [8, 2, 0, 0, 0]])
     lengths = torch.tensor([5, 2])
-    states = encoder.gru(encoder.embedding(ids), lengths).detach().numpy()
+    vectors = words.embedding(ids)
+    states = (words.gru(vectors, lengths) if recurrent else vectors).detach().numpy()
     found = encoder(ids, lengths).detach().numpy()
+    assert found.shape == (2, encoder.output_size)
     for row, length in enumerate(lengths.tolist()):
         expected = []
-        for convolution in encoder.convolutions:
+        for convolution in words.convolutions.convolutions:
             weight, bias = convolution.weight.detach().numpy(), convolution.bias.detach().numpy()
             span = weight.shape[2]
-            padded = np.vstack([states[row, :length], np.zeros((span, 6))])
+            padded = np.vstack([states[row, :length], np.zeros((span, states.shape[2]))])
             windows = [
                 np.maximum(0, np.einsum("tc,fct->f", padded[start : start + span], weight) + bias)
                 for start in range(length)
@@ -563,6 +568,32 @@ def test_the_encoder_keeps_each_filters_largest_n_grams(top_k):
             windows += [np.zeros(2)] * top_k
             expected.append(np.sort(windows, axis=0)[::-1][:top_k].T.ravel())
         np.testing.assert_allclose(found[row], np.concatenate(expected), atol=1e-6)
+
+
+def test_the_largest_states_of_a_gru_may_be_negative():
+    """Padding is no state, so its zeros do not count; what is missing of the largest values is 0."""
+    words = GRUEncoder(9, embedding_dimension=4, hidden_size=3, dropout=0)
+    ids, lengths = torch.tensor([[3, 4, 5, 6], [8, 2, 0, 0], [0, 0, 0, 0]]), torch.tensor([4, 2, 0])
+    states = words(ids, lengths).detach().numpy()
+    found = PooledEncoder(words, MaxPooling(6, top_k=3))(ids, lengths).detach().numpy()
+    assert states[1, :2].max(axis=0).min() < 0
+    for row, length in enumerate(lengths.tolist()):
+        largest = np.sort(states[row, :length], axis=0)[::-1][:3]
+        expected = np.vstack([largest, np.zeros((3 - len(largest), 6))])
+        np.testing.assert_allclose(found[row], expected.T.ravel(), atol=1e-6)
+
+
+def test_one_attention_for_all_labels():
+    words = GRUEncoder(9, embedding_dimension=4, hidden_size=3, dropout=0)
+    pooling = AttentionPooling(6)
+    ids, lengths = torch.tensor([[3, 4, 5, 6], [8, 2, 0, 0]]), torch.tensor([4, 2])
+    states = words(ids, lengths).detach().numpy()
+    found = PooledEncoder(words, pooling)(ids, lengths).detach().numpy()
+    weight, bias = pooling.key.weight.detach().numpy(), pooling.key.bias.detach().numpy()
+    for row, length in enumerate(lengths.tolist()):
+        scores = np.tanh(states[row, :length] @ weight.T + bias) @ pooling.query.detach().numpy()
+        attention = np.exp(scores) / np.exp(scores).sum()
+        np.testing.assert_allclose(found[row], attention @ states[row, :length], atol=1e-6)
 
 
 def test_the_output_starts_at_the_best_constant():

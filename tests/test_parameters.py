@@ -132,8 +132,8 @@ SETTINGS = {
     for propagation in (None, "gcn", "gated")
     for head in ("labelwise", "flat", "dot")
     for lexical in ("ngrams", None)
-    if not (head == "dot" and (propagation or encoder == "rcnn"))
-    and not (head == "labelwise" and encoder == "rcnn" and propagation is None)
+    if not (head == "dot" and (propagation or encoder in ("cnn", "rcnn")))
+    and not (head == "labelwise" and encoder in ("cnn", "rcnn") and propagation is None)
 }
 
 

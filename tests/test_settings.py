@@ -38,8 +38,9 @@ def test_the_widths_are_those_of_the_paper():
         .network_
     )
     assert network.text_encoder.embedding.embedding_dim == 300
-    assert network.text_encoder.gru.forward_gru.hidden_size == 100
-    assert [tuple(layer.weight.shape) for layer in network.text_encoder.convolutions] == [
+    encoder = network.text_encoder.states
+    assert encoder.gru.forward_gru.hidden_size == 100
+    assert [tuple(layer.weight.shape) for layer in encoder.convolutions.convolutions] == [
         (100, 200, 2),
         (100, 200, 3),
         (100, 200, 4),

@@ -7,11 +7,13 @@ from typing import Any
 
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network.base import Network
-from skhimatch.network.encoders import ConvolutionEncoder, GRUEncoder, RCNNEncoder, TextEncoder
+from skhimatch.network.convolution import ConvolutionEncoder
+from skhimatch.network.encoders import CNNEncoder, GRUEncoder, RCNNEncoder, TextEncoder
 from skhimatch.network.himatch import HiMatchNetwork
 from skhimatch.network.label_attention import LabelAttention, LabelNodes, LabelProjection
 from skhimatch.network.label_text_network import LabelTextNetwork
 from skhimatch.network.matching import MatchingNetwork
+from skhimatch.network.pooling import AttentionPooling, MaxPooling, PooledEncoder, resolve_pooling
 from skhimatch.network.transformer import TransformerEncoder
 
 __all__ = ["NetworkSettings", "WordNetworkSettings", "build_pretrained_network", "build_word_network"]
@@ -54,9 +56,12 @@ class WordNetworkSettings(NetworkSettings):
     ----------
     vocabulary_size : int
         Number of word ids, those of padding and of unknown words included.
-    encoder : {"attention", "gru", "rcnn"}
-        A convolution or a BiGRU, with an attention for each label; or the paper's RCNN, with a projection
-        onto the labels if there is propagation.
+    encoder : {"attention", "gru", "cnn", "rcnn"}
+        A convolution, a BiGRU, convolutions of several widths, or these behind a BiGRU.
+    pooling : {"auto", "attention", "shared_attention", "max"}
+        What becomes of the states. "attention": each label attends to them. "shared_attention": one attention
+        makes them one vector T; "max": T has the largest values over time. T is projected onto the labels if
+        there is propagation. "auto": "max" for "cnn" and "rcnn", else "attention".
     embedding_dimension : int
         Width of word vectors and label vectors.
     max_length : int or None
@@ -67,12 +72,15 @@ class WordNetworkSettings(NetworkSettings):
         Of the convolution of encoder "attention".
     hidden_size : int
         Of each direction of the GRU, for encoders "gru" and "rcnn".
-    kernel_sizes, filters, top_k
-        Of the convolutions of encoder "rcnn".
+    kernel_sizes, filters
+        Of the convolutions of encoders "cnn" and "rcnn".
+    top_k : int
+        Values of each feature that pooling "max" keeps.
     """
 
     vocabulary_size: int
     encoder: str = "attention"
+    pooling: str = "auto"
     embedding_dimension: int = 300
     max_length: int | None = 256
     label_words: list[list[int]] | None = None
@@ -81,6 +89,11 @@ class WordNetworkSettings(NetworkSettings):
     kernel_sizes: tuple[int, ...] = (2, 3, 4)
     filters: int = 100
     top_k: int = 1
+
+    @property
+    def attends(self) -> bool:
+        """Whether each label attends to the states."""
+        return resolve_pooling(self.encoder, self.pooling) == "attention"
 
 
 def build_word_network(hierarchy: LabelHierarchy, settings: WordNetworkSettings) -> Network:
@@ -116,7 +129,7 @@ def build_word_network(hierarchy: LabelHierarchy, settings: WordNetworkSettings)
         return _label_text_network(encoder, hierarchy, settings)
     node_dimension = settings.node_dimension
     label_nodes: LabelNodes | None = None
-    if settings.encoder != "rcnn":
+    if settings.attends:
         node_dimension = encoder.output_size
         label_nodes = LabelAttention(node_dimension, len(hierarchy))
     elif settings.propagation is not None:
@@ -217,29 +230,32 @@ def _word_encoder(settings: WordNetworkSettings) -> TextEncoder:
         "embedding_dimension": settings.embedding_dimension,
         "dropout": settings.dropout,
     }
+    windows: dict[str, Any] = {"kernel_sizes": settings.kernel_sizes, "filters": settings.filters}
+    encoder: TextEncoder
     if settings.encoder == "rcnn":
-        return RCNNEncoder(
-            settings.vocabulary_size,
-            hidden_size=settings.hidden_size,
-            kernel_sizes=settings.kernel_sizes,
-            filters=settings.filters,
-            top_k=settings.top_k,
-            **shared,
+        encoder = RCNNEncoder(settings.vocabulary_size, hidden_size=settings.hidden_size, **windows, **shared)
+    elif settings.encoder == "cnn":
+        encoder = CNNEncoder(settings.vocabulary_size, **windows, **shared)
+    elif settings.encoder == "gru":
+        encoder = GRUEncoder(settings.vocabulary_size, hidden_size=settings.hidden_size, **shared)
+    else:
+        encoder = ConvolutionEncoder(
+            settings.vocabulary_size, settings.node_dimension, kernel_size=settings.kernel_size, **shared
         )
-    if settings.encoder == "gru":
-        return GRUEncoder(settings.vocabulary_size, hidden_size=settings.hidden_size, **shared)
-    return ConvolutionEncoder(
-        settings.vocabulary_size, settings.node_dimension, kernel_size=settings.kernel_size, **shared
-    )
+    if settings.attends:
+        return encoder
+    if settings.pooling == "shared_attention":
+        return PooledEncoder(encoder, AttentionPooling(encoder.output_size))
+    return PooledEncoder(encoder, MaxPooling(encoder.output_size, settings.top_k))
 
 
 def _label_text_network(
     encoder: TextEncoder, hierarchy: LabelHierarchy, settings: WordNetworkSettings
 ) -> LabelTextNetwork:
-    if settings.encoder == "rcnn":
+    if not settings.attends:
         raise ValueError(
-            "head='dot' and encoder='rcnn': the dot head needs a state for each word; take "
-            "encoder='attention' or 'gru'."
+            f"head='dot' and encoder={settings.encoder!r}: the dot head needs a state for each word; take "
+            "net_params={'module__pooling': 'attention'}, or encoder='attention' or 'gru'."
         )
     if settings.propagation is not None:
         raise ValueError(

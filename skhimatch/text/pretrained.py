@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 __all__ = ["WORD_ENCODERS", "PretrainedEncoder", "as_encoder"]
 
 # The encoders that are trained from nothing, on words.
-WORD_ENCODERS = ("attention", "gru", "rcnn")
+WORD_ENCODERS = ("attention", "gru", "cnn", "rcnn")
 
 
 class PretrainedEncoder(BaseEstimator):
@@ -127,7 +127,7 @@ def as_encoder(encoder: Any) -> str | PretrainedEncoder:
 
     Parameters
     ----------
-    encoder : {"attention", "gru", "rcnn"}, PretrainedEncoder, str or path
+    encoder : {"attention", "gru", "cnn", "rcnn"}, PretrainedEncoder, str or path
         A path, or another string that is a folder or looks like a model's name on the hub, is the short form
         of ``PretrainedEncoder(encoder)``.
 
@@ -178,4 +178,4 @@ def as_encoder(encoder: Any) -> str | PretrainedEncoder:
     )
 
 
-_WORD_ENCODERS = "'attention', 'gru' or 'rcnn'"
+_WORD_ENCODERS = "'attention', 'gru', 'cnn' or 'rcnn'"

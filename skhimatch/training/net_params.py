@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from skhimatch.network.pooling import resolve_pooling
 from skhimatch.text.pretrained import PretrainedEncoder
 
 __all__ = ["NetParams", "split_net_params"]
@@ -16,12 +17,14 @@ __all__ = ["NetParams", "split_net_params"]
 # Fields of `NetworkSettings` that the user may set, without the prefix `module__`; and those of
 # `WordNetworkSettings`, which depend on the encoder.
 MODULE = ("node_dimension", "joint_dimension", "dropout")
-MODULE_OF_WORDS = ("embedding_dimension", "max_length")
+MODULE_OF_WORDS = ("embedding_dimension", "max_length", "pooling", "top_k")
 MODULE_OF_ENCODER = {
     "attention": ("kernel_size",),
     "gru": ("hidden_size",),
-    "rcnn": ("hidden_size", "kernel_sizes", "filters", "top_k"),
+    "cnn": ("kernel_sizes", "filters"),
+    "rcnn": ("hidden_size", "kernel_sizes", "filters"),
 }
+POOLINGS = "auto", "attention", "shared_attention", "max"
 
 # Arguments of `TrainingNet`.
 NET = (
@@ -105,7 +108,7 @@ def split_net_params(
     ----------
     net_params : mapping of str to object, or None
         As `HiMatchClassifier` takes it.
-    encoder : {"attention", "gru", "rcnn"} or PretrainedEncoder, default="attention"
+    encoder : {"attention", "gru", "cnn", "rcnn"} or PretrainedEncoder, default="attention"
         The text encoder.
     propagation : {"gcn", "gated"} or None, default=None
         The classifier's parameter of this name.
@@ -142,7 +145,9 @@ def split_net_params(
         if not isinstance(name, str):
             raise TypeError(f"net_params: the name {name!r} is of type {type(name).__name__}: use a str.")
         if name == "module__node_dimension":
-            _check_node_dimension(encoder, propagation)
+            _check_node_dimension(encoder, propagation, net_params.get("module__pooling", "auto"))
+        if name == "module__top_k" and isinstance(encoder, str):
+            _check_top_k(encoder, net_params.get("module__pooling", "auto"))
         if name in known:
             _check_value(name, value)
         else:
@@ -197,6 +202,8 @@ def _check_other_entry(
             f"net_params: {name!r} is for the encoder {' or '.join(map(repr, encoders))}, and this "
             f"classifier has encoder={encoder!r}: leave it out, or choose that encoder."
         )
+    if name == "module__top_k":
+        raise ValueError(f"net_params: {name!r} is for networks of words, not for {encoder!r}: leave it out.")
     if name == "module__embedding_dimension":
         raise ValueError(
             f"net_params: {name!r} is for networks of words; the width of {encoder!r} is given: leave it out."
@@ -205,11 +212,22 @@ def _check_other_entry(
     raise ValueError(f"net_params: unknown entry {name!r}{_suggestion(name, others)}")
 
 
-def _check_node_dimension(encoder: str | PretrainedEncoder, propagation: str | None) -> None:
+def _check_top_k(encoder: str, pooling: Any) -> None:
+    """Raise an error if no largest values are kept."""
+    if resolve_pooling(encoder, pooling) != "max":
+        raise ValueError(
+            f"net_params: 'module__top_k' has no effect with encoder={encoder!r} and "
+            f"'module__pooling': {pooling!r}: it is for 'module__pooling': 'max'."
+        )
+
+
+def _check_node_dimension(encoder: str | PretrainedEncoder, propagation: str | None, pooling: Any) -> None:
     """Raise an error if the width of nodes is determined by the encoder, or if there are no nodes."""
     if isinstance(encoder, str):
-        attends = encoder == "gru"
-        without_nodes = encoder == "rcnn" and propagation is None
+        pooling = resolve_pooling(encoder, pooling)
+        # The states of the default encoder have the width of nodes.
+        attends = pooling == "attention" and encoder != "attention"
+        without_nodes = pooling != "attention" and encoder != "attention" and propagation is None
     else:
         attends = encoder.pooling == "attention" or (encoder.pooling == "auto" and encoder.freeze != "all")
         without_nodes = not attends and propagation is None
@@ -235,6 +253,8 @@ def _check_value(name: str, value: Any) -> None:
     """Raise an error if a value is of another type, or out of its range."""
     if name in COUNTS and not _is_count(value):
         raise ValueError(f"net_params: {name}={value!r}: take a whole number from 1.")
+    if name == "module__pooling" and value not in POOLINGS:
+        raise ValueError(f"net_params: {name}={value!r}: take one of {', '.join(map(repr, POOLINGS))}.")
     if name == "module__max_length" and not (value is None or _is_count(value)):
         raise ValueError(f"net_params: {name}={value!r}: take a whole number from 1, or None.")
     if name == "module__kernel_sizes" and not (

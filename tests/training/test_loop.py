@@ -10,8 +10,9 @@ from skhimatch import HiMatchClassifier, PretrainedEncoder, parameters
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network.batches import LengthBuckets
 from skhimatch.network.build import NetworkSettings, build_pretrained_network
+from skhimatch.network.convolution import ConvolutionEncoder
 from skhimatch.network.device import resolve_device, resolve_precision
-from skhimatch.network.encoders import ConvolutionEncoder, GRUEncoder, RCNNEncoder
+from skhimatch.network.encoders import CNNEncoder, GRUEncoder, RCNNEncoder
 from skhimatch.network.himatch import HiMatchNetwork
 from skhimatch.network.objective import HiMatchLoss, LabelPairs
 from skhimatch.network.predict import score_texts
@@ -445,7 +446,7 @@ def test_settings_cannot_change():
 
 class TestLearningRatesOfEncoders:
     def test_of_networks_of_words(self):
-        for encoder in (ConvolutionEncoder(9, 4), GRUEncoder(9), RCNNEncoder(9)):
+        for encoder in (ConvolutionEncoder(9, 4), GRUEncoder(9), CNNEncoder(9), RCNNEncoder(9)):
             assert encoder.parameter_learning_rates(0.1, 0.5) == {}
 
     def test_of_a_pretrained_encoder(self, tiny_bert):

@@ -12,9 +12,11 @@ from toy_corpus import HIERARCHY, QUICK, SMALL, make_corpus
 from skhimatch import HiMatchClassifier, PretrainedEncoder
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network.build import NetworkSettings, WordNetworkSettings, build_word_network
+from skhimatch.network.convolution import ConvolutionEncoder
 from skhimatch.network.device import resolve_device
-from skhimatch.network.encoders import ConvolutionEncoder, GRUEncoder, RCNNEncoder
+from skhimatch.network.encoders import CNNEncoder, GRUEncoder, RCNNEncoder
 from skhimatch.network.objective import HiMatchLoss
+from skhimatch.text.pretrained import WORD_ENCODERS
 from skhimatch.training.net_params import (
     MODULE,
     MODULE_OF_ENCODER,
@@ -61,7 +63,9 @@ class TestModule:
         of_encoders = {name for names in MODULE_OF_ENCODER.values() for name in names}
         derived = {"vocabulary_size", "encoder", "label_words"}
         assert of_words - derived == {*MODULE_OF_WORDS, *of_encoders}
-        encoders = {"attention": ConvolutionEncoder, "gru": GRUEncoder, "rcnn": RCNNEncoder}
+        encoders = {"attention": ConvolutionEncoder, "gru": GRUEncoder}
+        encoders |= {"cnn": CNNEncoder, "rcnn": RCNNEncoder}
+        assert tuple(encoders) == WORD_ENCODERS
         for name, encoder in encoders.items():
             arguments = set(inspect.signature(encoder).parameters)
             own = arguments - {"vocabulary_size", "output_size", "embedding_dimension", "dropout"}
@@ -72,6 +76,7 @@ class TestModule:
         [
             ("attention", ["kernel_size", "embedding_dimension"]),
             ("gru", ["hidden_size", "max_length"]),
+            ("cnn", ["kernel_sizes", "filters", "top_k"]),
             ("rcnn", ["hidden_size", "kernel_sizes", "filters", "top_k"]),
             (BERT, ["joint_dimension", "dropout"]),
         ],
@@ -109,9 +114,11 @@ class TestModule:
             (
                 BERT,
                 "kernel_sizes",
-                r"is for the encoder 'rcnn'.*encoder=PretrainedEncoder\(name='some/bert'\)",
+                r"is for the encoder 'cnn' or 'rcnn'.*encoder=PretrainedEncoder\(name='some/bert'\)",
             ),
             (BERT, "embedding_dimension", "is for networks of words"),
+            (BERT, "top_k", "is for networks of words"),
+            (BERT, "pooling", r"is a setting of a pretrained encoder: pass encoder=PretrainedEncoder\("),
             (BERT, "max_length", r"is a setting of a pretrained encoder: pass encoder=PretrainedEncoder\("),
         ],
     )
@@ -143,6 +150,38 @@ def test_a_width_of_nodes_without_effect(encoder, propagation, reason):
 def test_a_width_of_nodes(encoder, propagation):
     split = split_net_params({"module__node_dimension": 64}, encoder, propagation)
     assert split.module == {"node_dimension": 64}
+
+
+@pytest.mark.parametrize("pooling", ["attention", "shared_attention", "max", "auto"])
+@pytest.mark.parametrize("encoder", WORD_ENCODERS)
+def test_poolings(encoder, pooling):
+    entries = {"module__pooling": pooling}
+    assert split_net_params(entries, encoder).module == {"pooling": pooling}
+    if pooling == "max" or (pooling == "auto" and encoder in ("cnn", "rcnn")):
+        assert split_net_params(entries | {"module__top_k": 2}, encoder).module["top_k"] == 2
+        return
+    with pytest.raises(ValueError, match=r"'module__top_k' has no effect .*for 'module__pooling': 'max'"):
+        split_net_params(entries | {"module__top_k": 2}, encoder)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "pooling", "propagation", "reason"),
+    [
+        ("rcnn", "attention", "gcn", "nodes are as wide as the encoder's states"),
+        ("gru", "max", None, "labels have no nodes"),
+    ],
+)
+def test_the_width_of_nodes_depends_on_the_pooling(encoder, pooling, propagation, reason):
+    entries = {"module__pooling": pooling, "module__node_dimension": 64}
+    with pytest.raises(ValueError, match=f"'module__node_dimension' has no effect .* since {reason}"):
+        split_net_params(entries, encoder, propagation)
+    entries["module__pooling"] = "max"
+    assert split_net_params(entries, encoder, "gcn").module["node_dimension"] == 64
+
+
+def test_an_unknown_pooling():
+    with pytest.raises(ValueError, match="module__pooling='mean': take one of 'auto', 'attention', "):
+        split_net_params({"module__pooling": "mean"}, "gru")
 
 
 @pytest.mark.parametrize(
