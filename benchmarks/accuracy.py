@@ -33,6 +33,7 @@ import scipy.sparse as sp
 
 import skhimatch
 from benchmarks.confidence import N_TEXTS, confidence, made_up_texts
+from benchmarks.configs import read_configs
 from benchmarks.joint_space import describe_joint_space
 from benchmarks.linear_by_blocks import LinearByBlocks
 from benchmarks.local_classifiers import LocalClassifiers
@@ -43,7 +44,6 @@ from skhimatch.evaluation.metrics import micro_macro_f1
 from skhimatch.evaluation.ranking import ranking_by_frequency
 from skhimatch.labels.targets import encode_targets
 from skhimatch.report import Report
-from skhimatch.settings import paper_settings
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGE = Path(skhimatch.__file__).parent
@@ -235,9 +235,6 @@ FLAT = {
     "lambda_joint": 0,
 }
 
-# The paper trains for up to 160 epochs, about nine hours on one core.
-PAPER = paper_settings("wos") | {"max_epochs": 30, "patience": 5}
-
 # Labels can be added after `fit`. A step takes twice as long, so there are fewer epochs.
 DOT = {"head": "dot", "max_epochs": 4}
 
@@ -267,7 +264,6 @@ MINILM_TRAINED = {
 # For each model: how it is fitted, whether it takes word vectors, and its settings other than the defaults.
 MODELS: dict[str, tuple[Callable[[Corpus, int, dict[str, Any]], Any], bool, dict[str, Any]]] = {
     "himatch": (fit_himatch, False, {}),
-    "himatch-paper": (fit_himatch, True, PAPER),
     "himatch-matching": (fit_himatch, False, {"head": "matching"}),
     "himatch-matching-wide": (
         fit_himatch,
@@ -293,7 +289,7 @@ MODELS: dict[str, tuple[Callable[[Corpus, int, dict[str, Any]], Any], bool, dict
     "tfidf-svm-by-blocks": (fit_linear_by_blocks, False, {}),
     "tfidf-svm-path": (fit_tfidf_svm, False, {"decoding": "path"}),
     "hiclass": (fit_hiclass, False, {}),
-}
+} | {name: (fit_himatch, model.takes_word_vectors, model.settings) for name, model in read_configs().items()}
 
 # The yardsticks are also scored with the decision tuned for each metric, to compare with the best of these.
 SCORED_BY_METRIC = (fit_linear, fit_sentence_vectors)

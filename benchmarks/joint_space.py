@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from skhimatch import HiMatchClassifier
 from skhimatch.evaluation.metrics import micro_macro_f1
@@ -41,7 +42,7 @@ def describe_joint_space(
     Returns
     -------
     dict or None
-        None unless the classifier's logits are distances.
+        None if nothing has trained the joint space.
     """
     distances = distances_of(classifier, texts)
     if distances is None:
@@ -64,10 +65,12 @@ def describe_joint_space(
 
 
 def distances_of(classifier: HiMatchClassifier, texts: Sequence[str]) -> NDArray[np.float64] | None:
-    """Return the distances D of texts and labels, of shape (n, L); None unless logits are distances."""
+    """Return the distances D of texts and labels, of shape (n, L); None if no loss depends on them."""
     network = classifier.network_
     if not isinstance(network, MatchingNetwork):
-        return None
+        if classifier.lambda_joint == classifier.lambda_match == 0:
+            return None
+        return cdist(classifier.transform(texts), classifier.label_embeddings_)
     logits = score_texts(network, tokenize(texts, classifier.state_)).astype(np.float64)
     bias, scale = network.head.bias.detach().cpu().numpy(), network.head.scale.item()
     return np.sqrt(np.maximum(0, 2 - 2 * (logits - bias) / scale))

@@ -4,6 +4,7 @@
 
 Scores are quoted only in generated parts: tables of results, and experiments that have no results file. With
 ``--check`` nothing is written. The exit status is 1 if a page is out of date, or quotes a score elsewhere.
+With ``--table`` one table or figure of the paper is printed, measured and published.
 """
 
 import argparse
@@ -15,7 +16,9 @@ from statistics import mean, median, pstdev
 from typing import Any
 
 from benchmarks.accuracy import BANDS, split_name
+from benchmarks.configs import PREFIX
 from benchmarks.joint_space import KINDS
+from benchmarks.paper import paper_tables
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -67,7 +70,9 @@ def read_resampled() -> list[dict[str, Any]]:
 
 
 def _read_accuracy() -> list[dict[str, Any]]:
-    contents = [json.loads(path.read_text()) for path in RESULTS.glob("*.json") if path.name != SPEED.name]
+    contents = [json.loads(path.read_text()) for path in RESULTS.glob("*.json")]
+    # Other files are not of accuracy.
+    contents = [content for content in contents if "model" in content]
     return sorted(contents, key=lambda content: (content["dataset"], content["model"]))
 
 
@@ -547,25 +552,37 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--check", action="store_true", help="only compare, write nothing")
+    parser.add_argument(
+        "--table",
+        choices=["2", "3", "4", "5", "6", "figure4", "figure5", "complexity"],
+        help="print one table or figure of the paper",
+    )
     arguments = parser.parse_args()
     results, speed = read_results(), read_speed()
+    of_paper = paper_tables(results)
+    if arguments.table is not None:
+        print(of_paper[arguments.table])
+        return 0
     resampled, few = read_resampled(), read_learning_curve()
+    # The models of the paper have tables of their own.
+    own = [content for content in results if not content["model"].startswith(PREFIX)]
     parts = {
         "yardsticks": yardstick_table(results),
         "learning curves": resampling_table(resampled, results),
-        "models": accuracy_table(results),
-        "confidence": confidence_table(results),
+        "models": accuracy_table(own),
+        "confidence": confidence_table(own),
         "few texts a leaf": learning_curve_table(few, results),
         "matching": matching_table([*results, *resampled, *few]),
-        "joint space": joint_space_table([*results, *resampled, *few]),
-        "ranking": ranking_table(results, json.loads(PUBLISHED.read_text())),
-        "levels": level_table(results),
-        "frequencies": frequency_table(results),
+        "joint space": joint_space_table([*own, *resampled, *few]),
+        "ranking": ranking_table(own, json.loads(PUBLISHED.read_text())),
+        "levels": level_table(own),
+        "frequencies": frequency_table(own),
         "speed": speed_table(speed),
         "growth": growth_table(speed),
         "speed ideas": speed_ideas_table(json.loads(SPEED_IDEAS.read_text())),
         "ideas": ideas_table(json.loads(IDEAS.read_text())),
         "ranking ideas": ranking_ideas_table(json.loads(RANKING_IDEAS.read_text())),
+        **{f"paper, {name}": table for name, table in of_paper.items()},
     } | experiment_parts(json.loads(EXPERIMENTS.read_text()))
     wrong = []
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):

@@ -637,7 +637,7 @@ def test_models_are_a_way_to_fit_and_settings_that_a_file_can_hold():
         assert fit in known
         assert not takes_vectors or fit is accuracy.fit_himatch
         assert json.loads(json.dumps(settings)) == settings
-    assert {"himatch", "himatch-paper", "rcnn-flat", "tfidf-svm", "hiclass"} <= set(accuracy.MODELS)
+    assert {"himatch", "paper-himatch", "rcnn-flat", "tfidf-svm", "hiclass"} <= set(accuracy.MODELS)
 
 
 def test_a_corpus_with_fewer_training_texts():

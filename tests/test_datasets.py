@@ -1,4 +1,6 @@
+import gzip
 import json
+import re
 import sys
 import tarfile
 import textwrap
@@ -7,8 +9,17 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from skhimatch.datasets import Corpus, api_docs, load_api_docs, load_eurlex57k, load_htc_json, load_wos
+from skhimatch.datasets import (
+    Corpus,
+    api_docs,
+    load_api_docs,
+    load_eurlex57k,
+    load_htc_json,
+    load_rcv1,
+    load_wos,
+)
 from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.targets import encode_targets
 
 
 def test_corpus():
@@ -296,6 +307,82 @@ class TestWos:
             (tmp_path / name).write_text(content)
         with pytest.raises(ValueError, match=message):
             load_wos(tmp_path)
+
+
+class TestRcv1:
+    """Small files in the layout of the online appendix of Lewis et al. (2004)."""
+
+    TRAIN = "lyrl2004_tokens_train.dat"
+    TESTS = tuple(f"lyrl2004_tokens_test_pt{part}.dat" for part in range(4))
+    HIERARCHY = (
+        "parent: None  child: Root         child-description: ROOT\n"
+        "parent: Root  child: CCAT         child-description: CORPORATE/INDUSTRIAL\n"
+        "parent: CCAT  child: C15          child-description: PERFORMANCE\n"
+        "parent: C15   child: C151         child-description: ACCOUNTS/EARNINGS\n"
+        "parent: Root  child: GCAT         child-description: GOVERNMENT/SOCIAL\n"
+    )
+
+    @pytest.fixture
+    def folder(self, tmp_path):
+        (tmp_path / "rcv1.topics.hier.orig").write_text(self.HIERARCHY)
+        numbers = [2286 + number for number in range(20)]
+        (tmp_path / self.TRAIN).write_text(
+            "".join(f".I {number}\n.W\nrecov recov\nexcit w{number}\n\n" for number in numbers)
+        )
+        others = range(26151, 26155)
+        for name, number in zip(self.TESTS, others, strict=True):
+            with gzip.open(tmp_path / f"{name}.gz", "wt") as file:
+                file.write(f".I {number}\r\n.W\r\ngovern t{number}\r\n\r\n")
+        lines = [f"{topic} {number} 1" for number in numbers for topic in ("CCAT", "C15", "C151")]
+        lines += [f"GCAT {number} 1" for number in (2287, *others)]
+        (tmp_path / "rcv1-v2.topics.qrels").write_text("\n".join(lines) + "\n")
+        return tmp_path
+
+    def test_texts_topics_and_published_split(self, folder):
+        corpus = load_rcv1(folder)
+        assert corpus.name == "rcv1"
+        assert corpus.texts[0] == "recov recov excit w2286"
+        assert corpus.texts[-1] == "govern t26154"
+        assert corpus.label_sets[:2] == [{"CCAT", "C15", "C151"}, {"CCAT", "C15", "C151", "GCAT"}]
+        assert corpus.label_sets[-1] == {"GCAT"}
+        assert corpus.hierarchy == LabelHierarchy(
+            [("CCAT", "C15"), ("C15", "C151")], ["C15", "C151", "CCAT", "GCAT"]
+        )
+        assert corpus.label_texts["C151"] == ["ACCOUNTS/EARNINGS"]
+        assert {name: len(rows) for name, rows in corpus.splits.items()} == {
+            "train": 18,
+            "validation": 2,
+            "test": 4,
+        }
+        assert sorted(np.concatenate(list(corpus.splits.values()))) == list(range(24))
+        assert corpus.splits["test"].tolist() == [20, 21, 22, 23]
+
+    def test_it_can_be_learned_from(self, folder):
+        corpus = load_rcv1(folder)
+        targets = encode_targets(corpus.label_sets, corpus.hierarchy)
+        assert corpus.hierarchy.close(targets).nnz == targets.nnz
+
+    @pytest.mark.parametrize("name", ["rcv1.topics.hier.orig", "rcv1-v2.topics.qrels", TRAIN])
+    def test_a_missing_file(self, folder, name):
+        (folder / name).unlink()
+        with pytest.raises(FileNotFoundError, match=rf"neither {re.escape(name)} nor"):
+            load_rcv1(folder)
+
+    @pytest.mark.parametrize(
+        ("name", "content", "message"),
+        [
+            ("rcv1.topics.hier.orig", "CCAT C15\n", r"Line 1 of .*hier\.orig is not 'parent: P child"),
+            ("rcv1-v2.topics.qrels", "CCAT 2286\n", r"Line 1 of .*qrels has 2 fields, not 3"),
+            ("rcv1-v2.topics.qrels", "M11 2286 1\n", r"Line 1 of .*qrels: the topic 'M11' is not in"),
+            ("rcv1-v2.topics.qrels", "CCAT 1 1\n", r"text 2286 has no topic in"),
+            (TRAIN, "recov\n", r"Line 1 of .*train\.dat is 'recov'; a text begins with"),
+            (TRAIN, ".I\n.W\n", r"Line 1 of .*train\.dat has no number"),
+        ],
+    )
+    def test_bad_files(self, folder, name, content, message):
+        (folder / name).write_text(content)
+        with pytest.raises(ValueError, match=message):
+            load_rcv1(folder)
 
 
 CONCEPTS = {

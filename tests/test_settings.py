@@ -86,6 +86,32 @@ def test_a_fresh_copy_each_time():
     assert "module__top_k" not in paper_settings("wos")["net_params"]
 
 
+@pytest.mark.parametrize("corpus", ["rcv1", "wos", "eurlex57k", "bert"])
+def test_the_fast_schedule_keeps_network_and_objective(corpus):
+    published, fast = paper_settings(corpus), paper_settings(corpus, schedule="fast")
+    kept = ("encoder", "propagation", "head", "lexical", "sampling", "gamma", "alpha", "beta", "lambda_match")
+    for name in (*kept, "threshold", "decoding"):
+        assert repr(fast[name]) == repr(published[name])
+    assert fast["lambda_joint"] > 0
+    assert fast["classification_loss"] == "cross_entropy"
+
+
+def test_the_fast_schedule_learns():
+    texts, label_sets = make_corpus(1500)
+    sizes = SMALL_RCNN | {"module__node_dimension": 8, "module__joint_dimension": 16}
+    micro = {}
+    for schedule in ("published", "fast"):
+        settings = paper_settings("wos", schedule=schedule) | {"max_epochs": 8, "net_params": sizes}
+        classifier = HiMatchClassifier(HIERARCHY, random_state=0, **settings).fit(texts, label_sets)
+        micro[schedule] = classifier.validation_f1_.micro
+    assert micro["fast"] > micro["published"] + 0.2
+
+
+def test_unknown_schedule():
+    with pytest.raises(ValueError, match="schedule='slow': paper_settings knows 'published' and 'fast'"):
+        paper_settings("wos", schedule="slow")
+
+
 def test_unknown_corpus():
     with pytest.raises(ValueError, match="corpus='imdb': paper_settings knows 'rcv1', 'wos', 'eurlex57k'"):
         paper_settings("imdb")
