@@ -48,18 +48,30 @@ _BERT: dict[str, Any] = _WORDS | {
     "learning_rate": 2e-5,
 }
 
-# What makes the networks of words converge on some thousands of texts within half an hour on two cores.
+# What makes the networks converge on some thousands of texts within half an hour on two cores. The objective is
+# the same. On WOS the paper's weights and rate predict nothing after three epochs: the joint embedding loss is
+# a hundred times the averaged cross-entropy, and draws all texts and labels to one point.
 _FAST: dict[str, Any] = {
     "classification_loss": "cross_entropy",
     "lambda_joint": 0.1,
-    "batch_size": 64,
-    "learning_rate": 1e-3,
     "schedule": "one-cycle",
-    "max_epochs": 12,
     "patience": None,
 }
+_FAST_WORDS = _FAST | {
+    "batch_size": 32,
+    "learning_rate": 2e-3,
+    "max_epochs": 14,
+    "net_params": {"module__node_dimension": 64, "module__dropout": 0.3},
+}
+_FAST_LABEL_TEXTS = _FAST | {"batch_size": 32, "learning_rate": 2e-3, "max_epochs": 10}
+_FAST_BERT = _FAST | {"max_epochs": 5}
 
-_SETTINGS = {"rcv1": _WORDS, "wos": _WORDS, "eurlex57k": _LABEL_TEXTS, "bert": _BERT}
+_SETTINGS = {
+    "rcv1": (_WORDS, _FAST_WORDS),
+    "wos": (_WORDS, _FAST_WORDS),
+    "eurlex57k": (_LABEL_TEXTS, _FAST_LABEL_TEXTS),
+    "bert": (_BERT, _FAST_BERT),
+}
 
 
 def paper_settings(corpus: str, schedule: str = "published") -> dict[str, Any]:
@@ -72,8 +84,8 @@ def paper_settings(corpus: str, schedule: str = "published") -> dict[str, Any]:
     schedule : {"published", "fast"}, default="published"
         "published" trains for up to 160 epochs at a small constant rate. "fast" trains the same architecture
         with the same objective, and converges within half an hour on two cores: the classification loss is
-        summed over labels, the joint embedding loss has a weight of 0.1, and the learning rate rises and
-        falls.
+        summed over labels, the joint embedding loss has a weight of 0.1, the learning rate rises and falls,
+        and nodes of words have a width of 64.
 
     Returns
     -------
@@ -95,5 +107,5 @@ def paper_settings(corpus: str, schedule: str = "published") -> dict[str, Any]:
         raise ValueError(f"corpus={corpus!r}: paper_settings knows {', '.join(map(repr, _SETTINGS))}.")
     if schedule not in ("published", "fast"):
         raise ValueError(f"schedule={schedule!r}: paper_settings knows 'published' and 'fast'.")
-    settings = copy.deepcopy(_SETTINGS[corpus])
-    return settings if schedule == "published" else settings | _FAST
+    published, fast = copy.deepcopy(_SETTINGS[corpus])
+    return published if schedule == "published" else published | fast
