@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skhimatch.text.scripts import words_of_any_script
 from skhimatch.text.sequences import UNKNOWN_ID, TokenSequences, Vocabulary
 
 __all__ = ["WordTokenizer", "check_texts", "rare_words_count"]
@@ -138,9 +139,11 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
         None keeps all.
     lowercase : bool, default=True
         Whether texts are converted to lower case.
-    token_pattern : str, default=r"(?u)\b\w+\b"
-        The regular expression of a token. If it has a group, the group is the token. It is not used for
-        texts that are lists of tokens.
+    token_pattern : str, optional
+        The regular expression of a token. If it has a group, the group is the token. By default tokens are
+        words of any script: letters with their marks, digits and underscores; ideographs one by one; and
+        pairs of neighbours in Thai, Lao, Myanmar, Khmer and Japanese syllables, which have no spaces. Texts
+        are brought to the normal form NFC. It is not used for texts that are lists of tokens.
 
     Attributes
     ----------
@@ -166,7 +169,7 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
         "max_vocabulary": [Interval(Integral, 1, None, closed="left"), None],
         "max_length": [Interval(Integral, 1, None, closed="left"), None],
         "lowercase": ["boolean"],
-        "token_pattern": [str],
+        "token_pattern": [str, None],
     }
 
     def __init__(
@@ -176,7 +179,7 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
         max_vocabulary: int | None = 50_000,
         max_length: int | None = 1_000,
         lowercase: bool = True,
-        token_pattern: str = r"(?u)\b\w+\b",
+        token_pattern: str | None = None,
     ):
         self.min_count = min_count
         self.max_vocabulary = max_vocabulary
@@ -208,7 +211,6 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
         self.fit_transform(X)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=True)
     def fit_transform(self, X: Iterable[Any], y: object = None) -> TokenSequences:
         """Learn the vocabulary and return the same texts as ids. Each text is tokenised once.
 
@@ -229,6 +231,8 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
         TypeError, ValueError
             As `fit`.
         """
+        # Also within a classifier, which scikit-learn would take as a reason to skip it.
+        self._validate_params()
         # A word gets a preliminary id when it first occurs. The final ids depend on the counts.
         preliminary_id: defaultdict[str, int] = defaultdict()
         preliminary_id.default_factory = preliminary_id.__len__
@@ -238,9 +242,8 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
         ]
         ids = np.concatenate(lists)
         if ids.size == 0:
-            raise ValueError(
-                f"token_pattern={self.token_pattern!r} finds no token in any of the {len(lists)} texts."
-            )
+            pattern = "" if self.token_pattern is None else f"token_pattern={self.token_pattern!r} finds "
+            raise ValueError(f"{pattern or 'There is '}no token in any of the {len(lists)} texts.")
         counts = np.bincount(ids).tolist()
         min_count = self.min_count
         if isinstance(min_count, str):
@@ -312,8 +315,10 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
         if not isinstance(text, str):
             kept = text[: self.max_length]
             return [token.lower() for token in kept] if self.lowercase else list(kept)
-        pattern = self._pattern()
         text = text.lower() if self.lowercase else text
+        if self.token_pattern is None:
+            return list(islice(words_of_any_script(text), self.max_length))
+        pattern = self._pattern(self.token_pattern)
         if len(text) < LONG_TEXT_LENGTH:
             # Twice as fast as finditer, but it finds all tokens of the text.
             tokens = iter(pattern.findall(text))
@@ -321,16 +326,17 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
             tokens = (match[pattern.groups] for match in pattern.finditer(text))
         return list(islice(filter(None, tokens), self.max_length))
 
-    def _pattern(self) -> re.Pattern[str]:
+    @staticmethod
+    def _pattern(token_pattern: str) -> re.Pattern[str]:
         try:
-            pattern = re.compile(self.token_pattern)
+            pattern = re.compile(token_pattern)
         except re.error as error:
             raise ValueError(
-                f"token_pattern={self.token_pattern!r} is not a regular expression: {error}."
+                f"token_pattern={token_pattern!r} is not a regular expression: {error}."
             ) from error
         if pattern.groups > 1:
             raise ValueError(
-                f"token_pattern={self.token_pattern!r} has {pattern.groups} groups, so the token is unclear; "
+                f"token_pattern={token_pattern!r} has {pattern.groups} groups, so the token is unclear; "
                 "write all but one as (?:...)."
             )
         return pattern
