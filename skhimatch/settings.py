@@ -48,9 +48,10 @@ _BERT: dict[str, Any] = _WORDS | {
     "learning_rate": 2e-5,
 }
 
-# What makes the networks converge on some thousands of texts within half an hour on two cores. On WOS the
-# paper's settings predict nothing after three epochs: at the start the gradient of the joint embedding loss is
-# a hundred times that of the averaged cross-entropy, and draws all texts and labels to one point.
+# What makes the networks converge on some thousands of texts within half an hour on two cores. With the
+# paper's settings nothing is predicted on WOS after three epochs: at the start the gradient of the joint
+# embedding loss is a hundred times that of the averaged cross-entropy, and draws all texts and labels to one
+# point.
 _FAST: dict[str, Any] = {
     "classification_loss": "cross_entropy",
     "lambda_joint": 0.1,
