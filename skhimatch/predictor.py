@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from numbers import Integral
@@ -27,6 +28,9 @@ from skhimatch.text.sequences import Texts
 from skhimatch.text.words import check_texts
 
 __all__ = ["FittedPredictor", "TopLabels", "checked_texts"]
+
+# Predictions with more numbers are sparse, whatever the targets were. Dense, they would take 160 MB.
+MAX_DENSE = 20_000_000
 
 
 class TopLabels(NamedTuple):
@@ -202,14 +206,16 @@ class FittedPredictor:
         Returns
         -------
         int64 ndarray or csr_array of shape (n, L)
-            The columns are `classes_`. Sparse if the training targets were sparse; then no more than a chunk
-            of probabilities is in memory at once.
+            The columns are `classes_`. Sparse if the training targets were sparse, and if n L is more than
+            20 million, since a dense indicator would take 160 MB or more. No more than a chunk of
+            probabilities is in memory at once.
         """
         check_is_fitted(self)
         rule = self._decision()
         chunks = [rule(probabilities) for probabilities in self.iter_predict_proba(X)]
         indicator = sp.csr_array(sp.vstack(chunks, format="csr"), dtype=np.int64)
-        return indicator if self.sparse_output_ else indicator.toarray()
+        sparse = self.sparse_output_ or math.prod(indicator.shape) > MAX_DENSE
+        return indicator if sparse else indicator.toarray()
 
     def decide(self, probabilities: NDArray[np.floating[Any]]) -> sp.csr_array:
         """Turn probabilities into labels, by the `threshold`, `decoding` and `consistency` set now.

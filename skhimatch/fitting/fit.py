@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from numbers import Integral
 from os import PathLike
@@ -19,9 +20,13 @@ from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network.predict import embed_labels
 from skhimatch.parameters import Parameters
 from skhimatch.state import FittedState
+from skhimatch.text.sequences import UNKNOWN_ID, Texts, words_of
 from skhimatch.training.checkpoints import Checkpoints
 
 __all__ = ["fit"]
+
+# With a larger share of unknown words there is a warning.
+MOST = 0.5
 
 
 def fit(
@@ -65,6 +70,8 @@ def fit(
     state, tokenized = untrained_state(parameters, hierarchy, training, seed, sparse_output)
     if held_out is not None:
         held_out = replace(held_out, texts=tokenize(held_out.texts, state))
+        if parameters.pretrained is None or parameters.lexical is not None:
+            _warn_of_unknown_words(held_out.texts)
     out_of_fold = cross_fit(parameters, state, training, n_parts) if n_parts else None
     way = None if out_of_fold is None else out_of_fold.way
     ensemble, way = train_ngrams(state, tokenized, held_out, checkpoints, way)
@@ -79,6 +86,20 @@ def fit(
     if held_out is not None and validation is None:
         state = replace(state, ensemble=train_ngrams_on_all(state, tokenized, held_out, way))
     return replace(state, label_embeddings=embed_labels(state.network))
+
+
+def _warn_of_unknown_words(texts: Texts) -> None:
+    """Warn if most words of held-out texts are unknown, so that little can be learned from words."""
+    unknown = words_of(texts).ids == UNKNOWN_ID
+    if len(unknown) and unknown.mean() > MOST:
+        warnings.warn(
+            f"{unknown.mean():.0%} of the words of the held-out texts are not in the vocabulary of the "
+            "training texts, so that little can be learned from words. Look at tokenizer_.tokenize(text): if "
+            "texts are not split as you want, pass tokenizer=WordTokenizer(token_pattern=...), or lists of "
+            "tokens.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _checkpoints(

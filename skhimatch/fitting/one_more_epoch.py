@@ -89,6 +89,11 @@ def fit_more(
         For the next call.
     """
     if state is None:
+        if not training.targets.nnz:
+            raise ValueError(
+                "No text of the first batch has a label: how labels are decided is learned from this batch. "
+                "Begin with a batch in which some texts have labels."
+            )
         state, training = untrained_state(parameters, hierarchy, training, seed, sparse_output)
     else:
         training = replace(training, texts=tokenize(training.texts, state))

@@ -242,8 +242,9 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
         ]
         ids = np.concatenate(lists)
         if ids.size == 0:
-            pattern = "" if self.token_pattern is None else f"token_pattern={self.token_pattern!r} finds "
-            raise ValueError(f"{pattern or 'There is '}no token in any of the {len(lists)} texts.")
+            given = self.token_pattern
+            what = "The tokenizer" if given is None else f"token_pattern={given!r}"
+            raise ValueError(f"{what} finds no token in any of the {len(lists)} texts.")
         counts = np.bincount(ids).tolist()
         min_count = self.min_count
         if isinstance(min_count, str):

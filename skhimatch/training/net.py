@@ -27,6 +27,8 @@ __all__ = ["NonFiniteLossError", "TrainingNet"]
 TERMS = "classification_loss", "joint_loss", "matching_loss"
 # What a batch holds for the loss, and not for the network.
 FOR_THE_LOSS = "text_weights", "pair_weights"
+# Texts of the last batch whose outputs are checked after an epoch without held-out texts.
+CHECKED_TEXTS = 8
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -61,6 +63,8 @@ class TrainingNet(ClassifierMixin, NeuralNet):
 
     # Where training draws random numbers from; None means torch's global generators.
     generators_: Generators | None = None
+    # The inputs of the last training batch.
+    last_inputs_: dict[str, Tensor] | None = None
 
     def __init__(
         self,
@@ -156,6 +160,7 @@ class TrainingNet(ClassifierMixin, NeuralNet):
         dict
             ``loss``, and the logits of the batch as ``y_pred``.
         """
+        self.last_inputs_ = batch[0]
         if self.accumulation > 1:
             return self._train_step_in_parts(batch, **fit_params)
         step = super().train_step_single(batch, **fit_params)
@@ -309,22 +314,25 @@ class TrainingNet(ClassifierMixin, NeuralNet):
             "and look for extreme values in `word_vectors`."
         )
 
-    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Raise an error if the last step of the epoch made weights NaN or infinite.
+    def on_epoch_end(self, net: NeuralNet, dataset_valid: Any = None, **kwargs: Any) -> None:
+        """Raise an error if the last step of the epoch made weights or outputs NaN or infinite.
 
         Parameters
         ----------
         net : NeuralNet
             This net.
+        dataset_valid : TextDataset, optional
+            The held-out texts.
         **kwargs
             As `skorch.NeuralNet.on_epoch_end` takes them.
 
         Raises
         ------
         NonFiniteLossError
-            If weights are not finite. No loss was computed with them yet.
+            If weights are not finite, or, if no text is held out, the outputs for texts of the last batch. No
+            loss was computed with these weights yet.
         """
-        super().on_epoch_end(net, **kwargs)
+        super().on_epoch_end(net, dataset_valid=dataset_valid, **kwargs)
         broken = [
             name for name, weight in self.module_.named_parameters() if not torch.isfinite(weight).all()
         ]
@@ -333,6 +341,26 @@ class TrainingNet(ClassifierMixin, NeuralNet):
                 f"The weights {broken[0]} are no longer finite after the last batch of epoch "
                 f"{len(self.history)}: lower `learning_rate`, and look for extreme values in `word_vectors`."
             )
+        if dataset_valid is None and self.last_inputs_ is not None:
+            self._check_outputs(self.last_inputs_)
+
+    def _check_outputs(self, inputs: dict[str, Tensor]) -> None:
+        """Raise an error if finite weights are so large that the outputs of some texts are not finite."""
+        few = {
+            name: values[:CHECKED_TEXTS].to(self.device)
+            for name, values in inputs.items()
+            if name not in FOR_THE_LOSS
+        }
+        self._set_training(False)
+        with torch.no_grad():
+            output = self.module_(**few)
+        for values in (output.logits, output.text_embedding):
+            if values is not None and not torch.isfinite(values).all():
+                raise NonFiniteLossError(
+                    f"The network's outputs are no longer finite after the last batch of epoch "
+                    f"{len(self.history)}: lower `learning_rate`, and look for extreme values in "
+                    "`word_vectors`."
+                )
 
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
@@ -345,6 +373,7 @@ class TrainingNet(ClassifierMixin, NeuralNet):
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         state.pop("generators_", None)
+        state.pop("last_inputs_", None)
         return state
 
 
