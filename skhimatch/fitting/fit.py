@@ -7,9 +7,9 @@ from dataclasses import replace
 from numbers import Integral
 from os import PathLike
 
-import skhimatch
 from skhimatch.fitting.cross_fit import cross_fit
 from skhimatch.fitting.held_out import hold_out, parts_to_cross_fit
+from skhimatch.fitting.identity import identity_of_fit
 from skhimatch.fitting.labelled_texts import LabelledTexts
 from skhimatch.fitting.networks import train_networks
 from skhimatch.fitting.ngrams import train_ngrams, train_ngrams_on_all
@@ -66,7 +66,7 @@ def fit(
     training, held_out = hold_out(parameters, hierarchy, training, validation, n_parts, seed)
     checkpoints = None
     if checkpoint is not None:
-        checkpoints = _checkpoints(checkpoint, parameters, training, held_out)
+        checkpoints = _checkpoints(checkpoint, parameters, hierarchy, training, held_out)
     state, tokenized = untrained_state(parameters, hierarchy, training, seed, sparse_output)
     if held_out is not None:
         held_out = replace(held_out, texts=tokenize(held_out.texts, state))
@@ -105,6 +105,7 @@ def _warn_of_unknown_words(texts: Texts) -> None:
 def _checkpoints(
     folder: str | PathLike[str],
     parameters: Parameters,
+    hierarchy: LabelHierarchy,
     training: LabelledTexts,
     held_out: LabelledTexts | None,
 ) -> Checkpoints:
@@ -114,6 +115,4 @@ def _checkpoints(
             "checkpoint needs an integer random_state, so that a second fit repeats the first; "
             f"it is {parameters.random_state!r}."
         )
-    # These do not change the result.
-    relevant = {**vars(parameters), "callbacks": None, "verbose": 0}
-    return Checkpoints(folder, skhimatch.__version__, relevant, training, held_out)
+    return Checkpoints(folder, *identity_of_fit(parameters, hierarchy, training, held_out))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import os
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -25,12 +28,17 @@ from skhimatch.network.batches import TextDataset
 from skhimatch.scores.ngrams import NGramClassifier
 from skhimatch.training.net import TrainingNet
 
-__all__ = ["Checkpoints", "EpochCheckpoint"]
+__all__ = ["CheckpointError", "Checkpoints", "EpochCheckpoint", "read_checked"]
 
-MARK, EPOCHS = "fit.txt", "epochs-{}.pt"
+MARK, EPOCHS, NGRAMS = "fit.txt", "epochs-{}.pt", "ngrams-{}.npz"
+OTHERS = EPOCHS.format("*"), NGRAMS.format("*")
 # The attributes of callbacks that change from one epoch to the next.
 STATE_OF_STOPPING = ("misses_", "dynamic_threshold_", "best_epoch_", "best_model_weights_")
 SCORING = (BatchScoring, EpochScoring, PassthroughScoring)
+
+
+class CheckpointError(ValueError):
+    """A folder holds checkpoints of another fit, or damaged ones."""
 
 
 class Checkpoints:
@@ -45,20 +53,27 @@ class Checkpoints:
 
     Raises
     ------
-    ValueError
-        If the folder contains checkpoints of a fit with other data or parameters.
+    CheckpointError
+        If the folder contains checkpoints of a fit with other data or parameters, or of an unknown fit.
     """
 
     def __init__(self, folder: str | PathLike[str], *what: Any) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         mark, digest = self.folder / MARK, joblib.hash(what)
-        if mark.exists() and mark.read_text() != digest:
-            raise ValueError(
-                f"{self.folder} holds checkpoints of another fit: its texts, targets, parameters or version "
-                "of this package are different. Empty the folder, or choose another one."
+        if not mark.exists():
+            others = [path.name for name in OTHERS for path in self.folder.glob(name)]
+            if others:
+                raise CheckpointError(
+                    f"{self.folder} holds {others[0]} but no {MARK}, so that it is unknown of which fit it "
+                    "is. Empty the folder, or choose another one."
+                )
+            _exchange(mark, lambda file: file.write(digest.encode()))
+        elif mark.read_bytes() != digest.encode():
+            raise CheckpointError(
+                f"{self.folder} holds checkpoints of another fit: its texts, targets, hierarchy, parameters, "
+                "files or version of this package are different. Empty the folder, or choose another one."
             )
-        mark.write_text(digest)
 
     def ngrams(
         self, name: str, blank: NGramClassifier, train: Callable[[], NGramClassifier]
@@ -78,9 +93,9 @@ class Checkpoints:
         -------
         NGramClassifier
         """
-        path = self.folder / f"ngrams-{name}.npz"
+        path = self.folder / NGRAMS.format(name)
         if path.exists():
-            with np.load(path, allow_pickle=False) as saved:
+            with np.load(read_checked(path), allow_pickle=False) as saved:
                 parts = (saved["data"], saved["indices"], saved["indptr"])
                 weight = sp.csr_array(parts, shape=blank.weight.shape)
                 return NGramClassifier(blank.ngrams, weight, saved["bias"])
@@ -175,7 +190,7 @@ class EpochCheckpoint(Callback):
         _write(self.path, lambda file: torch.save(_plain(state), file))
 
     def _read(self) -> dict[str, Any]:
-        return torch.load(self.path, map_location="cpu", weights_only=True)
+        return torch.load(read_checked(self.path), map_location="cpu", weights_only=True)
 
 
 def _state(callback: Callback) -> dict[str, Any]:
@@ -220,8 +235,51 @@ def _rng_of_shortlist(dataset: Any) -> np.random.RandomState | None:
 
 
 def _write(path: Path, write: Callable[[Any], object]) -> None:
-    """Write a file in such a way that an interruption leaves no incomplete file of this name."""
-    unfinished = path.with_suffix(".unfinished")
-    with unfinished.open("wb") as file:
-        write(file)
-    unfinished.replace(path)
+    """Write a file that `read_checked` reads: a digest, and behind it the content."""
+    content = io.BytesIO()
+    write(content)
+    view = content.getbuffer()
+
+    def both(file: Any) -> None:
+        file.write(hashlib.sha256(view).digest())
+        file.write(view)
+
+    _exchange(path, both)
+
+
+def read_checked(path: Path) -> io.BytesIO:
+    """Return the content of a file of checkpoints.
+
+    Parameters
+    ----------
+    path : Path
+        The digest of the content, 32 bytes, and the content.
+
+    Returns
+    -------
+    io.BytesIO
+
+    Raises
+    ------
+    CheckpointError
+        If the content has another digest: the file is truncated or damaged.
+    """
+    whole = memoryview(path.read_bytes())
+    if hashlib.sha256(whole[32:]).digest() != whole[:32]:
+        raise CheckpointError(
+            f"{path} is damaged. Delete this file: then the next fit repeats what it held, and nothing else."
+        )
+    return io.BytesIO(whole[32:])
+
+
+def _exchange(path: Path, write: Callable[[Any], object]) -> None:
+    """Write a file in such a way that an interruption or a full disk leaves the old file, or none."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    try:
+        with unfinished.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

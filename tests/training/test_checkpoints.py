@@ -1,18 +1,28 @@
 """A fit that was cut off goes on, and ends as if it had not been."""
 
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from skorch.callbacks import Callback
-from toy_corpus import HIERARCHY, QUICK, make_corpus
+from toy_corpus import HIERARCHY, QUICK, SMALL, make_corpus
 
-from skhimatch import HiMatchClassifier
+from skhimatch import HiMatchClassifier, PretrainedEncoder
 from skhimatch.scores import ensemble as evidence
 from skhimatch.scores import shortlist
 from skhimatch.scores.ngrams import NGramClassifier
 from skhimatch.training import loop as training
+from skhimatch.training.checkpoints import CheckpointError, read_checked
 
 TEXTS, LABEL_SETS = make_corpus(60)
+# The width of word vectors is that of the file.
+SMALL_WITHOUT_WIDTH = {name: value for name, value in SMALL.items() if name != "module__embedding_dimension"}
 
 
 class CutOff(Exception):
@@ -121,7 +131,120 @@ def test_what_is_on_disk_is_whole(tmp_path):
         *("ngrams-words-C-1.npz", "ngrams-words-C-3.npz", "ngrams-characters-C-1.npz"),
     }
     # Tensors and plain values only: nothing that could run.
-    torch.load(tmp_path / "epochs-words.pt", weights_only=True)
+    torch.load(read_checked(tmp_path / "epochs-words.pt"), weights_only=True)
+
+
+FILES = ("epochs-words.pt", "ngrams-words-C-1.npz", "ngrams-characters-C-1.npz")
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "empty", "swapped"])
+def test_a_damaged_file_is_named_and_repeated(tmp_path, name, damage):
+    whole = quick(max_epochs=2).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path)
+    content = bytearray((tmp_path / name).read_bytes())
+    if damage == "flipped":
+        content[len(content) // 2] ^= 1
+    elif damage == "truncated":
+        del content[-10:]
+    elif damage == "empty":
+        content.clear()
+    else:
+        content[:32] = (tmp_path / FILES[FILES.index(name) - 1]).read_bytes()[:32]
+    (tmp_path / name).write_bytes(content)
+    others = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(CheckpointError, match=rf"{name} is damaged\. Delete this file"):
+        quick(max_epochs=2).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == others
+    (tmp_path / name).unlink()
+    again = quick(max_epochs=2).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path)
+    np.testing.assert_array_equal(again.predict_proba(TEXTS), whole.predict_proba(TEXTS))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_of_an_unknown_fit_are_not_trusted(tmp_path, name):
+    quick(max_epochs=1).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path)
+    for path in tmp_path.iterdir():
+        if path.name != name:
+            path.unlink()
+    with pytest.raises(CheckpointError, match=rf"holds {name} but no fit\.txt, so that it is unknown"):
+        quick(max_epochs=1).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["fit.txt", *FILES])
+def test_a_full_disk_leaves_no_incomplete_file(tmp_path, monkeypatch, name):
+    fsync = os.fsync
+
+    def full(descriptor):
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(f"{name}.unfinished"):
+            raise OSError(28, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        quick(max_epochs=2).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path)
+    assert not (tmp_path / name).exists()
+    assert not list(tmp_path.glob("*.unfinished"))
+    monkeypatch.undo()
+    again = quick(max_epochs=2).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path)
+    whole = quick(max_epochs=2).fit(TEXTS, LABEL_SETS)
+    np.testing.assert_array_equal(again.predict_proba(TEXTS), whole.predict_proba(TEXTS))
+
+
+def test_changed_word_vectors_behind_the_same_path(tmp_path):
+    vectors = tmp_path / "vectors.txt"
+    vectors.write_text("lens 1 2\nleaf 2 1\n")
+    settings = {"max_epochs": 1, "word_vectors": vectors, "net_params": SMALL_WITHOUT_WIDTH}
+    quick(**settings).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path / "fit")
+    quick(**settings).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path / "fit")
+    vectors.write_text("lens 1 2\nleaf 2 3\n")
+    with pytest.raises(CheckpointError, match=r"another fit: its .* files or version"):
+        quick(**settings).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path / "fit")
+
+
+def test_a_changed_taxonomy_behind_the_same_path(tmp_path):
+    taxonomy = tmp_path / "taxonomy.json"
+    taxonomy.write_text(json.dumps(HIERARCHY))
+    settings = QUICK | {"max_epochs": 1}
+    HiMatchClassifier(taxonomy, **settings).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path / "fit")
+    taxonomy.write_text(json.dumps(HIERARCHY | {"craft": ["origami"]}))
+    with pytest.raises(CheckpointError, match="another fit: its texts, targets, hierarchy"):
+        HiMatchClassifier(taxonomy, **settings).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path / "fit")
+
+
+def test_a_changed_encoder_behind_the_same_path(tmp_path, tiny_bert):
+    folder = tmp_path / "bert"
+    shutil.copytree(tiny_bert, folder)
+    settings = {"max_epochs": 1, "lexical": None, "net_params": {"module__joint_dimension": 8}}
+    settings["encoder"] = PretrainedEncoder(folder)
+    quick(**settings).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path / "fit")
+    configuration = folder / "config.json"
+    content = json.loads(configuration.read_text())
+    configuration.write_text(json.dumps(content | {"hidden_dropout_prob": 0.3}))
+    with pytest.raises(CheckpointError, match="another fit"):
+        quick(**settings).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path / "fit")
+
+
+SETS = """
+import sys
+sys.path.insert(0, {tests!r})
+from toy_corpus import QUICK, make_corpus
+from skhimatch import HiMatchClassifier
+texts, label_sets = make_corpus(60)
+hierarchy = {{"science": frozenset(["physics", "biology"]), "sport": frozenset(["tennis", "rowing"])}}
+label_texts = {{"tennis": frozenset(["racket", "serve", "net"])}}
+kept = [frozenset(labels) & {{"science", "physics", "biology", "sport", "tennis"}} for labels in label_sets]
+HiMatchClassifier(hierarchy, label_texts=label_texts, **QUICK | {{"max_epochs": 1}}).fit(
+    texts, kept, checkpoint={folder!r}
+)
+"""
+
+
+def test_sets_are_the_same_in_every_process(tmp_path):
+    """The order of a set depends on PYTHONHASHSEED."""
+    script = SETS.format(tests=str(Path(__file__).parents[1]), folder=str(tmp_path / "fit"))
+    for seed in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        subprocess.run([sys.executable, "-c", script], check=True, env=environment)
 
 
 def test_it_says_where_it_goes_on(tmp_path, capsys):
