@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,7 +30,9 @@ Make = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 MAX_BYTES = 2**30
 # When the store is full, vectors are deleted until this share of it is left.
 KEPT_SHARE = 0.8
-FILE = "encodings.sqlite"
+FILE = "vectors.sqlite"
+# Bytes of the digest in front of each stored vector.
+DIGEST_SIZE = 8
 # Texts that are looked up and written at a time, and texts in a batch of the encoder.
 CHUNK_SIZE, BATCH_SIZE = 256, 16
 # How long a process waits for another one that encodes the same texts.
@@ -141,21 +143,24 @@ class EncodingStore:
         Returns
         -------
         float32 ndarray of shape (n, d)
+            Stored vectors that were damaged are computed again, with a warning.
 
         Raises
         ------
         OSError, sqlite3.Error
-            When the folder or its file cannot be written, or is damaged.
+            When the folder or its file cannot be written, or the file is no store.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         place_of: dict[bytes, int] = {}
         for place, key in enumerate(keys):
             place_of.setdefault(key, place)
         vectors: dict[bytes, NDArray[np.float32]] = {}
+        n_damaged = 0
         with closing(self._open()) as connection:
             wanted = list(place_of)
             for start in range(0, len(wanted), CHUNK_SIZE):
                 part = wanted[start : start + CHUNK_SIZE]
+                n_damaged += _delete_damaged(connection, part)
                 vectors |= _read(connection, part)
                 missing = [key for key in part if key not in vectors]
                 if not missing:
@@ -173,12 +178,18 @@ class EncodingStore:
             with _transaction(connection):
                 _touch(connection, wanted)
                 self._delete_oldest(connection)
+        if n_damaged:
+            warnings.warn(
+                f"{n_damaged:,} of the vectors in {self.folder / FILE} were damaged, and were computed again.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         return np.stack([vectors[key] for key in keys])
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.folder / FILE, timeout=TIMEOUT_SECONDS, isolation_level=None)
         connection.execute(
-            "CREATE TABLE IF NOT EXISTS encodings (key BLOB PRIMARY KEY, vector BLOB, used INTEGER)"
+            "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, checked BLOB, used INTEGER)"
         )
         return connection
 
@@ -191,11 +202,11 @@ class EncodingStore:
             yield
 
     def _delete_oldest(self, connection: sqlite3.Connection) -> None:
-        [[number, size]] = connection.execute("SELECT COUNT(*), SUM(LENGTH(vector)) FROM encodings")
+        [[number, size]] = connection.execute("SELECT COUNT(*), SUM(LENGTH(checked)) FROM vectors")
         if number and size > self.max_bytes:
             beyond = number - int(number * KEPT_SHARE * self.max_bytes / size)
             connection.execute(
-                "DELETE FROM encodings WHERE key IN (SELECT key FROM encodings ORDER BY used LIMIT ?)",
+                "DELETE FROM vectors WHERE key IN (SELECT key FROM vectors ORDER BY used LIMIT ?)",
                 [beyond],
             )
 
@@ -213,18 +224,48 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _read(connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
+    return {
+        key: np.frombuffer(checked, dtype=np.float32, offset=DIGEST_SIZE)
+        for key, checked in _rows(connection, keys)
+        if _is_whole(key, checked)
+    }
+
+
+def _delete_damaged(connection: sqlite3.Connection, keys: Sequence[bytes]) -> int:
+    """Delete vectors that are not as they were written, and return how many there were."""
+    damaged = [[key] for key, checked in _rows(connection, keys) if not _is_whole(key, checked)]
+    if damaged:
+        with _transaction(connection):
+            connection.executemany("DELETE FROM vectors WHERE key = ?", damaged)
+    return len(damaged)
+
+
+def _rows(connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[tuple[bytes, Any]]:
     places = ", ".join("?" * len(keys))
-    rows = connection.execute(f"SELECT key, vector FROM encodings WHERE key IN ({places})", list(keys))
-    return {key: np.frombuffer(vector, dtype=np.float32) for key, vector in rows}
+    return connection.execute(
+        f"SELECT key, checked FROM vectors WHERE key IN ({places})", list(keys)
+    ).fetchall()
+
+
+def _digest(key: bytes, vector: bytes) -> bytes:
+    return hashlib.blake2b(vector, digest_size=DIGEST_SIZE, key=key).digest()
+
+
+def _is_whole(key: bytes, checked: Any) -> bool:
+    """Tell whether a stored value is the digest of a vector and the vector."""
+    return isinstance(checked, bytes) and _digest(key, checked[DIGEST_SIZE:]) == checked[:DIGEST_SIZE]
 
 
 def _write(connection: sqlite3.Connection, keys: Sequence[bytes], vectors: NDArray[np.float32]) -> None:
     now = time.time_ns()
-    rows = [(key, vector.tobytes(), now) for key, vector in zip(keys, vectors, strict=True)]
+    rows = []
+    for key, vector in zip(keys, vectors, strict=True):
+        content = vector.tobytes()
+        rows.append((key, _digest(key, content) + content, now))
     # Texts of another process's part may be the same.
-    connection.executemany("INSERT OR IGNORE INTO encodings VALUES (?, ?, ?)", rows)
+    connection.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?, ?)", rows)
 
 
 def _touch(connection: sqlite3.Connection, keys: Sequence[bytes]) -> None:
     now = time.time_ns()
-    connection.executemany("UPDATE encodings SET used = ? WHERE key = ?", [(now, key) for key in keys])
+    connection.executemany("UPDATE vectors SET used = ? WHERE key = ?", [(now, key) for key in keys])

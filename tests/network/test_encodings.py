@@ -96,12 +96,12 @@ def test_texts_that_two_parts_share_are_kept_once(tmp_path, monkeypatch):
 
     found = store.get(KEYS[:2], make_while_another_process_writes)
     np.testing.assert_array_equal(found[:, 0], [0, 1])
-    with sqlite3.connect(tmp_path / "encodings.sqlite") as connection:
-        assert connection.execute("SELECT COUNT(*) FROM encodings").fetchone() == (3,)
+    with sqlite3.connect(tmp_path / "vectors.sqlite") as connection:
+        assert connection.execute("SELECT COUNT(*) FROM vectors").fetchone() == (3,)
 
 
 def test_what_was_not_asked_for_longest_makes_room(tmp_path, make):
-    store = EncodingStore(tmp_path, max_bytes=10 * 12)
+    store = EncodingStore(tmp_path, max_bytes=10 * 20)
     store.get(KEYS[:5], make)
     store.get(KEYS[5:], make)
     store.get(KEYS[:1], make)
@@ -112,7 +112,7 @@ def test_what_was_not_asked_for_longest_makes_room(tmp_path, make):
     assert make.made == []
     store.get(KEYS[1:5], make)
     assert len(make.made) == 3
-    assert (tmp_path / "encodings.sqlite").stat().st_size < 50_000
+    assert (tmp_path / "vectors.sqlite").stat().st_size < 50_000
 
 
 def test_nothing_is_kept_of_what_fails(tmp_path, make):
@@ -143,15 +143,15 @@ def test_texts_come_back_in_order(encoder):
     texts = encoder.tokenize(["a", "the quark in the cell", "", "serve volley"])
     expected = encode(encoder, texts)
     np.testing.assert_allclose(encode_once(encoder, texts), expected, atol=1e-6)
-    with sqlite3.connect(store_folder() / "encodings.sqlite") as connection:
-        assert connection.execute("SELECT COUNT(*) FROM encodings").fetchone() == (4,)
+    with sqlite3.connect(store_folder() / "vectors.sqlite") as connection:
+        assert connection.execute("SELECT COUNT(*) FROM vectors").fetchone() == (4,)
 
 
 def test_what_lies_beyond_the_window_is_no_other_text(encoder):
     texts = encoder.tokenize(["the quark " * 10, "the quark " * 20])
     encode_once(encoder, texts)
-    with sqlite3.connect(store_folder() / "encodings.sqlite") as connection:
-        assert connection.execute("SELECT COUNT(*) FROM encodings").fetchone() == (1,)
+    with sqlite3.connect(store_folder() / "vectors.sqlite") as connection:
+        assert connection.execute("SELECT COUNT(*) FROM vectors").fetchone() == (1,)
 
 
 @pytest.mark.parametrize("damage", ["a file in its place", "no database"])
@@ -159,10 +159,51 @@ def test_a_store_that_cannot_be_written_is_done_without(encoder, damage):
     folder = store_folder()
     if damage == "no database":
         folder.mkdir()
-        (folder / "encodings.sqlite").write_text("not a database " * 100)
+        (folder / "vectors.sqlite").write_text("not a database " * 100)
     else:
         folder.write_text("")
     texts = encoder.tokenize(["a", "the quark"])
     with pytest.warns(RuntimeWarning, match=r"cannot be stored in .* SKHIMATCH_CACHE"):
         found = encode_once(encoder, texts)
     np.testing.assert_allclose(found, encode(encoder, texts), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "checked = substr(checked, 1, 12)",
+        "checked = NULL",
+        "checked = 'text'",
+        "checked = 3.5",
+        "checked = zeroblob(20)",
+        "checked = X''",
+        # The vector of another key.
+        "checked = (SELECT checked FROM vectors ORDER BY key LIMIT 1)",
+    ],
+)
+def test_a_damaged_vector_is_made_again(tmp_path, make, change):
+    store = EncodingStore(tmp_path)
+    expected = store.get(KEYS, make)
+    with sqlite3.connect(tmp_path / "vectors.sqlite") as connection:
+        connection.execute(f"UPDATE vectors SET {change} WHERE key IN (?, ?)", KEYS[3:5])
+    make.made.clear()
+    with pytest.warns(RuntimeWarning, match=r"2 of the vectors in .*vectors\.sqlite were damaged"):
+        np.testing.assert_array_equal(store.get(KEYS, make), expected)
+    assert make.made == [3, 4]
+    make.made.clear()
+    np.testing.assert_array_equal(store.get(KEYS, make), expected)
+    assert make.made == []
+
+
+def test_each_flipped_bit_is_noticed(tmp_path, make):
+    store = EncodingStore(tmp_path)
+    expected = store.get(KEYS[:1], make)
+    with sqlite3.connect(tmp_path / "vectors.sqlite") as connection:
+        [[whole]] = connection.execute("SELECT checked FROM vectors")
+    for bit in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with sqlite3.connect(tmp_path / "vectors.sqlite") as connection:
+            connection.execute("UPDATE vectors SET checked = ?", [bytes(damaged)])
+        with pytest.warns(RuntimeWarning, match="1 of the vectors"):
+            np.testing.assert_array_equal(store.get(KEYS[:1], make), expected)
