@@ -180,7 +180,8 @@ class EncodingStore:
                 self._delete_oldest(connection)
         if n_damaged:
             warnings.warn(
-                f"{n_damaged:,} of the vectors in {self.folder / FILE} were damaged, and were computed again.",
+                f"{n_damaged:,} of the vectors in {self.folder / FILE} were damaged, and were computed "
+                "again.",
                 RuntimeWarning,
                 stacklevel=2,
             )
