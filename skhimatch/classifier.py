@@ -28,6 +28,7 @@ from skhimatch.labels import targets
 from skhimatch.labels.formats import as_hierarchy, hierarchy_over
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.weights import TextWeights, check_class_weight, check_sample_weight
+from skhimatch.network.device import one_thread
 from skhimatch.new_labels import with_labels
 from skhimatch.parameters import Parameters
 from skhimatch.predictor import FittedPredictor, checked_texts
@@ -649,9 +650,11 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         Returns
         -------
         HiMatchClassifier
-            Fitted; it predicts as before, without the file of the word vectors.
+            Fitted; it predicts as before, without the file of the word vectors. Loading starts no threads,
+            so that the process may fork afterwards.
         """
-        state, parameters = persistence.load(folder)
+        with one_thread():
+            state, parameters = persistence.load(folder)
         classifier = cls(**parameters)
         classifier.state_ = state
         return classifier

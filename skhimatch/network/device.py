@@ -1,8 +1,25 @@
 """The device that a network computes on, and the type of the numbers that it computes with."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
-__all__ = ["resolve_device", "resolve_precision"]
+__all__ = ["one_thread", "resolve_device", "resolve_precision"]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread until the context ends.
+
+    Threads that torch has started do not survive a fork, and the forked process waits for them forever.
+    """
+    number = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(number)
 
 
 def resolve_device(device: str | torch.device) -> torch.device:

@@ -1,9 +1,13 @@
 """Fits in concurrent threads are equal to fits one after the other, and leave all global generators alone."""
 
+import os
 import random
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -182,3 +186,43 @@ class TestRecomputation:
         assert any(passes)
         np.testing.assert_array_equal(found, expected)
         assert global_state() == before
+
+
+FORK = """
+import os
+import sys
+import joblib
+import numpy as np
+from skhimatch import HiMatchClassifier
+
+load = {load}
+assert {threads} == __import__("torch").get_num_threads()
+classifier = load({path!r})
+assert {threads} == __import__("torch").get_num_threads()
+child = os.fork()
+if child == 0:
+    classifier.predict_proba(["a lens and a prism"] * 2000)
+    os._exit(7)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+@pytest.mark.parametrize("load", ["HiMatchClassifier.load", "joblib.load"])
+def test_a_loaded_classifier_may_be_forked(tmp_path, load):
+    """Threads that `load` started would not be there in the forked process, which would wait for them."""
+    # Wide enough that torch would copy the weights by several threads.
+    wide = {"module__embedding_dimension": 300, "module__node_dimension": 128}
+    classifier = HiMatchClassifier(HIERARCHY, **QUICK | {"max_epochs": 1, "net_params": wide})
+    classifier.fit(TEXTS, LABEL_SETS)
+    path = str(tmp_path / "model")
+    if load == "joblib.load":
+        joblib.dump(classifier, path)
+    else:
+        classifier.save(path)
+    script = FORK.format(load=load, path=path, threads=2)
+    # The limit only ends a test that fails: the fork is done in a second, or never.
+    ended = subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | {"OMP_NUM_THREADS": "2"}, timeout=300, check=False
+    )
+    assert ended.returncode == 7
