@@ -24,6 +24,8 @@ _WORDS: dict[str, Any] = {
     "schedule": "constant",
     "max_epochs": 160,
     "patience": 50,
+    # Held-out texts choose the epoch only: there is no cross-fitting.
+    "validation_fraction": 0.1,
     "threshold": 0.5,
     "decoding": "threshold",
     "net_params": {

@@ -130,8 +130,21 @@ class TestTables:
         assert row_of(table, "SGM") == "| SGM |  |  | 0.773 / 0.475 | Zhou et al. (2020) |"
         assert len(table.splitlines()) == 2 + 11
 
+    def test_rows_of_other_code_are_left_out(self):
+        results = [
+            result("wos", "paper-himatch", [(0.7, 0.6)], code="new"),
+            result("wos", "paper-textcnn", [(0.5, 0.4)], code="old"),
+            result("wos", "paper-textrnn", [(0.3, 0.2)], code="new"),
+        ]
+        table = paper.paper_tables(results)["3"]
+        assert row_of(table, "TextCNN").startswith("| TextCNN |  |  |")
+        assert row_of(table, "TextRNN").startswith("| TextRNN | 0.300 / 0.200 | 1 |")
+        table = paper.paper_tables(results[1:] + [result("wos", "paper-bert", [(0.2, 0.1)], code="new")])["3"]
+        assert row_of(table, "TextCNN").startswith("| TextCNN |  |  |")
+        assert row_of(table, "BERT").startswith("| BERT | 0.200 / 0.100 | 1 |")
+
     def test_ablations(self):
-        results = [result("clinc150", "paper-himatch-no-joint", [(0.7, 0.6)])]
+        results = [result("aapd", "paper-himatch-no-joint", [(0.7, 0.6)])]
         table = paper.paper_tables(results)["5"]
         assert "| 0.700 / 0.600 | 1 | 0.845 / 0.626 |" in row_of(
             table, "HiMatch without joint embedding loss"
