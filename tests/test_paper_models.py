@@ -139,7 +139,7 @@ class TestTables:
         table = paper.paper_tables(results)["3"]
         assert row_of(table, "TextCNN").startswith("| TextCNN |  |  |")
         assert row_of(table, "TextRNN").startswith("| TextRNN | 0.300 / 0.200 | 1 |")
-        table = paper.paper_tables(results[1:] + [result("wos", "paper-bert", [(0.2, 0.1)], code="new")])["3"]
+        table = paper.paper_tables([*results[1:], result("wos", "paper-bert", [(0.2, 0.1)], code="new")])["3"]
         assert row_of(table, "TextCNN").startswith("| TextCNN |  |  |")
         assert row_of(table, "BERT").startswith("| BERT | 0.200 / 0.100 | 1 |")
 
