@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 TEXTS = """\
-files of texts, in UTF-8; the suffix names the format:
+files of texts, in UTF-8, or compressed (.gz); the suffix names the format:
   .jsonl .json   each line is an object:
                  {"text": "a wave in a field", "labels": ["science", "physics"]}
+                 or the file is one array of such objects
   .csv           text,labels
                  a wave in a field,science|physics
+                 or with semicolons; if a label contains |, use json lines
   .tsv           the same with tabs
+  .parquet       the columns text and labels; it needs pyarrow
 """
 HIERARCHY = """\
 file of the hierarchy; the suffix names the format:
