@@ -33,11 +33,14 @@ files of texts, in UTF-8, or compressed (.gz); the suffix names the format:
   .parquet       the columns text and labels; it needs pyarrow
 """
 HIERARCHY = """\
-file of the hierarchy; the suffix names the format:
+file of the hierarchy, in UTF-8, or compressed (.gz); the suffix names the format:
   .json          {"science": ["physics", "biology"], "sport": ["tennis"]}   of any depth
   any other      each line is a parent and its children, separated by tabs:
                  science<TAB>physics<TAB>biology
                  sport<TAB>tennis
+                 or a csv table with the header parent,child
+                 or each line is a path, such as science > physics
+                 or a tree, indented with tabs or with spaces
 """
 ABOUT = """\
 Hierarchical text classification by label-semantics matching.

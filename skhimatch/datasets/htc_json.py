@@ -8,8 +8,8 @@ import numpy as np
 
 from skhimatch.datasets.corpus import Corpus
 from skhimatch.datasets.json_lines import _json_object, _lines
-from skhimatch.labels.formats import read_taxonomy
 from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.taxonomy import read_taxonomy
 
 __all__ = ["load_htc_json"]
 

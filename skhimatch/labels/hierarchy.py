@@ -7,13 +7,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import cached_property
 from itertools import pairwise
+from reprlib import Repr
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array, issparse
 
-__all__ = ["Families", "LabelHierarchy", "as_indicator", "check_label"]
+__all__ = ["Families", "LabelHierarchy", "as_indicator", "check_label", "shown"]
+
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 100
 
 Positions = npt.NDArray[np.int64]
 
@@ -616,10 +620,31 @@ def check_label(name: Any, what: str) -> str:
         If the name is empty.
     """
     if not isinstance(name, str):
-        raise TypeError(f"{what} is {name!r}; a label is a non-empty string")
+        raise TypeError(f"{what} is {shown(name)}; a label is a non-empty string")
     if not name.strip():
         raise ValueError(f"{what} is empty ({name!r}); a label is a non-empty string")
     return str(name)
+
+
+def shown(value: Any) -> str:
+    """Show an object in an error message, shortened if it is long or deeply nested.
+
+    Parameters
+    ----------
+    value : object
+        Anything.
+
+    Returns
+    -------
+    str
+        Its representation.
+
+    Examples
+    --------
+    >>> shown(list(range(100)))
+    '[0, 1, 2, 3, 4, 5, ...]'
+    """
+    return _SHORT.repr(value)
 
 
 def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -643,11 +668,11 @@ def _checked_edge(edge: Any, place: int) -> tuple[str, str]:
     # Sets and mappings have no order.
     pair = list(edge) if isinstance(edge, Iterable) and not isinstance(edge, str | Set | Mapping) else []
     if len(pair) != 2:
-        raise TypeError(f"edge {place} is {edge!r}; an edge is a pair (parent, child)")
+        raise TypeError(f"edge {place} is {shown(edge)}; an edge is a pair (parent, child)")
     parent, child = pair
     return (
-        check_label(parent, f"the parent of edge {place}, {edge!r},"),
-        check_label(child, f"the child of edge {place}, {edge!r},"),
+        check_label(parent, f"the parent of edge {place}, {shown(edge)},"),
+        check_label(child, f"the child of edge {place}, {shown(edge)},"),
     )
 
 
