@@ -408,10 +408,9 @@ def _exchange(fresh: Path, folder: Path) -> None:
 
 
 def _hierarchy(stored: Mapping[str, Any]) -> LabelHierarchy:
-    labels = stored["labels"]
-    if stored["flat"]:
-        return LabelHierarchy.flat(labels)
-    return LabelHierarchy([(labels[parent], labels[child]) for parent, child in stored["edges"]], labels)
+    # The labels were checked when the hierarchy was made, so there is no second warning.
+    edges = np.array(stored["edges"], dtype=np.int64).reshape(-1, 2)
+    return LabelHierarchy._from_positions(tuple(stored["labels"]), edges, is_flat=bool(stored["flat"]))
 
 
 def _plain(value: Any) -> Any:

@@ -7,11 +7,11 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Set
-from difflib import get_close_matches
 from typing import Any
 
 from skhimatch.input_files import format_of, open_text
 from skhimatch.labels.hierarchy import LabelHierarchy, check_label, shown
+from skhimatch.labels.spelling import suggestion
 from skhimatch.labels.taxonomy import read_taxonomy
 from skhimatch.labels.trees import hierarchy_of_tree, place
 
@@ -257,10 +257,10 @@ def hierarchy_over(hierarchy: LabelHierarchy, classes: Iterable[str]) -> LabelHi
     if hierarchy.is_flat or len(unknown) == len(set(names)):
         hierarchy.positions(unknown)  # raises, with a suggestion
     for name in unknown:
-        near = get_close_matches(name, hierarchy.labels, n=1)
+        near = suggestion(name, hierarchy.labels)
         if near:
             raise ValueError(
-                f"the hierarchy has no label {name!r}; did you mean {near[0]!r}? If {name!r} is another "
+                f"the hierarchy has no label {name!r}; did you mean {near}? If {name!r} is another "
                 "label, name it in LabelHierarchy(edges, labels=[...])"
             )
     shown = ", ".join(map(repr, unknown[:3]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import cached_property
@@ -13,6 +12,8 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array, issparse
+
+from skhimatch.labels.spelling import suggestion, warn_of_labels_that_look_alike
 
 __all__ = ["Families", "LabelHierarchy", "as_indicator", "check_label", "shown"]
 
@@ -74,6 +75,11 @@ class LabelHierarchy:
         If a label is empty or repeated in `labels`, an edge names a label outside `labels`, or the
         edges form a cycle.
 
+    Warns
+    -----
+    UserWarning
+        If two labels differ only by case, spaces or the Unicode form of their characters.
+
     Examples
     --------
     >>> from skhimatch.labels.hierarchy import LabelHierarchy
@@ -112,6 +118,7 @@ class LabelHierarchy:
                     )
         positions = np.array([(index[a], index[b]) for a, b in pairs], dtype=np.int64).reshape(-1, 2)
         self._fill(names, positions, is_flat=False)
+        warn_of_labels_that_look_alike(names)
 
     def _fill(self, labels: tuple[str, ...], edges: Positions, *, is_flat: bool) -> None:
         if not labels:
@@ -146,7 +153,9 @@ class LabelHierarchy:
         >>> LabelHierarchy.flat(["ham", "spam"])
         LabelHierarchy(2 labels, 2 roots, 2 leaves, depth 1, flat)
         """
-        return cls._from_positions(_checked_labels(labels), np.empty((0, 2), dtype=np.int64), is_flat=True)
+        names = _checked_labels(labels)
+        warn_of_labels_that_look_alike(names)
+        return cls._from_positions(names, np.empty((0, 2), dtype=np.int64), is_flat=True)
 
     # Structure
 
@@ -687,5 +696,5 @@ def _checked_labels(labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def _suggestion(label: Any, known: tuple[str, ...]) -> str:
-    similar = difflib.get_close_matches(label, known) if isinstance(label, str) else []
-    return f"did you mean {' or '.join(map(repr, similar))}?" if similar else "check its spelling, or add it"
+    similar = suggestion(label, known, n=3) if isinstance(label, str) else ""
+    return f"did you mean {similar}?" if similar else "check its spelling, or add it"

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from difflib import get_close_matches
 from itertools import pairwise
 from numbers import Number
 from typing import Any
@@ -12,6 +11,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
+from skhimatch.labels.spelling import suggestion
 
 __all__ = [
     "divide",
@@ -496,7 +496,7 @@ def _path_columns(label: str, place: str, hierarchy: LabelHierarchy, sep: str) -
         raise _unknown_label(label, place, hierarchy)
     if not all(part in hierarchy for part in parts):
         # It may be a misspelt label that itself contains the separator.
-        if get_close_matches(label, [name for name in hierarchy.labels if sep in name], n=1):
+        if suggestion(label, [name for name in hierarchy.labels if sep in name]):
             raise _unknown_label(label, place, hierarchy)
         place = f"the path {label!r} of {place}"
     path = [_column(part, place, hierarchy) for part in parts]
@@ -577,8 +577,8 @@ def _reorder_columns(frame: Any, hierarchy: LabelHierarchy) -> np.ndarray:
 
 
 def _unknown_label(label: str, place: str, hierarchy: LabelHierarchy) -> ValueError:
-    near = get_close_matches(label, hierarchy.labels, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    near = suggestion(label, hierarchy.labels)
+    hint = f" Did you mean {near}?" if near else ""
     return ValueError(
         f"Label {label!r} in {place} is not among the {len(hierarchy)} known labels.{hint} "
         "Add it to `hierarchy` (or `classes`), or correct it."

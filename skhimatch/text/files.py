@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Any
 
 from skhimatch.input_files import format_of, open_text
 from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.spelling import suggestion
 from skhimatch.text.tables import read_table
 
 __all__ = ["read_texts"]
@@ -197,9 +197,9 @@ def _checked(labels: Any, where: str, hierarchy: LabelHierarchy | None) -> froze
         raise ValueError(f"the labels in {where} are {labels!r}: write a list of strings")
     for name in names:
         if hierarchy is not None and name not in hierarchy:
-            near = difflib.get_close_matches(name, hierarchy.labels, n=1)
+            near = suggestion(name, hierarchy.labels)
             raise ValueError(
                 f"label {name!r} in {where} is not among the {len(hierarchy)} known labels: "
-                + (f"did you mean {near[0]!r}?" if near else "correct it, or add it to the hierarchy")
+                + (f"did you mean {near}?" if near else "correct it, or add it to the hierarchy")
             )
     return frozenset(names)
