@@ -569,7 +569,7 @@ def as_indicator(targets: Any, n_labels: int | None = None) -> csr_array:
     Parameters
     ----------
     targets : array-like or sparse of shape (n, L)
-        Only 0 and 1.
+        Only 0 and 1. A sparse array may store an entry several times: the sum of its values counts.
     n_labels : int, default=None
         The expected L. By default it is not checked.
 
@@ -581,7 +581,7 @@ def as_indicator(targets: Any, n_labels: int | None = None) -> csr_array:
     Raises
     ------
     ValueError
-        If `targets` does not have two dimensions or L columns, or has an entry other than 0 and 1.
+        If `targets` does not have two dimensions or L columns, or has or stores a value other than 0 and 1.
 
     Examples
     --------
@@ -597,11 +597,26 @@ def as_indicator(targets: Any, n_labels: int | None = None) -> csr_array:
             f"an indicator of shape (n, {wanted}), with one column per label, is needed; "
             f"got shape {targets.shape}"
         )
-    values = targets.tocoo().data if sparse else targets
+    entries = targets.tocoo() if sparse else None
+    values = targets if entries is None else entries.data
     if values.dtype != bool and not np.all((values == 0) | (values == 1)):
         raise ValueError("an indicator holds 0 and 1 only; decide probabilities with a threshold first")
-    indicator = csr_array(targets).astype(bool)
-    indicator.sum_duplicates()
+    if entries is None:
+        indicator = csr_array(values.astype(bool))
+    elif values.dtype == bool or (targets.format == "csr" and targets.has_canonical_format):
+        indicator = csr_array(targets).astype(bool)
+        indicator.sum_duplicates()
+    else:
+        # Counted in a wide type: the sum of 256 ones in one byte is 0.
+        counts = csr_array((values.astype(np.int64), (entries.row, entries.col)), shape=targets.shape)
+        if counts.data.max(initial=0) > 1:
+            twice = counts.tocoo()
+            row, column = (index[twice.data > 1][0] for index in (twice.row, twice.col))
+            raise ValueError(
+                f"the indicator stores a 1 several times in row {row}, column {column}: their sum is not "
+                "0 or 1; store each label of a text once"
+            )
+        indicator = counts.astype(bool)
     indicator.eliminate_zeros()
     return indicator
 
