@@ -163,7 +163,7 @@ def load(folder: str | PathLike[str]) -> tuple[FittedState, dict[str, Any]]:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder / name} is missing: {folder} is no saved classifier.")
     with _damage_named(folder / DESCRIPTION):
-        description = dict(json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")))
+        description = dict(json.loads((folder / DESCRIPTION).read_text(encoding="utf-8-sig")))
     if description.get("format") != FORMAT:
         raise ValueError(
             f"{folder} was saved in format {description.get('format')} by skhimatch "

@@ -32,7 +32,7 @@ def read_table(path: Path) -> Iterator[tuple[str, str, str | None]]:
     Yields
     ------
     place : str
-        Where the row ends, such as ``"line 3 of news.csv"``.
+        Where the row begins, such as ``"line 3 of news.csv"``.
     text : str
         The text.
     labels : str or None
@@ -71,18 +71,21 @@ def read_table(path: Path) -> Iterator[tuple[str, str, str | None]]:
         for _ in range(n_skipped + 1):
             lines.readline()
         rows = _reader(lines, separator, quoted)
+        # A stray quote may join many lines. It is in the first of them.
+        start = n_skipped + 2
         try:
             for row in rows:
+                place = f"line {start} of {path}"
+                start = rows.line_num + n_skipped + 2
                 if not row:
                     continue
-                place = f"line {rows.line_num + n_skipped + 1} of {path}"
                 if len(row) != len(names):
                     raise ValueError(f"{place} {_wrong_number(row, names, separator, quoted)}")
                 yield place, row[text], None if labels is None else row[labels]
         except csv.Error as error:
             raise ValueError(
-                f"line {rows.line_num + n_skipped + 1} of {path} is not CSV: {error}; a field with quotes is "
-                'in quotes, and its own quotes are doubled: "she said ""no"""'
+                f"line {start} of {path} is not CSV: {error}; a field with quotes is in quotes, and its own "
+                'quotes are doubled: "she said ""no"""'
             ) from error
 
 

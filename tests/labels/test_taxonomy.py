@@ -102,6 +102,12 @@ def test_bad_lines_are_named(tmp_path, content, message):
         as_hierarchy(file)
 
 
+def test_a_chain_is_no_table_of_codes(tmp_path):
+    file = tmp_path / "taxonomy"
+    file.write_text("a\tb\nb\tc\nc\td\n", encoding="utf-8")
+    assert as_hierarchy(file).depth == 4
+
+
 def test_two_lines_of_pairs_are_a_hierarchy(tmp_path):
     file = tmp_path / "taxonomy"
     file.write_text("a\tb\nc\td\n", encoding="utf-8")

@@ -158,6 +158,12 @@ def test_quotes_in_a_table_with_tabs(tmp_path, rows, texts):
     assert read_texts(file) == (texts, [{"sport"}] * len(texts))
 
 
+def test_quotes_around_too_few_fields_are_text(tmp_path):
+    file = tmp_path / "n.tsv"
+    file.write_text('text\tlabels\tnote\n"a\tsport\tx\nb\tsport\ty"\n', encoding="utf-8")
+    assert read_texts(file) == (['"a', "b"], [{"sport"}] * 2)
+
+
 @pytest.mark.parametrize("mark", ["", "sep=\t\n"])
 def test_ambiguous_quotes_are_refused(tmp_path, mark):
     file = tmp_path / "n.tsv"
@@ -175,6 +181,13 @@ def test_ambiguous_quotes_are_refused(tmp_path, mark):
         ("n.csv", "text,labels\na\n", "line 2 of .* has 1 field, .* header has 2: write all fields"),
         ("n.csv", "sep=;\ntext;labels\na;b;c\n", "line 3 of .* has 3 fields.*semicolon"),
         ("n.tsv", 'text\tlabels\n"a" b\tc\tsport\n', "line 2 of .* has 3 fields.*a tab, replace it"),
+        (
+            "n.csv",
+            'text,labels\na,sport\n"b,sport\nc,sport\n"d" e,sport\n',
+            "line 3 of .* is not CSV.*doubled",
+        ),
+        ("n.csv", 'text,labels\n\n"b,sport\nc,sport\nd,sport\n', "line 3 of .* is not CSV"),
+        ("n.csv", 'text,labels\n"b\nb",sport\n\n"c\n",sport,d\n', "line 5 of .* has 3 fields"),
         ("n.csv", "text,labels,Labels\na,b,c\n", "line 1 of .* has several columns 'labels'"),
         ("n.json", '[{"text": "a"}, 3]', "record 2 of .*n.json is not of the form"),
         ("n.json", '[\n{"text": "a"},\n{]', "n.json is not JSON: .* line 3"),
