@@ -50,7 +50,7 @@ def as_hierarchy(source: Any) -> LabelHierarchy:
     Raises
     ------
     TypeError
-        If `source` has none of these formats.
+        If `source` has none of these formats, or is a set or tuple of names without a parent.
     ValueError
         If the hierarchy itself is invalid.
 
@@ -97,8 +97,8 @@ def as_hierarchy(source: Any) -> LabelHierarchy:
     separator = " > " if any(" > " in path for path in items) else "/"
     if isinstance(source, tuple | Set) and not any(separator in path for path in items):
         raise TypeError(
-            f"the hierarchy is a {type(source).__name__} of names, which does not say which of them is the "
-            "parent; pass a list of pairs [(parent, child)], or LabelHierarchy.flat(labels)"
+            "the hierarchy consists of names, of which none is the parent of another; pass pairs "
+            "[(parent, child)], or LabelHierarchy.flat(labels)"
         )
     return hierarchy_from_paths(items, separator)
 
@@ -279,7 +279,9 @@ def hierarchy_over(hierarchy: LabelHierarchy, classes: Iterable[str]) -> LabelHi
 def _read_json(path: str | os.PathLike[str]) -> LabelHierarchy:
     with open_text(path) as file:
         try:
-            return as_hierarchy(json.load(file, object_pairs_hook=_with_unique_keys))
+            source = json.load(file, object_pairs_hook=_with_unique_keys)
+            # In Python, a list of names is a list of roots. As a file it has hardly been meant so.
+            return as_hierarchy(tuple(source) if isinstance(source, list) else source)
         except RecursionError as error:
             raise ValueError(
                 f'{path} is nested too deeply for JSON: write a list of pairs, [["parent", "child"], ...]'

@@ -174,6 +174,9 @@ class TestHierarchyOver:
         ('{"a": ["b"],\n}', "line 2"),
         ('{"a": ["b"], "b": ["a"]}', "cycle"),
         ('"a"', "the string 'a'"),
+        ('["a", "b"]', "consists of names"),
+        ('[{"id": 1, "name": "a"}]', "edge 0 is"),
+        ('{"name": "a", "children": [{"name": "b"}]}', "children of 'name' are 'a'"),
     ],
 )
 def test_bad_json_is_named(tmp_path, content, message):
@@ -194,7 +197,7 @@ def test_forms_without_an_order_of_parent_and_child_are_refused():
         with pytest.raises(TypeError, match=r"edge 0 is .*an edge is a pair"):
             as_hierarchy(edges)
     for names in ({"science", "physics"}, ("science", "physics"), frozenset({"a", "b", "c"})):
-        with pytest.raises(TypeError, match=r"of names, which does not say .* parent; pass a list of pairs"):
+        with pytest.raises(TypeError, match=r"consists of names, of which none is the parent .*; pass pairs"):
             as_hierarchy(names)
 
 
