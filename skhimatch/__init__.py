@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skhimatch.classifier import HiMatchClassifier
-    from skhimatch.labels.formats import as_hierarchy, read_taxonomy
+    from skhimatch.labels.formats import as_hierarchy, hierarchy_from_paths
     from skhimatch.labels.hierarchy import LabelHierarchy
+    from skhimatch.labels.taxonomy import read_taxonomy
     from skhimatch.settings import paper_settings
     from skhimatch.text.pretrained import PretrainedEncoder
     from skhimatch.text.sequences import TokenSequences
@@ -25,6 +26,7 @@ __all__ = [
     "WordTokenizer",
     "WordVectors",
     "as_hierarchy",
+    "hierarchy_from_paths",
     "paper_settings",
     "read_taxonomy",
     "read_word_vectors",
@@ -39,8 +41,9 @@ _MODULES = {
     "WordTokenizer": "text.words",
     "WordVectors": "text.word_vectors",
     "as_hierarchy": "labels.formats",
+    "hierarchy_from_paths": "labels.formats",
     "paper_settings": "settings",
-    "read_taxonomy": "labels.formats",
+    "read_taxonomy": "labels.taxonomy",
     "read_word_vectors": "text.word_vectors",
 }
 

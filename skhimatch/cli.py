@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import json
 import os
+import shutil
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from skhimatch.classifier import HiMatchClassifier
@@ -20,19 +22,25 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 TEXTS = """\
-files of texts, in UTF-8; the suffix names the format:
+files of texts, in UTF-8, or compressed (.gz); the suffix names the format:
   .jsonl .json   each line is an object:
                  {"text": "a wave in a field", "labels": ["science", "physics"]}
+                 or the file is one array of such objects
   .csv           text,labels
                  a wave in a field,science|physics
+                 or with semicolons; if a label contains |, use json lines
   .tsv           the same with tabs
+  .parquet       the columns text and labels; it needs pyarrow
 """
 HIERARCHY = """\
-file of the hierarchy; the suffix names the format:
+file of the hierarchy, in UTF-8, or compressed (.gz); the suffix names the format:
   .json          {"science": ["physics", "biology"], "sport": ["tennis"]}   of any depth
   any other      each line is a parent and its children, separated by tabs:
                  science<TAB>physics<TAB>biology
                  sport<TAB>tennis
+                 or a csv table with the header parent,child
+                 or each line is a path, such as science > physics
+                 or a tree, indented with tabs or with spaces
 """
 ABOUT = """\
 Hierarchical text classification by label-semantics matching.
@@ -227,19 +235,62 @@ def _fit(
 def _predict(model: Path, input: Path, output: Path | None) -> None:
     from skhimatch.text.files import read_texts
 
+    if output is not None:
+        _check_output(output, input)
     texts, _ = read_texts(input)
 
     from skhimatch.classifier import HiMatchClassifier
     from skhimatch.report import top_down
 
     classifier = HiMatchClassifier.load(model)
-    with nullcontext(sys.stdout) if output is None else output.open("w", encoding="utf-8") as lines:
+    with nullcontext(sys.stdout) if output is None else _replacing(output) as lines:
         waiting = iter(texts)
         for block in classifier.iter_predict_proba(texts):
             found = top_down(classifier.decide(block), block, classifier.hierarchy_)
             for probabilities in found:
                 entry = {"text": next(waiting), "labels": list(probabilities), "probabilities": probabilities}
-                print(json.dumps(entry, ensure_ascii=False), file=lines)
+                print(_as_json(entry), file=lines)
+
+
+def _check_output(output: Path, input: Path) -> None:
+    """Refuse an output that cannot be written, before anything is read."""
+    if output.exists() and input.exists() and output.samefile(input):
+        raise ValueError(f"--output and --input are the same file, {input}: name another file for the labels")
+    if output.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(output))
+    if not output.resolve().parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(output))
+
+
+@contextmanager
+def _replacing(output: Path) -> Iterator[TextIO]:
+    """Write a file beside the output that takes its place at the end, but not after an error."""
+    if output.exists() and not output.is_file():
+        # A pipe or a device, such as /dev/null, is not replaced.
+        with output.open("w", encoding="utf-8") as lines:
+            yield lines
+        return
+    # A link is kept: the file that it points to is replaced.
+    output = output.resolve()
+    unfinished = output.with_name(f".{output.name}.{os.getpid()}.unfinished")
+    try:
+        with unfinished.open("w", encoding="utf-8") as lines:
+            yield lines
+        if output.exists():
+            shutil.copymode(output, unfinished)
+        os.replace(unfinished, output)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _as_json(entry: dict[str, Any]) -> str:
+    line = json.dumps(entry, ensure_ascii=False)
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        # UTF-8 has no lone surrogates, but JSON has escapes for them.
+        return json.dumps(entry)
+    return line
 
 
 def _evaluate(model: Path, input: Path) -> None:

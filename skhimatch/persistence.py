@@ -163,7 +163,7 @@ def load(folder: str | PathLike[str]) -> tuple[FittedState, dict[str, Any]]:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder / name} is missing: {folder} is no saved classifier.")
     with _damage_named(folder / DESCRIPTION):
-        description = dict(json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")))
+        description = dict(json.loads((folder / DESCRIPTION).read_text(encoding="utf-8-sig")))
     if description.get("format") != FORMAT:
         raise ValueError(
             f"{folder} was saved in format {description.get('format')} by skhimatch "
@@ -408,10 +408,9 @@ def _exchange(fresh: Path, folder: Path) -> None:
 
 
 def _hierarchy(stored: Mapping[str, Any]) -> LabelHierarchy:
-    labels = stored["labels"]
-    if stored["flat"]:
-        return LabelHierarchy.flat(labels)
-    return LabelHierarchy([(labels[parent], labels[child]) for parent, child in stored["edges"]], labels)
+    # The labels were checked when the hierarchy was made, so there is no second warning.
+    edges = np.array(stored["edges"], dtype=np.int64).reshape(-1, 2)
+    return LabelHierarchy._from_positions(tuple(stored["labels"]), edges, is_flat=bool(stored["flat"]))
 
 
 def _plain(value: Any) -> Any:

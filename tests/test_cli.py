@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -143,6 +144,67 @@ def test_mistakes_with_a_saved_model_are_named(model, files, tmp_path, capsys):
     assert nowhere in error_of(
         capsys, "predict", "--model", model, "--input", files["test"], "--output", nowhere
     )
+
+
+def test_a_text_with_a_lone_surrogate_is_written_like_others(model, tmp_path, capfd):
+    texts = ["a wave", "the \ud83d quark é", "a 😀 goal", "\udce9"]
+    source = tmp_path / "new.jsonl"
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    output = tmp_path / "labels.jsonl"
+    arguments = ["predict", "--model", model, "--input", str(source)]
+    assert main([*arguments, "--output", str(output)]) == 0
+    written = output.read_text(encoding="utf-8")
+    assert [json.loads(line)["text"] for line in written.splitlines()] == texts
+    assert "😀" in written
+    assert main(arguments) == 0
+    assert capfd.readouterr().out == written
+
+
+class TestOutput:
+    def test_the_input_is_not_overwritten(self, model, files, tmp_path, capsys):
+        source = Path(files["test"])
+        before = source.read_bytes()
+        link = tmp_path / "link.jsonl"
+        link.symlink_to(source)
+        for output in (source, source.parent / "." / source.name, link):
+            arguments = ["predict", "--model", model, "--input", str(source), "--output", str(output)]
+            assert "--output and --input are the same file" in error_of(capsys, *arguments)
+        assert source.read_bytes() == before
+
+    @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt()])
+    def test_an_error_keeps_the_old_file(self, model, files, tmp_path, monkeypatch, error):
+        output = tmp_path / "labels.jsonl"
+        output.write_text("old")
+
+        def fail(self, texts):
+            yield HiMatchClassifier.predict_proba(self, texts[:3])
+            raise error
+
+        monkeypatch.setattr(HiMatchClassifier, "iter_predict_proba", fail)
+        held = sorted(tmp_path.iterdir())
+        arguments = ["predict", "--model", model, "--input", files["test"], "--output", str(output)]
+        assert main(arguments) in (2, 130)
+        assert output.read_text() == "old"
+        assert sorted(tmp_path.iterdir()) == held
+
+    def test_a_link_and_the_mode_are_kept(self, model, files, tmp_path):
+        target = tmp_path / "target.jsonl"
+        target.write_text("old")
+        target.chmod(0o640)
+        link = tmp_path / "link.jsonl"
+        link.symlink_to(target)
+        assert main(["predict", "--model", model, "--input", files["test"], "--output", str(link)]) == 0
+        assert link.is_symlink()
+        assert len(target.read_text(encoding="utf-8").splitlines()) == 15
+        assert target.stat().st_mode & 0o777 == 0o640
+
+    def test_a_device_is_not_replaced(self, model, files):
+        assert main(["predict", "--model", model, "--input", files["test"], "--output", "/dev/null"]) == 0
+        assert Path("/dev/null").is_char_device()
+
+    def test_a_folder_is_refused(self, model, files, tmp_path, capsys):
+        arguments = ["predict", "--model", model, "--input", files["test"], "--output", str(tmp_path)]
+        assert f"{tmp_path}: Is a directory" in error_of(capsys, *arguments)
 
 
 def test_missing_arguments_exit_with_2(capsys):

@@ -189,6 +189,14 @@ class TestHtcJson:
         corpus = load_htc_json(folder)
         assert (corpus.texts, corpus.hierarchy) == (expected.texts, expected.hierarchy)
 
+    def test_compressed_files(self, folder):
+        expected = load_htc_json(folder)
+        for file in list(folder.iterdir()):
+            file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+            file.unlink()
+        for corpus in (load_htc_json(folder), load_wos(folder)):
+            assert (corpus.texts, corpus.hierarchy) == (expected.texts, expected.hierarchy)
+
     def test_misspelt_taxonomy(self, folder):
         (folder / "news.taxonomy").rename(folder / "news.taxnomy")
         assert len(load_htc_json(folder).hierarchy) == 3

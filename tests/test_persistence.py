@@ -160,6 +160,11 @@ class TestFiles:
         assert_alike(other, HiMatchClassifier.load(folder))
         assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
+    def test_a_byte_order_mark_is_no_damage(self, fitted, folder):
+        file = folder / "classifier.json"
+        file.write_text(file.read_text(encoding="utf-8"), encoding="utf-8-sig")
+        assert HiMatchClassifier.load(folder).hierarchy_ == fitted.hierarchy_
+
     def test_an_empty_folder_will_do(self, fitted, tmp_path):
         fitted.save(tmp_path)
         assert_alike(fitted, HiMatchClassifier.load(tmp_path))

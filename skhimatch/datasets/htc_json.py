@@ -8,8 +8,8 @@ import numpy as np
 
 from skhimatch.datasets.corpus import Corpus
 from skhimatch.datasets.json_lines import _json_object, _lines
-from skhimatch.labels.formats import read_taxonomy
 from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.taxonomy import read_taxonomy
 
 __all__ = ["load_htc_json"]
 
@@ -22,7 +22,8 @@ def load_htc_json(folder: str | os.PathLike[str], name: str | None = None) -> Co
     folder : path-like
         The folder with ``*_train.json``, ``*_val.json``, ``*_test.json`` and ``*.taxonomy`` (or
         ``*.taxnomy``, see `~skhimatch.read_taxonomy`). A line of a json file is an object with
-        ``doc_token``, a text or a list of its words, and ``doc_label``, a list of labels.
+        ``doc_token``, a text or a list of its words, and ``doc_label``, a list of labels. Each file may be
+        compressed (``.gz``).
     name : str, optional
         The name of the corpus. By default the name of the folder.
 
@@ -59,7 +60,7 @@ def load_htc_json(folder: str | os.PathLike[str], name: str | None = None) -> Co
 
 
 def _only_file(folder: Path, *patterns: str) -> Path:
-    found = sorted(file for pattern in patterns for file in folder.glob(pattern))
+    found = sorted(file for pattern in patterns for end in ("", ".gz") for file in folder.glob(pattern + end))
     wanted = " or ".join(patterns)
     if not found:
         raise FileNotFoundError(f"{folder} has no file {wanted}; add it.")

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from skhimatch.input_files import open_text
+
 __all__ = []
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     # Only "\n" ends a line. Abstracts contain other line breaks, and a few damaged characters.
-    with path.open(encoding="utf-8-sig", errors="replace", newline="\n") as lines:
+    with open_text(path, errors="replace") as lines:
         for number, line in enumerate(lines, start=1):
             yield number, line.rstrip("\r\n")
 
@@ -20,6 +22,8 @@ def _json_object(text: str | bytes, keys: tuple[str, ...], place: str) -> dict[s
         entry = json.loads(text)
     except ValueError as error:
         raise ValueError(f"{place} is not JSON: {error}.") from error
+    except RecursionError as error:
+        raise ValueError(f"{place} is nested too deeply.") from error
     return _checked_entry(entry, keys, place)
 
 

@@ -1,6 +1,5 @@
 """The Reuters news of RCV1-V2."""
 
-import gzip
 import os
 import re
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from skhimatch.datasets.corpus import Corpus
+from skhimatch.datasets.json_lines import _lines
 from skhimatch.labels.hierarchy import LabelHierarchy
 
 __all__ = ["load_rcv1"]
@@ -89,13 +89,6 @@ def _file(folder: Path, name: str) -> Path:
     raise FileNotFoundError(
         f"{folder} has neither {name} nor {name}.gz; get it from the appendix of RCV1-V2."
     )
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    opened = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="\n") as lines:
-        for number, line in enumerate(lines, start=1):
-            yield number, line.rstrip("\r\n")
 
 
 def _read_hierarchy(path: Path) -> tuple[list[tuple[str, str]], dict[str, list[str]]]:

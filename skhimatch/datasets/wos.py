@@ -50,7 +50,7 @@ def load_wos(folder: str | os.PathLike[str]) -> Corpus:
     <Corpus wos: 46,985 texts, 141 labels on 2 levels; train 30,070, validation 7,518, test 9,397>
     """
     folder = Path(folder)
-    if any(folder.glob("*_train.json")):
+    if any(folder.glob("*_train.json")) or any(folder.glob("*_train.json.gz")):
         return load_htc_json(folder, "wos")
     if (folder / "Data.txt").exists():
         texts, paths = _read_wos_table(folder / "Data.txt")

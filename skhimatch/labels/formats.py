@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
-from skhimatch.labels.hierarchy import LabelHierarchy, check_label
+from skhimatch.input_files import format_of, open_text
+from skhimatch.labels.hierarchy import LabelHierarchy, check_label, shown
+from skhimatch.labels.spelling import suggestion
+from skhimatch.labels.taxonomy import read_taxonomy
+from skhimatch.labels.trees import hierarchy_of_tree, place
 
 __all__ = [
     "as_hierarchy",
@@ -18,7 +21,6 @@ __all__ = [
     "hierarchy_from_networkx",
     "hierarchy_from_paths",
     "hierarchy_over",
-    "read_taxonomy",
 ]
 
 
@@ -27,13 +29,15 @@ def as_hierarchy(source: Any) -> LabelHierarchy:
 
     Parameters
     ----------
-    source : LabelHierarchy, mapping, iterable of (parent, child), iterable of paths, DiGraph or file
+    source : LabelHierarchy, mapping, iterable of pairs, records or paths, DataFrame, DiGraph or file
         One of
 
         - a hierarchy, which is returned as it is;
         - a mapping, see :func:`hierarchy_from_dict`;
         - pairs (parent, child);
-        - strings such as ``"a/b/c"``, see :func:`hierarchy_from_paths`;
+        - records ``{"parent": ..., "child": ...}``, or a DataFrame with these columns. If the parent is
+          missing or empty, the child is a root;
+        - strings such as ``"a/b/c"``, or ``"a > b > c"``, see :func:`hierarchy_from_paths`;
         - a networkx graph, see :func:`hierarchy_from_networkx`;
         - the path of a taxonomy file, see :func:`read_taxonomy`, or of a ``.json`` file that holds any
           of the other formats.
@@ -46,7 +50,7 @@ def as_hierarchy(source: Any) -> LabelHierarchy:
     Raises
     ------
     TypeError
-        If `source` has none of these formats.
+        If `source` has none of these formats, or is a set or tuple of names without a parent.
     ValueError
         If the hierarchy itself is invalid.
 
@@ -62,27 +66,41 @@ def as_hierarchy(source: Any) -> LabelHierarchy:
     if isinstance(source, Mapping):
         return hierarchy_from_dict(source)
     if isinstance(source, os.PathLike) or (isinstance(source, str) and os.path.isfile(source)):
-        return _read_json(source) if os.fspath(source).endswith(".json") else read_taxonomy(source)
+        return _read_json(source) if format_of(source) == ".json" else read_taxonomy(source)
     if hasattr(source, "edges") and hasattr(source, "nodes"):
         return hierarchy_from_networkx(source)
-    formats = "a dict, (parent, child) pairs, paths such as 'a/b/c', a networkx DiGraph or a taxonomy file"
+    formats = (
+        "a dict, (parent, child) pairs, paths such as 'a/b/c', a DataFrame with the columns parent and "
+        "child, a networkx DiGraph or a taxonomy file"
+    )
     if isinstance(source, str):
         raise TypeError(f"the hierarchy is the string {source!r}, not an existing file; pass {formats}")
     if hasattr(source, "columns"):
-        raise TypeError(
-            "the hierarchy is a DataFrame; pass its rows as (parent, child) pairs: "
-            "list(frame[['parent', 'child']].itertuples(index=False, name=None))"
-        )
+        if not {"parent", "child"} <= set(source.columns):
+            raise TypeError(
+                "the hierarchy is a DataFrame without the columns 'parent' and 'child': rename its columns"
+            )
+        return _hierarchy_of_columns(source["parent"], source["child"])
     if not isinstance(source, Iterable):
         raise TypeError(
             f"{type(source).__name__!r} is not a hierarchy; pass {formats}, "
             "or LabelHierarchy.flat(labels) for labels without a hierarchy"
         )
     items = list(source)
+    if items and all(isinstance(item, Mapping) for item in items):
+        return _hierarchy_of_records(items)
     strings = sum(isinstance(item, str) for item in items)
     if 0 < strings < len(items):
         raise TypeError("the hierarchy mixes paths with (parent, child) pairs; use one format")
-    return hierarchy_from_paths(items) if strings else LabelHierarchy(items)
+    if not strings:
+        return LabelHierarchy(items)
+    separator = " > " if any(" > " in path for path in items) else "/"
+    if isinstance(source, tuple | Set) and not any(separator in path for path in items):
+        raise TypeError(
+            "the hierarchy consists of names, of which none is the parent of another; pass pairs "
+            "[(parent, child)], or LabelHierarchy.flat(labels)"
+        )
+    return hierarchy_from_paths(items, separator)
 
 
 def hierarchy_from_dict(mapping: Mapping[str, Any]) -> LabelHierarchy:
@@ -115,7 +133,7 @@ def hierarchy_from_dict(mapping: Mapping[str, Any]) -> LabelHierarchy:
     LabelHierarchy(4 labels, 1 root, 2 leaves, depth 3, tree)
     """
     if any(isinstance(below, Mapping) and below for below in mapping.values()):
-        return _tree(_nested_parents(mapping))
+        return hierarchy_of_tree(_nested_parents(mapping))
     edges = []
     names = {check_label(parent, "a key of the hierarchy") for parent in mapping}
     for parent, below in mapping.items():
@@ -142,8 +160,10 @@ def hierarchy_from_paths(paths: Iterable[str], sep: str = "/") -> LabelHierarchy
 
     Raises
     ------
+    TypeError
+        If `paths` is a single string, or a path is not a string.
     ValueError
-        If a component is empty, or a label occurs under two parents.
+        If a component or `sep` is empty, or a label occurs under two parents.
 
     Examples
     --------
@@ -153,13 +173,17 @@ def hierarchy_from_paths(paths: Iterable[str], sep: str = "/") -> LabelHierarchy
     └── physics
     sport
     """
+    if isinstance(paths, str):
+        raise TypeError(f"paths is the string {paths!r}; pass a list of paths")
+    if not sep:
+        raise ValueError("sep is empty; pass what separates the components of a path, such as '/'")
     parents: dict[str, str | None] = {}
     for path in paths:
         above = None
         for component in check_label(path, "a path").split(sep):
-            _place(parents, check_label(component, f"a component of the path {path!r}"), above)
+            place(parents, check_label(component, f"a component of the path {path!r}"), above)
             above = component
-    return _tree(parents)
+    return hierarchy_of_tree(parents)
 
 
 def hierarchy_from_networkx(graph: Any) -> LabelHierarchy:
@@ -233,10 +257,10 @@ def hierarchy_over(hierarchy: LabelHierarchy, classes: Iterable[str]) -> LabelHi
     if hierarchy.is_flat or len(unknown) == len(set(names)):
         hierarchy.positions(unknown)  # raises, with a suggestion
     for name in unknown:
-        near = get_close_matches(name, hierarchy.labels, n=1)
+        near = suggestion(name, hierarchy.labels)
         if near:
             raise ValueError(
-                f"the hierarchy has no label {name!r}; did you mean {near[0]!r}? If {name!r} is another "
+                f"the hierarchy has no label {name!r}; did you mean {near}? If {name!r} is another "
                 "label, name it in LabelHierarchy(edges, labels=[...])"
             )
     shown = ", ".join(map(repr, unknown[:3]))
@@ -252,71 +276,62 @@ def hierarchy_over(hierarchy: LabelHierarchy, classes: Iterable[str]) -> LabelHi
     return LabelHierarchy(edges, [*hierarchy.labels, *unknown]).restrict(names)
 
 
-def read_taxonomy(path: str | os.PathLike[str], root: str = "Root") -> LabelHierarchy:
-    r"""Read a taxonomy file.
-
-    Parameters
-    ----------
-    path : str or path-like
-        The file, in UTF-8. A line is ``parent<TAB>child<TAB>child...``.
-    root : str, default="Root"
-        The virtual node above all labels. It is dropped.
-
-    Returns
-    -------
-    LabelHierarchy
-        The hierarchy. Its labels are sorted.
-
-    Raises
-    ------
-    ValueError
-        If a field is empty or `root` is a child, or the file is not in UTF-8. The message names the line.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = pathlib.Path(folder) / "news.taxonomy"
-    ...     _ = file.write_text("Root\tscience\tsport\nscience\tphysics\n")
-    ...     print(read_taxonomy(file).to_text())
-    science
-    └── physics
-    sport
-    """
-    edges = []
-    names: set[str] = set()
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not in UTF-8: save it in that encoding ({error})") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        where = f"line {number} of {path}"
-        parent, *below = [check_label(field, f"a field in {where}") for field in line.split("\t")]
-        if root in below:
-            raise ValueError(
-                f"{where} places the virtual node {root!r} under {parent!r}; "
-                "pass the name of the virtual node as root="
-            )
-        names.update(below, {parent} - {root})
-        edges += [(parent, child) for child in below if parent != root]
-    return LabelHierarchy(edges, sorted(names))
-
-
 def _read_json(path: str | os.PathLike[str]) -> LabelHierarchy:
-    with open(path, encoding="utf-8-sig") as file:
+    with open_text(path) as file:
         try:
-            return as_hierarchy(json.load(file))
+            source = json.load(file, object_pairs_hook=_with_unique_keys)
+            # In Python, a list of names is a list of roots. As a file it has hardly been meant so.
+            return as_hierarchy(tuple(source) if isinstance(source, list) else source)
+        except RecursionError as error:
+            raise ValueError(
+                f'{path} is nested too deeply for JSON: write a list of pairs, [["parent", "child"], ...]'
+            ) from error
+        except UnicodeDecodeError:
+            raise
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path} does not hold a hierarchy: {error}") from error
+
+
+def _hierarchy_of_records(records: list[Mapping[str, Any]]) -> LabelHierarchy:
+    for row, record in enumerate(records):
+        if not {"parent", "child"} <= set(record):
+            raise TypeError(
+                f"edge {row} is {shown(record)}; an edge is a pair (parent, child), or a record with the "
+                "keys 'parent' and 'child'"
+            )
+    return _hierarchy_of_columns([r["parent"] for r in records], [r["child"] for r in records])
+
+
+def _with_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+        raise ValueError(f"the key {twice!r} occurs twice in an object; put all its children under one key")
+    return entries
+
+
+def _is_missing(value: Any) -> bool:
+    # Without an import of pandas. A NaN is not equal to itself.
+    return value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and value != value)
+
+
+def _hierarchy_of_columns(parents: Iterable[Any], children: Iterable[Any]) -> LabelHierarchy:
+    edges: list[tuple[str, str]] = []
+    names: set[str] = set()
+    for row, (parent, child) in enumerate(zip(parents, children, strict=True)):
+        names.add(check_label(child, f"the child of row {row}"))
+        if parent == "" if isinstance(parent, str) else _is_missing(parent):
+            continue
+        names.add(check_label(parent, f"the parent of row {row}"))
+        edges.append((parent, child))
+    return LabelHierarchy(edges, sorted(names))
 
 
 def _children_of(parent: str, below: Any) -> Iterable[Any]:
     if below is None:
         return ()
     if isinstance(below, str) or not isinstance(below, Iterable):
-        raise TypeError(f"the children of {parent!r} are {below!r}; pass a list, a dict or None")
+        raise TypeError(f"the children of {parent!r} are {shown(below)}; pass a list, a dict or None")
     return below
 
 
@@ -327,23 +342,7 @@ def _nested_parents(mapping: Mapping[str, Any]) -> dict[str, str | None]:
         parent, below = waiting.pop()
         for child in below:
             what = "a key of the hierarchy" if parent is None else f"a child of {parent!r}"
-            _place(parents, check_label(child, what), parent)
+            place(parents, check_label(child, what), parent)
             if isinstance(below, Mapping):
                 waiting.append((child, _children_of(child, below[child])))
     return parents
-
-
-def _place(parents: dict[str, str | None], label: str, parent: str | None) -> None:
-    """Record the only parent that a label has in a tree. None means a root."""
-    known = parents.setdefault(label, parent)
-    if known != parent:
-        first, second = ("at the top" if name is None else f"under {name!r}" for name in (known, parent))
-        raise ValueError(
-            f"label {label!r} occurs both {first} and {second}, but a label occurs once in a tree; use two "
-            "unique names, or pass (parent, child) pairs if one label has several parents"
-        )
-
-
-def _tree(parents: Mapping[str, str | None]) -> LabelHierarchy:
-    edges = [(parent, label) for label, parent in parents.items() if parent is not None]
-    return LabelHierarchy(edges, sorted(parents))

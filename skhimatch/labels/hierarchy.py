@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import cached_property
 from itertools import pairwise
+from reprlib import Repr
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array, issparse
 
-__all__ = ["Families", "LabelHierarchy", "as_indicator", "check_label"]
+from skhimatch.labels.spelling import suggestion, warn_of_labels_that_look_alike
+
+__all__ = ["Families", "LabelHierarchy", "as_indicator", "check_label", "shown"]
+
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 100
 
 Positions = npt.NDArray[np.int64]
 
@@ -70,6 +75,11 @@ class LabelHierarchy:
         If a label is empty or repeated in `labels`, an edge names a label outside `labels`, or the
         edges form a cycle.
 
+    Warns
+    -----
+    UserWarning
+        If two labels differ only by case, spaces or the Unicode form of their characters.
+
     Examples
     --------
     >>> from skhimatch.labels.hierarchy import LabelHierarchy
@@ -108,6 +118,7 @@ class LabelHierarchy:
                     )
         positions = np.array([(index[a], index[b]) for a, b in pairs], dtype=np.int64).reshape(-1, 2)
         self._fill(names, positions, is_flat=False)
+        warn_of_labels_that_look_alike(names)
 
     def _fill(self, labels: tuple[str, ...], edges: Positions, *, is_flat: bool) -> None:
         if not labels:
@@ -142,7 +153,9 @@ class LabelHierarchy:
         >>> LabelHierarchy.flat(["ham", "spam"])
         LabelHierarchy(2 labels, 2 roots, 2 leaves, depth 1, flat)
         """
-        return cls._from_positions(_checked_labels(labels), np.empty((0, 2), dtype=np.int64), is_flat=True)
+        names = _checked_labels(labels)
+        warn_of_labels_that_look_alike(names)
+        return cls._from_positions(names, np.empty((0, 2), dtype=np.int64), is_flat=True)
 
     # Structure
 
@@ -556,7 +569,7 @@ def as_indicator(targets: Any, n_labels: int | None = None) -> csr_array:
     Parameters
     ----------
     targets : array-like or sparse of shape (n, L)
-        Only 0 and 1.
+        Only 0 and 1. A sparse array may store an entry several times: the sum of its values counts.
     n_labels : int, default=None
         The expected L. By default it is not checked.
 
@@ -568,7 +581,7 @@ def as_indicator(targets: Any, n_labels: int | None = None) -> csr_array:
     Raises
     ------
     ValueError
-        If `targets` does not have two dimensions or L columns, or has an entry other than 0 and 1.
+        If `targets` does not have two dimensions or L columns, or has or stores a value other than 0 and 1.
 
     Examples
     --------
@@ -584,11 +597,26 @@ def as_indicator(targets: Any, n_labels: int | None = None) -> csr_array:
             f"an indicator of shape (n, {wanted}), with one column per label, is needed; "
             f"got shape {targets.shape}"
         )
-    values = targets.tocoo().data if sparse else targets
+    entries = targets.tocoo() if sparse else None
+    values = targets if entries is None else entries.data
     if values.dtype != bool and not np.all((values == 0) | (values == 1)):
         raise ValueError("an indicator holds 0 and 1 only; decide probabilities with a threshold first")
-    indicator = csr_array(targets).astype(bool)
-    indicator.sum_duplicates()
+    if entries is None:
+        indicator = csr_array(values.astype(bool))
+    elif values.dtype == bool or (targets.format == "csr" and targets.has_canonical_format):
+        indicator = csr_array(targets).astype(bool)
+        indicator.sum_duplicates()
+    else:
+        # Counted in a wide type: the sum of 256 ones in one byte is 0.
+        counts = csr_array((values.astype(np.int64), (entries.row, entries.col)), shape=targets.shape)
+        if counts.data.max(initial=0) > 1:
+            twice = counts.tocoo()
+            row, column = (index[twice.data > 1][0] for index in (twice.row, twice.col))
+            raise ValueError(
+                f"the indicator stores a 1 several times in row {row}, column {column}: their sum is not "
+                "0 or 1; store each label of a text once"
+            )
+        indicator = counts.astype(bool)
     indicator.eliminate_zeros()
     return indicator
 
@@ -616,10 +644,31 @@ def check_label(name: Any, what: str) -> str:
         If the name is empty.
     """
     if not isinstance(name, str):
-        raise TypeError(f"{what} is {name!r}; a label is a non-empty string")
+        raise TypeError(f"{what} is {shown(name)}; a label is a non-empty string")
     if not name.strip():
         raise ValueError(f"{what} is empty ({name!r}); a label is a non-empty string")
     return str(name)
+
+
+def shown(value: Any) -> str:
+    """Show an object in an error message, shortened if it is long or deeply nested.
+
+    Parameters
+    ----------
+    value : object
+        Anything.
+
+    Returns
+    -------
+    str
+        Its representation.
+
+    Examples
+    --------
+    >>> shown(list(range(100)))
+    '[0, 1, 2, 3, 4, 5, ...]'
+    """
+    return _SHORT.repr(value)
 
 
 def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -643,11 +692,11 @@ def _checked_edge(edge: Any, place: int) -> tuple[str, str]:
     # Sets and mappings have no order.
     pair = list(edge) if isinstance(edge, Iterable) and not isinstance(edge, str | Set | Mapping) else []
     if len(pair) != 2:
-        raise TypeError(f"edge {place} is {edge!r}; an edge is a pair (parent, child)")
+        raise TypeError(f"edge {place} is {shown(edge)}; an edge is a pair (parent, child)")
     parent, child = pair
     return (
-        check_label(parent, f"the parent of edge {place}, {edge!r},"),
-        check_label(child, f"the child of edge {place}, {edge!r},"),
+        check_label(parent, f"the parent of edge {place}, {shown(edge)},"),
+        check_label(child, f"the child of edge {place}, {shown(edge)},"),
     )
 
 
@@ -662,5 +711,5 @@ def _checked_labels(labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def _suggestion(label: Any, known: tuple[str, ...]) -> str:
-    similar = difflib.get_close_matches(label, known) if isinstance(label, str) else []
-    return f"did you mean {' or '.join(map(repr, similar))}?" if similar else "check its spelling, or add it"
+    similar = suggestion(label, known, n=3) if isinstance(label, str) else ""
+    return f"did you mean {similar}?" if similar else "check its spelling, or add it"

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from difflib import get_close_matches
 from itertools import pairwise
 from numbers import Number
 from typing import Any
@@ -12,6 +11,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
+from skhimatch.labels.spelling import suggestion
 
 __all__ = [
     "divide",
@@ -79,6 +79,7 @@ def label_names(y: Any) -> list[str]:
     if hasattr(y, "columns"):
         return [str(name) for name in y.columns]
     if is_indicator(y):
+        _check_two_dimensions(y)
         n_columns = y.shape[1] if hasattr(y, "shape") and len(y.shape) == 2 else len(_nested_rows(y)[0])
         return [str(column) for column in range(n_columns)]
     rows, _ = _rows(y)
@@ -243,7 +244,8 @@ def validation_pair(
         warnings.warn(
             "validation_data=(X, y) is deprecated: pass X_val=X, y_val=y.", FutureWarning, stacklevel=4
         )
-        if not isinstance(validation_data, Sequence) or len(validation_data) != 2:
+        is_sequence = isinstance(validation_data, Sequence) and not isinstance(validation_data, str | bytes)
+        if not is_sequence or len(validation_data) != 2:
             raise ValueError("validation_data is not a pair (X, y): pass X_val=X, y_val=y.")
         return validation_data[0], validation_data[1]
     if (X_val is None) != (y_val is None):
@@ -496,7 +498,7 @@ def _path_columns(label: str, place: str, hierarchy: LabelHierarchy, sep: str) -
         raise _unknown_label(label, place, hierarchy)
     if not all(part in hierarchy for part in parts):
         # It may be a misspelt label that itself contains the separator.
-        if get_close_matches(label, [name for name in hierarchy.labels if sep in name], n=1):
+        if suggestion(label, [name for name in hierarchy.labels if sep in name]):
             raise _unknown_label(label, place, hierarchy)
         place = f"the path {label!r} of {place}"
     path = [_column(part, place, hierarchy) for part in parts]
@@ -520,8 +522,10 @@ def _column(label: str, place: str, hierarchy: LabelHierarchy) -> int:
 def _encode_indicator(y: Any, hierarchy: LabelHierarchy) -> sp.csr_array:
     if hasattr(y, "columns"):
         y = _reorder_columns(y, hierarchy)
-    elif len(getattr(y, "shape", ())) != 2:
-        y = np.asarray(_nested_rows(y))
+    else:
+        _check_two_dimensions(y)
+        if len(getattr(y, "shape", ())) != 2:
+            y = np.asarray(_nested_rows(y))
     if y.shape[1] != len(hierarchy):
         raise ValueError(
             f"y has {y.shape[1]} columns but there are {len(hierarchy)} labels "
@@ -532,22 +536,31 @@ def _encode_indicator(y: Any, hierarchy: LabelHierarchy) -> sp.csr_array:
         y = np.asarray(y)
         if y.dtype == object:
             y = _numbers(y)
-        if y.dtype.kind not in "biuf":
-            raise ValueError(f"Unknown label type: an indicator holds 0 and 1, not {y.dtype} entries.")
+    if y.dtype.kind not in "biuf":
+        raise ValueError(f"Unknown label type: an indicator holds 0 and 1, not {y.dtype} entries.")
+    if not sp.issparse(y):
         if y.dtype.kind == "f" and not np.isfinite(y).all():
             row, column = np.argwhere(~np.isfinite(y))[0]
             raise ValueError(f"Input y contains NaN or infinity, first at row {row}, column {column}.")
-    encoded = sp.csr_array(y).astype(np.float32)
-    encoded.sum_duplicates()
-    encoded.eliminate_zeros()
-    odd = np.flatnonzero(encoded.data != 1)
+        # scipy has no sparse arrays of 16 bits.
+        y = sp.csr_array(y.astype(np.float32) if y.dtype == np.float16 else y)
+    # In the type of y: in 32 bits, 1 + 1e-9 is 1.
+    entries = y.tocoo()
+    odd = np.flatnonzero((entries.data != 0) & (entries.data != 1))
     if len(odd):
-        row = int(np.searchsorted(encoded.indptr, odd[0], side="right")) - 1
         raise ValueError(
-            f"Unknown label type: row {row} of y holds {encoded.data[odd[0]]:g} in the column of "
-            f"{hierarchy.labels[encoded.indices[odd[0]]]!r}; an indicator holds only 0 and 1."
+            f"Unknown label type: row {entries.row[odd[0]]} of y holds {entries.data[odd[0]]} in the column "
+            f"of {hierarchy.labels[entries.col[odd[0]]]!r}; an indicator holds only 0 and 1."
         )
-    return encoded
+    return as_indicator(y).astype(np.float32)
+
+
+def _check_two_dimensions(y: Any) -> None:
+    if sp.issparse(y) and y.ndim != 2:
+        raise ValueError(
+            f"y is a sparse array of shape {y.shape}: pass an indicator of shape (n, L), with one row for "
+            "each text and one column for each label."
+        )
 
 
 def _numbers(y: np.ndarray) -> np.ndarray:
@@ -577,8 +590,8 @@ def _reorder_columns(frame: Any, hierarchy: LabelHierarchy) -> np.ndarray:
 
 
 def _unknown_label(label: str, place: str, hierarchy: LabelHierarchy) -> ValueError:
-    near = get_close_matches(label, hierarchy.labels, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    near = suggestion(label, hierarchy.labels)
+    hint = f" Did you mean {near}?" if near else ""
     return ValueError(
         f"Label {label!r} in {place} is not among the {len(hierarchy)} known labels.{hint} "
         "Add it to `hierarchy` (or `classes`), or correct it."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from numbers import Real
 from typing import Any
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import _check_sample_weight
 
 from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.spelling import suggestion
 
 __all__ = ["TextWeights", "check_class_weight", "check_sample_weight"]
 
@@ -250,8 +250,8 @@ def check_class_weight(class_weight: Any, hierarchy: LabelHierarchy) -> Mapping[
         return class_weight
     for label, weight in class_weight.items():
         if str(label) not in hierarchy.index:
-            near = get_close_matches(str(label), hierarchy.labels, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else " Correct it, or leave it out."
+            near = suggestion(str(label), hierarchy.labels)
+            hint = f" Did you mean {near}?" if near else " Correct it, or leave it out."
             raise ValueError(f"class_weight: {label!r} is not among the {len(hierarchy)} known labels.{hint}")
         if not isinstance(weight, Real) or not 0 < float(weight) < np.inf:
             raise ValueError(

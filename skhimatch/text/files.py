@@ -1,20 +1,21 @@
-"""Reading texts and labels from files: json lines and tables."""
+"""Reading texts and labels from files: json lines, arrays of records, tables and parquet."""
 
 from __future__ import annotations
 
-import csv
-import difflib
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from skhimatch.input_files import format_of, open_text
 from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.spelling import suggestion
+from skhimatch.text.tables import read_table
 
 __all__ = ["read_texts"]
 
-Entries = Iterator[tuple[int, Any, Any]]  # line, text, labels
+Entries = Iterator[tuple[str, Any, Any]]  # place, text, labels
 
 
 def read_texts(
@@ -25,12 +26,16 @@ def read_texts(
     Parameters
     ----------
     path : path-like
-        A file in UTF-8. The suffix names the format:
+        A file in UTF-8, or in UTF-16 with a byte order mark. It may be compressed with gzip. The suffix,
+        without ``.gz``, names the format:
 
-        - ``.jsonl`` or ``.json``: a line is an object with ``text`` and ``labels``, a list. The names
-          ``doc_token`` and ``doc_label`` are accepted too;
-        - ``.csv`` or ``.tsv``: the header has the columns ``text`` and ``labels``. In ``labels``, ``|``
-          separates several labels. Other columns are ignored.
+        - ``.jsonl`` or ``.json``: a line is an object with ``text`` and ``labels``, a list; or the whole
+          file is one array of such objects. The names ``doc_token`` and ``doc_label`` are accepted too;
+        - ``.csv`` or ``.tsv``: the header has the columns ``text`` and ``labels``. Commas, semicolons or
+          tabs separate the columns. In ``labels``, ``|`` separates several labels. A label that contains
+          ``|`` is recognised if the `hierarchy` has it. Other columns are ignored;
+        - ``.parquet``: the columns ``text`` and ``labels``, a list of strings or one string. It needs
+          pyarrow.
     hierarchy : LabelHierarchy, optional
         The known labels. By default any label is accepted.
 
@@ -44,8 +49,10 @@ def read_texts(
     Raises
     ------
     ValueError
-        If the suffix is not one of these, there is no text, or a line is not as described. The message
-        names the file and the line.
+        If the suffix is not one of these, the file is in another encoding, there is no text, or a line is
+        not as described. The message names the file and the line.
+    ImportError
+        If a parquet file is read without pyarrow.
 
     Examples
     --------
@@ -58,71 +65,130 @@ def read_texts(
     (['a wave'], [['physics', 'science']])
     """
     path = Path(path)
-    reader = {".jsonl": _json_lines, ".json": _json_lines, ".csv": _table, ".tsv": _table}.get(path.suffix)
-    if reader is None:
-        raise ValueError(
-            f"{path} does not end in .jsonl, .json, .csv or .tsv: save it in one of these formats"
-        )
     texts: list[str] = []
     label_sets: list[frozenset[str]] = []
-    first_without_labels = 0
-    try:
-        for number, text, labels in reader(path):
-            where = f"line {number} of {path}"
-            if not isinstance(text, str):
-                raise ValueError(f"{where} has no text")
-            texts.append(text)
-            if labels is None:
-                first_without_labels = first_without_labels or number
-            else:
-                label_sets.append(_checked(labels, where, hierarchy))
-            if first_without_labels and label_sets:
-                raise ValueError(
-                    f"line {first_without_labels} of {path} has no labels, but other lines have: "
-                    "add labels, or [] for none"
-                )
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not in UTF-8: save it in that encoding ({error})") from error
+    first_without_labels = ""
+    for place, text, labels in _entries(path, hierarchy):
+        if not isinstance(text, str):
+            raise ValueError(f"{place} has no text")
+        texts.append(text)
+        if labels is None:
+            first_without_labels = first_without_labels or place
+        else:
+            label_sets.append(_checked(labels, place, hierarchy))
+        if first_without_labels and label_sets:
+            raise ValueError(
+                f"{first_without_labels} has no labels, but other lines have: add labels, or [] for none"
+            )
     if not texts:
         raise ValueError(f"{path} has no text")
     return texts, None if first_without_labels else label_sets
 
 
-def _json_lines(path: Path) -> Entries:
+def _entries(path: Path, hierarchy: LabelHierarchy | None) -> Entries:
+    suffix = format_of(path)
+    if suffix in (".jsonl", ".json"):
+        return _read_json(path)
+    if suffix in (".csv", ".tsv"):
+        return _read_table(path, hierarchy)
+    if suffix == ".parquet":
+        return _read_parquet(path)
+    if suffix in (".xlsx", ".xlsm", ".xls", ".ods"):
+        raise ValueError(f"{path} is a spreadsheet: save it in the spreadsheet program as 'CSV UTF-8'")
+    raise ValueError(
+        f"{path} does not end in .jsonl, .json, .csv, .tsv or .parquet (.gz may follow): save it in one of "
+        "these formats; a table with tabs is a .tsv file"
+    )
+
+
+def _read_json(path: Path) -> Entries:
+    """Read json lines, a line at a time, or one array of records."""
+    is_first = True
     # Only "\n" ends a line. Texts may contain other line breaks.
-    with path.open(encoding="utf-8-sig", newline="\n") as lines:
+    with open_text(path) as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"line {number} of {path} is not JSON: {error}") from error
-            if not isinstance(entry, dict):
-                raise ValueError(
-                    f'line {number} of {path} is not of the form {{"text": "...", "labels": [...]}}'
-                )
-            text = entry.get("text", entry.get("doc_token"))
-            if isinstance(text, list):
-                text = " ".join(map(str, text))
-            yield number, text, entry.get("labels", entry.get("doc_label"))
+            if is_first and line.lstrip().startswith("["):
+                # The blank lines keep the line numbers of errors right.
+                array = _parsed("\n" * (number - 1) + line + lines.read(), str(path))
+                for nth, entry in enumerate(array, start=1):
+                    place = f"record {nth} of {path}"
+                    yield place, *_record(entry, place)
+                return
+            is_first = False
+            place = f"line {number} of {path}"
+            yield place, *_record(_parsed(line, place), place)
 
 
-def _table(path: Path) -> Entries:
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        rows = csv.DictReader(lines, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
-        try:
-            if "text" not in (rows.fieldnames or ()):
-                raise ValueError(f"line 1 of {path} has no column 'text': the header must be text,labels")
-            for row in rows:
-                labels = row.get("labels")
-                yield rows.line_num, row["text"], labels if labels is None else _split_labels(labels)
-        except csv.Error as error:
-            raise ValueError(f"line {rows.reader.line_num} of {path} is not CSV: {error}") from error
+def _read_table(path: Path, hierarchy: LabelHierarchy | None) -> Entries:
+    known = hierarchy if hierarchy is not None and any("|" in label for label in hierarchy) else None
+    for place, text, labels in read_table(path):
+        yield place, text, None if labels is None else _split_labels(labels, place, known)
 
 
-def _split_labels(labels: str) -> list[str]:
-    return [label.strip() for label in labels.split("|") if label.strip()]
+def _split_labels(field: str, place: str, hierarchy: LabelHierarchy | None) -> list[str]:
+    """Split a field at "|". The labels of a hierarchy that contain "|" are kept whole."""
+    parts = field.split("|")
+    if hierarchy is None:
+        return [part.strip() for part in parts if part.strip()]
+    # The ways to read the parts from each one on as known labels. Two of them are enough to refuse.
+    ways: list[list[list[str]]] = [[] for _ in parts] + [[[]]]
+    for start in reversed(range(len(parts))):
+        for stop in range(start + 1, len(parts) + 1):
+            label = "|".join(parts[start:stop]).strip()
+            if not label or label in hierarchy:
+                ways[start] += [[label, *rest] if label else rest for rest in ways[stop]]
+        ways[start] = ways[start][:2]
+    if len(ways[0]) > 1:
+        raise ValueError(
+            f"the labels {field!r} in {place} can be read as {ways[0][0]} and as {ways[0][1]}, since some "
+            "labels contain '|': save the texts as json lines, with a list of labels"
+        )
+    return ways[0][0] if ways[0] else [part.strip() for part in parts if part.strip()]
+
+
+def _parsed(content: str, place: str) -> Any:
+    try:
+        return json.loads(content)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{place} is not JSON: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"{place} is nested too deeply: write a text and a list of labels") from error
+
+
+def _record(entry: Any, place: str) -> tuple[Any, Any]:
+    if not isinstance(entry, dict):
+        raise ValueError(f'{place} is not of the form {{"text": "...", "labels": [...]}}')
+    text = entry.get("text", entry.get("doc_token"))
+    if isinstance(text, list):
+        text = " ".join(map(str, text))
+    return text, entry.get("labels", entry.get("doc_label"))
+
+
+def _read_parquet(path: Path) -> Entries:
+    """Read the rows of a parquet file, a batch at a time."""
+    try:
+        from pyarrow import ArrowInvalid
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
+        raise ImportError(
+            f'{path} is a parquet file, which needs pyarrow: python -m pip install "skhimatch[parquet]", or '
+            "save it as json lines"
+        ) from error
+    try:
+        file = ParquetFile(path)
+    except ArrowInvalid as error:
+        raise ValueError(f"{path} is not a parquet file: {error}") from error
+    with file:
+        wanted = [name for name in ("text", "labels") if name in file.schema_arrow.names]
+        if "text" not in wanted:
+            raise ValueError(f"{path} has no column 'text': the columns must be text and labels")
+        number = 0
+        for batch in file.iter_batches(columns=wanted):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"row {number} of {path}", row["text"], row.get("labels")
 
 
 def _checked(labels: Any, where: str, hierarchy: LabelHierarchy | None) -> frozenset[str]:
@@ -131,9 +197,9 @@ def _checked(labels: Any, where: str, hierarchy: LabelHierarchy | None) -> froze
         raise ValueError(f"the labels in {where} are {labels!r}: write a list of strings")
     for name in names:
         if hierarchy is not None and name not in hierarchy:
-            near = difflib.get_close_matches(name, hierarchy.labels, n=1)
+            near = suggestion(name, hierarchy.labels)
             raise ValueError(
                 f"label {name!r} in {where} is not among the {len(hierarchy)} known labels: "
-                + (f"did you mean {near[0]!r}?" if near else "correct it, or add it to the hierarchy")
+                + (f"did you mean {near}?" if near else "correct it, or add it to the hierarchy")
             )
     return frozenset(names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from typing import Any
@@ -18,6 +19,8 @@ __all__ = ["SubwordTokenizer", "pieces_of", "vocabulary_of"]
 
 # Texts per call of the pretrained tokenizer.
 CHUNK_SIZE = 1_000
+# A half of a character of UTF-16 without its other half. Pretrained tokenizers refuse it.
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class SubwordTokenizer(TransformerMixin, BaseEstimator):
@@ -185,9 +188,10 @@ def pieces_of(texts: Sequence[str], tokenizer: Any, vocabulary: SubwordVocabular
     """
     lists: list[list[int]] = []
     for start in range(0, len(texts), CHUNK_SIZE):
+        chunk = texts[start : start + CHUNK_SIZE]
         # The encoder adds special tokens to each window, which may be a part of a text.
         found = tokenizer(
-            list(texts[start : start + CHUNK_SIZE]),
+            [_LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text) for text in chunk],
             add_special_tokens=False,
             truncation=False,
             return_attention_mask=False,

@@ -1,6 +1,5 @@
 """Pretrained word vectors: reading files, and a class that clones share."""
 
-import gzip
 import os
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -11,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from skhimatch.input_files import open_text
 
 __all__ = ["WordVectors", "as_word_vectors", "read_word_vectors"]
 
@@ -181,8 +182,7 @@ def read_word_vectors(path: str | os.PathLike[str], words: Collection[str] | Non
     ----------
     path : path-like
         The file, in UTF-8. A line is a word and its d numbers, separated by spaces. In the word2vec
-        format, the first line is the number of words and d. A name that ends in ``.gz`` is read with
-        gzip.
+        format, the first line is the number of words and d. It may be compressed with gzip.
     words : container of str, optional
         The words to keep. By default all. A set is fastest.
 
@@ -218,9 +218,8 @@ def read_word_vectors(path: str | os.PathLike[str], words: Collection[str] | Non
     kept: dict[str, None] = {}
     numbers = array("f")
     n_read = 0
-    opened = gzip.open if path.suffix == ".gz" else open
     # Only "\n" ends a line. Some words of the published files contain other line breaks.
-    with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="\n") as lines:
+    with open_text(path, errors="replace") as lines:
         first = lines.readline()
         n_expected, dimension = _layout(first, path)
         numbered = enumerate(lines, 2) if n_expected is not None else enumerate(chain([first], lines), 1)

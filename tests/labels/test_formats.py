@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import numpy as np
@@ -173,6 +174,9 @@ class TestHierarchyOver:
         ('{"a": ["b"],\n}', "line 2"),
         ('{"a": ["b"], "b": ["a"]}', "cycle"),
         ('"a"', "the string 'a'"),
+        ('["a", "b"]', "consists of names"),
+        ('[{"id": 1, "name": "a"}]', "edge 0 is"),
+        ('{"name": "a", "children": [{"name": "b"}]}', "children of 'name' are 'a'"),
     ],
 )
 def test_bad_json_is_named(tmp_path, content, message):
@@ -183,11 +187,92 @@ def test_bad_json_is_named(tmp_path, content, message):
 
 
 def test_forms_without_an_order_of_parent_and_child_are_refused():
-    frame = pd.DataFrame({"parent": ["science"], "child": ["physics"]})
-    with pytest.raises(TypeError, match="the hierarchy is a DataFrame; pass its rows as"):
+    frame = pd.DataFrame({"above": ["science"], "below": ["physics"]})
+    with pytest.raises(TypeError, match="DataFrame without the columns 'parent' and 'child'"):
         as_hierarchy(frame)
-    pairs = list(frame[["parent", "child"]].itertuples(index=False, name=None))
-    assert as_hierarchy(pairs) == LabelHierarchy([("science", "physics")])
     for edge in ({"science", "physics"}, {"text": "a", "labels": []}):
         with pytest.raises(TypeError, match=r"edge 0 is .*an edge is a pair"):
             as_hierarchy([edge])
+    for edges in ({frozenset({"science", "physics"})}, [frozenset({"science", "physics"})]):
+        with pytest.raises(TypeError, match=r"edge 0 is .*an edge is a pair"):
+            as_hierarchy(edges)
+    for names in ({"science", "physics"}, ("science", "physics"), frozenset({"a", "b", "c"})):
+        with pytest.raises(TypeError, match=r"consists of names, of which none is the parent .*; pass pairs"):
+            as_hierarchy(names)
+
+
+@pytest.mark.parametrize("root", [None, float("nan"), pd.NA, ""])
+def test_tables_of_parents_and_children(root):
+    pairs = [(root, "science"), ("science", "physics"), (root, "sport")]
+    rows = [{"parent": parent, "child": child, "id": 3} for parent, child in pairs]
+    expected = LabelHierarchy([("science", "physics")], ["physics", "science", "sport"])
+    assert as_hierarchy(rows) == expected
+    assert as_hierarchy(iter(rows)) == expected
+    assert as_hierarchy(pd.DataFrame(rows)) == expected
+    assert as_hierarchy(pd.DataFrame(rows, index=[3, 3, 1])[["child", "parent"]]) == expected
+
+
+def test_the_row_of_a_bad_record_is_named():
+    rows = [{"parent": "a", "child": "b"}, {"parent": 3, "child": "c"}]
+    with pytest.raises(TypeError, match="the parent of row 1 is 3"):
+        as_hierarchy(rows)
+    with pytest.raises(TypeError, match="the child of row 0 is None"):
+        as_hierarchy(pd.DataFrame({"parent": ["a"], "child": [None]}, dtype=object))
+    with pytest.raises(
+        TypeError, match=r"edge 1 is \{'id': 3\}; .* a record with the keys 'parent' and 'child'"
+    ):
+        as_hierarchy([rows[0], {"id": 3}])
+
+
+def test_a_set_of_pairs_or_of_paths_is_read():
+    assert as_hierarchy(set(NEWS_EDGES)) == LabelHierarchy(NEWS_EDGES)
+    assert as_hierarchy({"/".join(edge) for edge in NEWS_EDGES}) == LabelHierarchy(NEWS_EDGES)
+
+
+def test_paths_with_another_usual_separator(tmp_path):
+    paths = [" > ".join(edge) for edge in NEWS_EDGES]
+    assert as_hierarchy(paths) == LabelHierarchy(NEWS_EDGES)
+    assert as_hierarchy(["a > CD/DVD"]) == LabelHierarchy([("a", "CD/DVD")])
+    file = tmp_path / "news.json"
+    file.write_text(json.dumps(paths), encoding="utf-8")
+    assert as_hierarchy(file) == LabelHierarchy(NEWS_EDGES)
+
+
+def test_paths_are_a_list():
+    with pytest.raises(TypeError, match="paths is the string 'a/b'"):
+        hierarchy_from_paths("a/b")
+    with pytest.raises(ValueError, match="sep is empty"):
+        hierarchy_from_paths(["a/b"], sep="")
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_json_of_every_encoding(tmp_path, compress, encoding):
+    file = tmp_path / ("news.json.gz" if compress is gzip.compress else "news.json")
+    file.write_bytes(compress(json.dumps(NEWS).encode(encoding)))
+    assert as_hierarchy(file) == as_hierarchy(NEWS)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['{"a": ["b"], "c": [], "a": ["d"]}', '[{"x": {"a": 1, "a": 2}}]', '{"x": {"a": {}, "a": {}}}'],
+)
+def test_a_key_that_occurs_twice_is_named(tmp_path, content):
+    file = tmp_path / "news.json"
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"news\.json .*: the key 'a' occurs twice"):
+        as_hierarchy(file)
+
+
+def test_deep_nesting_is_an_error_that_says_what_to_do(tmp_path):
+    file = tmp_path / "news.json"
+    for content in ('{"a": ' * 100_000, "[" * 100_000):
+        file.write_text(content, encoding="utf-8")
+        with pytest.raises(ValueError, match=r"news\.json is nested too deeply .* list of pairs"):
+            as_hierarchy(file)
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    for source in ({"a": deep}, {"a": {"b": deep}}, [deep], [["a", deep]], [{"parent": "a", "child": deep}]):
+        with pytest.raises(TypeError, match=r"\.\.\."):
+            as_hierarchy(source)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
 from skhimatch.labels.targets import (
     divide,
     encode_targets,
@@ -402,3 +402,86 @@ def test_an_object_in_an_indicator_is_named(entry):
         ValueError, match=rf"row 1 of y holds {entry!r} in column 1; .* only the numbers 0 and 1"
     ):
         encode_targets(y, HIERARCHY)
+
+
+class TestExactZerosAndOnes:
+    @pytest.mark.parametrize("value", [1 + 1e-9, 1 - 1e-9, 1e-50, -1e-9])
+    @pytest.mark.parametrize(
+        "form", [np.array, sp.csr_array, sp.coo_matrix, lambda y: pd.DataFrame(y, columns=HIERARCHY.labels)]
+    )
+    def test_what_is_only_nearly_0_or_1_is_named(self, form, value):
+        y = form([[0, 1, 1], [1, value, 0]])
+        with pytest.raises(ValueError, match=rf"row 1 of y holds {value} in the column of 'physics'"):
+            encode_targets(y, HIERARCHY)
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            np.array([2, -1], np.int64),
+            np.array([2.0, -1.0], np.float32),
+            np.array([3, -2, 0], np.int8),
+            np.array([0.5, 0.5]),
+            np.array([1, 1], np.float32),
+            np.array([255, 2], np.uint8),
+            np.ones(257, np.uint8),
+        ],
+    )
+    def test_values_that_are_stored_several_times(self, data):
+        y = sp.csr_array((data, np.ones(len(data), dtype=int), [0, 0, len(data)]), shape=(2, 3))
+        before = y.data.copy()
+        for check in (lambda: encode_targets(y, HIERARCHY), lambda: as_indicator(y)):
+            with pytest.raises(ValueError, match=r"row 1|0 and 1 only"):
+                check()
+        assert (y.data == before).all()
+        assert y.nnz == len(data)
+
+    @pytest.mark.parametrize("form", [sp.csr_array, sp.coo_array, sp.csc_array])
+    def test_stored_zeros_beside_a_one(self, form):
+        y = form(sp.coo_array(([1, 0, 1.0], ([0, 0, 1], [1, 1, 2])), shape=(2, 3)))
+        for encoded in (encode_targets(y, HIERARCHY), as_indicator(y)):
+            assert encoded.toarray().tolist() == [[0, 1, 0], [0, 0, 1]]
+            assert encoded.nnz == 2
+
+    def test_a_bool_is_true_however_often_it_is_stored(self):
+        y = sp.csr_array((np.array([True, True]), [1, 1], [0, 2]), shape=(1, 3))
+        assert encode_targets(y, HIERARCHY).toarray().tolist() == [[0, 1, 0]]
+
+    @pytest.mark.parametrize("dtype", [bool, np.int8, np.uint64, np.float16, np.float32, np.longdouble])
+    def test_every_type_of_number_is_read(self, dtype):
+        y = np.array([[0, 1, 1]], dtype)
+        assert encode_targets(y, HIERARCHY).toarray().tolist() == [[0, 1, 1]]
+        assert as_indicator(y).toarray().tolist() == [[0, 1, 1]]
+
+    def test_complex_numbers_are_refused(self):
+        for form in (np.array, sp.csr_array):
+            with pytest.raises(ValueError, match="not complex128 entries"):
+                encode_targets(form([[0, 1, 1j]]), HIERARCHY)
+
+
+def test_a_sparse_array_of_one_dimension_is_refused():
+    try:
+        y = sp.coo_array(np.array([1, 0, 1]))
+        assert y.ndim == 1
+    except (ValueError, AssertionError):
+        pytest.skip("this scipy has no sparse arrays of one dimension")
+    for check in (lambda: encode_targets(y, HIERARCHY), lambda: label_names(y)):
+        with pytest.raises(ValueError, match=r"sparse array of shape \(3,\): pass .* shape \(n, L\)"):
+            check()
+
+
+@pytest.mark.parametrize("pair", [(), [], (["a"],), (["a"], [{"b"}], 3), {}, {"X": 1, "y": 2}, "ab", 5])
+def test_validation_data_of_another_shape_is_refused(pair):
+    with (
+        pytest.warns(FutureWarning, match="validation_data"),
+        pytest.raises(ValueError, match=r"not a pair \(X, y\): pass X_val=X, y_val=y"),
+    ):
+        validation_pair(None, None, pair)
+
+
+@pytest.mark.parametrize("array", [np.empty(0), np.array([["a"], ["b"]])])
+def test_an_array_is_no_validation_data(array):
+    with (
+        pytest.warns(FutureWarning, match="validation_data"),
+        pytest.raises(ValueError, match=r"not a pair"),
+    ):
+        validation_pair(None, None, array)

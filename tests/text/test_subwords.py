@@ -58,6 +58,12 @@ def test_a_clone_is_not_fitted(tiny_bert):
     assert not hasattr(tokenizer.words, "vocabulary_")
 
 
+def test_a_lone_surrogate_is_read_as_the_replacement_character(tiny_bert):
+    tokenizer = SubwordTokenizer(tiny_bert).fit(["a wave"])
+    found, expected = (tokenizer.transform([f"a wave {mark} a"]) for mark in ("\ud83d", "\ufffd"))
+    assert found.subwords.words(0) == expected.subwords.words(0) != []
+
+
 def test_lists_of_tokens_are_refused(tiny_bert):
     with pytest.raises(TypeError, match=r"Text 0 is a list of tokens; .* pass whole texts"):
         SubwordTokenizer(tiny_bert).fit([["a", "quark"]])

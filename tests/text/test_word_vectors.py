@@ -194,3 +194,11 @@ class TestAsWordVectors:
     def test_bad_numbers_are_named(self):
         with pytest.raises(ValueError, match="'wave' contains NaN"):
             as_word_vectors({"wave": [np.nan], "the": [1]})
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_compressed_files_and_unicode_encodings_are_read(tmp_path, encoding, compress):
+    file = tmp_path / "vectors"
+    file.write_bytes(compress(GLOVE.encode(encoding)))
+    assert read_word_vectors(file).words == ("wave", "field", "the")

@@ -1,0 +1,148 @@
+"""Opening text files as people have them: compressed or not, in UTF-8 or in another Unicode encoding."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+__all__ = ["format_of", "open_text"]
+
+# The first bytes of files that are not text, and what to do with them.
+_NOT_TEXT = {
+    b"PK\x03\x04": "is an Excel or zip file: open it in the spreadsheet program and save it as 'CSV UTF-8'",
+    b"\xd0\xcf\x11\xe0": "is an Excel file: open it in the spreadsheet program and save it as 'CSV UTF-8'",
+    b"PAR1": "is a parquet file: give it a name that ends in .parquet, or save it as CSV in UTF-8",
+}
+_GZIP = b"\x1f\x8b"
+# The longer marks come first: that of UTF-16 is the start of that of UTF-32.
+_MARKS = {
+    b"\xff\xfe\x00\x00": "utf-32",
+    b"\x00\x00\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+
+
+def format_of(path: str | os.PathLike[str]) -> str:
+    """Return the suffix that names the format of a file, without a ``.gz`` behind it.
+
+    Parameters
+    ----------
+    path : path-like
+        The name of the file.
+
+    Returns
+    -------
+    str
+        The suffix in lower case, with its dot.
+
+    Examples
+    --------
+    >>> format_of("train.CSV.gz"), format_of("taxonomy")
+    ('.csv', '')
+    """
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    if suffixes[-1:] == [".gz"]:
+        suffixes.pop()
+    return suffixes[-1] if suffixes else ""
+
+
+@contextmanager
+def open_text(
+    path: str | os.PathLike[str], *, newline: str | None = "\n", errors: str = "surrogatepass"
+) -> Iterator[TextIO]:
+    r"""Open a text file, and name the file in the errors of its encoding.
+
+    Files in gzip are decompressed. A byte order mark is not part of the text: it says that a file is in
+    UTF-8, UTF-16 or UTF-32. Files without a mark are in UTF-8.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    newline : {"\\n", "", None}, default="\\n"
+        As in `open`.
+    errors : str, default="surrogatepass"
+        As in `open`. By default lone surrogates are read, and other bytes that are not UTF-8 are an error.
+
+    Yields
+    ------
+    file object
+        The text.
+
+    Raises
+    ------
+    ValueError
+        If the file is not text, not in one of these encodings, or its gzip data are damaged. The message
+        says what to do.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "labels.txt.gz")
+    ...     _ = file.write_bytes(gzip.compress("a\nb\n".encode("utf-8-sig")))
+    ...     with open_text(file) as lines:
+    ...         print(list(lines))
+    ['a\n', 'b\n']
+    """
+    encoding = "utf-8-sig"
+    try:
+        with _open_binary(path) as file:
+            start = _start(file)
+            for mark, remedy in _NOT_TEXT.items():
+                if start.startswith(mark):
+                    raise ValueError(f"{path} {remedy}")
+            encoding = next((name for mark, name in _MARKS.items() if start.startswith(mark)), encoding)
+            if encoding == "utf-8-sig" and b"\0" in start:
+                raise ValueError(
+                    f"{path} is not in UTF-8, since it has bytes of value 0: save it in UTF-8, "
+                    "for instance in Excel as 'CSV UTF-8'"
+                )
+            with io.TextIOWrapper(file, encoding=encoding, errors=errors, newline=newline) as text:
+                yield text
+    except UnicodeDecodeError as error:
+        if encoding != "utf-8-sig":
+            raise ValueError(f"{path} begins as {encoding.upper()}, but is damaged ({error})") from error
+        raise ValueError(_not_utf8(path, errors)) from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is damaged or incomplete gzip data ({error}): copy it again") from error
+
+
+@contextmanager
+def _open_binary(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
+    """Open a file, decompressed if it is in gzip."""
+    with open(path, "rb") as file:
+        if _start(file).startswith(_GZIP):
+            unpacked: Any = gzip.GzipFile(fileobj=file)
+            with io.BufferedReader(unpacked) as reader:
+                yield reader
+        else:
+            yield file
+
+
+def _start(file: io.BufferedReader) -> bytes:
+    """Return the first bytes of a file, without reading on."""
+    return file.peek(4)[:4]
+
+
+def _not_utf8(path: str | os.PathLike[str], errors: str) -> str:
+    """Say which line is not in UTF-8, and how to convert the file."""
+    place = ""
+    with _open_binary(path) as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                line.decode("utf-8", errors)
+            except UnicodeDecodeError as error:
+                place = f" (byte {line[error.start]:#x} in line {number})"
+                break
+    return (
+        f"{path} is not in UTF-8{place}: save it in that encoding, for instance in Excel as 'CSV UTF-8', or "
+        "convert it with iconv -f CP1252 -t UTF-8 if it is from Windows in a Western European language"
+    )
