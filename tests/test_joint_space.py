@@ -49,7 +49,16 @@ def test_a_learned_space_is_in_order(matching):
     assert 0 <= described["in_order"] <= 1
 
 
-def test_other_heads_have_no_such_space(matching):
+def test_other_heads_have_distances_of_embeddings():
     settings = QUICK | {"net_params": SMALL, "max_epochs": 1}
+    other = HiMatchClassifier(HIERARCHY, **settings).fit(*make_corpus(60))
+    texts, label_sets = make_corpus(5, seed=5)
+    gaps = other.transform(texts)[:, None] - other.label_embeddings_
+    np.testing.assert_allclose(distances_of(other, texts), np.linalg.norm(gaps, axis=2), atol=1e-6)
+    assert describe_joint_space(other, texts, label_sets)["texts"] == 5
+
+
+def test_a_space_that_nothing_has_trained():
+    settings = QUICK | {"net_params": SMALL, "max_epochs": 1, "lambda_match": 0, "lambda_joint": 0}
     other = HiMatchClassifier(HIERARCHY, **settings).fit(*make_corpus(60))
     assert describe_joint_space(other, *make_corpus(5, seed=5)) is None
