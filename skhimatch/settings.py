@@ -49,8 +49,8 @@ _BERT: dict[str, Any] = _WORDS | {
 }
 
 # What makes the networks converge on some thousands of texts within half an hour on two cores. On WOS the
-# paper's settings predict nothing after three epochs: at the start the gradient of the joint embedding loss is
-# a hundred times that of the averaged cross-entropy, and draws all texts and labels to one point.
+# paper's settings predict nothing after three epochs: at the start the gradient of the joint embedding loss
+# is a hundred times that of the averaged cross-entropy, and draws all texts and labels to one point.
 _FAST: dict[str, Any] = {
     "classification_loss": "cross_entropy",
     "lambda_joint": 0.1,
