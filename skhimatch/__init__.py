@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from skhimatch.labels.formats import as_hierarchy, read_taxonomy
     from skhimatch.labels.hierarchy import LabelHierarchy
     from skhimatch.settings import paper_settings
+    from skhimatch.storage.errors import ModelFormatError
     from skhimatch.text.pretrained import PretrainedEncoder
     from skhimatch.text.sequences import TokenSequences
     from skhimatch.text.subwords import SubwordTokenizer
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = [
     "HiMatchClassifier",
     "LabelHierarchy",
+    "ModelFormatError",
     "PretrainedEncoder",
     "SubwordTokenizer",
     "TokenSequences",
@@ -34,6 +36,7 @@ _MODULES = {
     "HiMatchClassifier": "classifier",
     "PretrainedEncoder": "text.pretrained",
     "LabelHierarchy": "labels.hierarchy",
+    "ModelFormatError": "storage.errors",
     "SubwordTokenizer": "text.subwords",
     "TokenSequences": "text.sequences",
     "WordTokenizer": "text.words",
