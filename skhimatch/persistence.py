@@ -133,11 +133,13 @@ def save(state: FittedState, parameters: Mapping[str, Any], folder: str | PathLi
     TypeError
         When the tokenizer is not one of this package's, or a parameter has no JSON form.
     ValueError
-        When a weight is not finite.
+        When a weight is not finite, or beyond 1e12.
     """
     folder = check_folder(folder)
     scorers = _scorer_states(state.ensemble)
     description = json.dumps(_describe(state, parameters, scorers), indent=1, default=_plain)
+    # What `load` would refuse is not written.
+    from_json(_Description, json.loads(description), "the description")
     arrays: dict[str, NDArray[Any]] = {
         "label_embeddings": state.label_embeddings,
         "labels.number": state.ensemble.labels.number,

@@ -244,18 +244,19 @@ class TestFiles:
         assert_alike(fitted, HiMatchClassifier.load(folder))
 
 
-def stopped_at(monkeypatch, call, error, *, after):
+def stopped_at(monkeypatch, call, error, *, after, killed):
     """Let one of the calls of the operating system raise an error, before it is done or after.
 
-    `call` counts them from 0. Returns a list, which gets the names of all calls.
+    `call` counts them from 0. Of a process that is killed, no later call is done. Returns a list, which gets
+    the names of all calls.
     """
     made = []
 
     def stopping(function):
         def wrapped(*args, **kwargs):
             made.append(function.__name__)
-            last = len(made) - 1 == call
-            if last and not after:
+            last, later = len(made) - 1 == call, len(made) - 1 > call
+            if (last and not after) or (later and killed):
                 raise error
             result = function(*args, **kwargs)
             if last:
@@ -271,17 +272,18 @@ def stopped_at(monkeypatch, call, error, *, after):
 
 class TestStoppedSaves:
     @pytest.mark.parametrize("after", [False, True])
+    @pytest.mark.parametrize("killed", [False, True])
     def test_at_every_moment_there_is_the_old_classifier_or_the_new_one(
-        self, fitted, folder, monkeypatch, after
+        self, fitted, folder, monkeypatch, after, killed
     ):
-        """Ctrl-C comes before, or just after, each call that changes the disk."""
+        """The process is stopped before, or just after, each call that changes the disk."""
         other = quick(random_state=1).fit(TEXTS, LABEL_SETS)
         expected = {classifier.predict_proba(UNSEEN).tobytes() for classifier in (fitted, other)}
         found = []
         for call in range(100):
             fitted.save(folder)
             with monkeypatch.context() as patch:
-                made = stopped_at(patch, call, KeyboardInterrupt(), after=after)
+                made = stopped_at(patch, call, KeyboardInterrupt(), after=after, killed=killed)
                 with suppress(KeyboardInterrupt), warnings.catch_warnings():
                     # The interrupt may prevent that the own files are removed.
                     warnings.simplefilter("ignore", UserWarning)

@@ -33,9 +33,10 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     Raises
     ------
     ValueError
-        When a number is not finite.
+        When a number is not finite or beyond 1e12, or an array has another type.
     """
     for name, array in arrays.items():
+        check(name, array.dtype in TYPES, f"has the type {array.dtype}, which is not read again")
         check_finite(name, array)
     np.savez(path, allow_pickle=False, **dict(arrays))
 
