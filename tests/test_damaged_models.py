@@ -22,6 +22,7 @@ from saved_folders import (
 from toy_corpus import HIERARCHY, QUICK, make_corpus
 
 from skhimatch import HiMatchClassifier, ModelFormatError, TokenSequences, WordTokenizer
+from skhimatch.scores import networks
 
 TEXTS, LABEL_SETS = make_corpus(60)
 UNSEEN, _ = make_corpus(5, seed=1)
@@ -252,7 +253,8 @@ class TestDescription:
         ["embedding_dimension", "joint_dimension", "node_dimension", "kernel_size", "vocabulary_size"],
     )
     @pytest.mark.parametrize("size", [10**6 + 1, 10**12 + 1, -1])
-    def test_sizes_of_networks_allocate_nothing(self, folder, setting, size):
+    def test_sizes_of_networks_allocate_nothing(self, folder, setting, size, monkeypatch):
+        monkeypatch.setattr(networks, "seeded_construction", lambda seed: pytest.fail("a network was built"))
         description = read_description(folder)
         description["scorers"]["words"]["settings"][setting] = size
         write_description(folder, description)
@@ -368,6 +370,18 @@ class TestArrays:
             folder, r"weights.npz is damaged \(the archive claims to hold .* more than it has"
         )
         assert peak < 10**7
+
+    def test_a_compressed_member(self, folder):
+        """Even one that is no smaller for it."""
+        path = files_of(folder) / "weights.npz"
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in members.items():
+                how = zipfile.ZIP_DEFLATED if name == "label_embeddings.npy" else zipfile.ZIP_STORED
+                archive.writestr(name, data, how)
+        write_digests(folder)
+        refused(folder, r"weights.npz is damaged \(label_embeddings is compressed")
 
     def test_a_member_twice(self, folder):
         with zipfile.ZipFile(files_of(folder) / "weights.npz", "a") as archive:
