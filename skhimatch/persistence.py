@@ -198,8 +198,8 @@ def load(folder: str | PathLike[str]) -> tuple[FittedState, dict[str, Any]]:
     state : FittedState
         Its networks are on the CPU.
     parameters : dict of str to objects
-        The classifier's parameters, the fitted hierarchy and an unfitted tokenizer among them. Their values
-        are not checked.
+        The classifier's parameters, the fitted hierarchy and an unfitted tokenizer among them. The caller has
+        to check their values.
 
     Raises
     ------

@@ -232,8 +232,10 @@ def _check_settings(settings: NetworkSettings, n_labels: int) -> None:
         value = getattr(settings, name, options[0])
         check(f"settings.{name}", value in options, f"is {value!r:.60}, not one of {options}")
     check("settings.dropout", 0 <= settings.dropout <= 1, f"is {settings.dropout}")
-    for name, value in vars(settings).items():
-        check(f"settings.{name}", type(value) is not int or name == "dropout" or value >= 1, f"is {value}")
+    sizes = {name: value for name, value in vars(settings).items() if type(value) is int}
+    sizes.pop("dropout", None)
+    for name, size in sizes.items():
+        check(f"settings.{name}", size >= 1, f"is {size}")
     if isinstance(settings, WordNetworkSettings):
         check("settings.kernel_sizes", min(settings.kernel_sizes, default=1) >= 1, "holds a size below 1")
         n_words, label_words = settings.vocabulary_size, settings.label_words
