@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from skhimatch.labels.hierarchy import LabelHierarchy
     from skhimatch.labels.taxonomy import read_taxonomy
     from skhimatch.settings import paper_settings
+    from skhimatch.storage.errors import ModelFormatError
     from skhimatch.text.pretrained import PretrainedEncoder
     from skhimatch.text.sequences import TokenSequences
     from skhimatch.text.subwords import SubwordTokenizer
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 __all__ = [
     "HiMatchClassifier",
     "LabelHierarchy",
+    "ModelFormatError",
     "PretrainedEncoder",
     "SubwordTokenizer",
     "TokenSequences",
@@ -36,6 +38,7 @@ _MODULES = {
     "HiMatchClassifier": "classifier",
     "PretrainedEncoder": "text.pretrained",
     "LabelHierarchy": "labels.hierarchy",
+    "ModelFormatError": "storage.errors",
     "SubwordTokenizer": "text.subwords",
     "TokenSequences": "text.sequences",
     "WordTokenizer": "text.words",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from skhimatch.network.device import one_thread
 from skhimatch.new_labels import with_labels
 from skhimatch.parameters import Parameters
 from skhimatch.predictor import FittedPredictor, checked_texts
+from skhimatch.storage.errors import damage_named
 from skhimatch.text.pretrained import PretrainedEncoder, as_encoder
 from skhimatch.training.net_params import split_net_params
 
@@ -633,7 +635,22 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         Parameters
         ----------
         folder : path
-            Created, or replaced if it holds a saved classifier.
+            Created. If it holds a saved classifier, this is replaced; at every moment the folder holds the
+            old one or the new one.
+
+        Raises
+        ------
+        FileExistsError
+            When the folder holds something else; nothing is changed then.
+        TypeError
+            When a parameter has no JSON form, or the tokenizer is a class of your own.
+        ValueError
+            When a weight is not finite.
+
+        Warns
+        -----
+        UserWarning
+            When the folder holds the files of a save that was stopped.
         """
         check_is_fitted(self)
         persistence.save(self.state_, self.get_params(deep=False), folder)
@@ -652,11 +669,24 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         HiMatchClassifier
             Fitted; it predicts as before, without the file of the word vectors. Loading starts no threads,
             so that the process may fork afterwards.
+
+        Raises
+        ------
+        FileNotFoundError
+            When there is no saved classifier.
+        ModelFormatError
+            When it is damaged or incomplete, or has another format than this version reads.
+        OSError
+            When a pretrained encoder that was not stored cannot be loaded by its name.
         """
         with one_thread():
             state, parameters = persistence.load(folder)
         classifier = cls(**parameters)
         classifier.state_ = state
+        with damage_named(Path(folder)):
+            classifier._validate_params()
+            # Raises if threshold, decoding or consistency do not fit the labels.
+            classifier._decision()
         return classifier
 
     # ------------------------------------------------------------------ private

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping, Set
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, fields, is_dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,13 +15,13 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-import skhimatch
 from skhimatch.choices import Choices
 from skhimatch.evaluation.decisions import DecisionRule, check_threshold
 from skhimatch.evaluation.metrics import MicroMacroF1
 from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.parameters import Parameters
 from skhimatch.scores.characters import CharacterFeatures
-from skhimatch.scores.ensemble import Ensemble
+from skhimatch.scores.ensemble import MEANING, Ensemble
 from skhimatch.scores.names import LabelNames
 from skhimatch.scores.networks import NetworkScorer
 from skhimatch.scores.ngrams import NGramClassifier, NGramFeatures
@@ -34,6 +30,11 @@ from skhimatch.scores.stacking import StackingWeights
 from skhimatch.scores.state import ScorerState
 from skhimatch.scores.training_labels import TrainingLabels
 from skhimatch.state import FittedState
+from skhimatch.storage import folder as storage
+from skhimatch.storage.arrays import of_shape, positions, read_arrays, write_arrays
+from skhimatch.storage.errors import ModelFormatError, damage_named
+from skhimatch.storage.folder import read_folder, write_folder
+from skhimatch.storage.values import check, from_json
 from skhimatch.text.pretrained import PretrainedEncoder
 from skhimatch.text.sequences import Vocabulary
 from skhimatch.text.subwords import SubwordTokenizer
@@ -41,22 +42,80 @@ from skhimatch.text.words import WordTokenizer
 
 __all__ = ["check_folder", "load", "save"]
 
-FORMAT = 11
-DESCRIPTION, WEIGHTS, ENCODER = "classifier.json", "weights.npz", "encoder"
+DESCRIPTION, WEIGHTS, ENCODER = "description.json", "weights.npz", "encoder"
 
 # Parameters that are not written. Their effect is in the state.
 NOT_SAVED = ("hierarchy", "tokenizer", "word_vectors", "callbacks")
 # The networks of an ensemble, in the order in which they are trained.
 NETWORKS = ("words", "pretrained")
+# Files that no save writes, and from which transformers would run code or load another model.
+NOT_OF_AN_ENCODER = (".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".pkl", ".py")
+NAMES_NOT_OF_AN_ENCODER = ("adapter_config.json", "modules.json")
+
+
+@dataclass(frozen=True)
+class _StoredHierarchy:
+    labels: list[str]
+    edges: list[tuple[int, int]]
+    flat: bool
+
+
+@dataclass(frozen=True)
+class _StoredPathChoice:
+    weights: dict[str, float]
+    above: dict[str, float]
+    beyond: dict[str, float]
+    inner: float
+    nothing: float | None
+
+
+@dataclass(frozen=True)
+class _StoredStackingWeights:
+    weights: dict[str, float]
+    intercept: float
+    slopes: dict[str, float]
+    slope: float
+    by_frequency: bool
+
+
+@dataclass(frozen=True)
+class _StoredDecision:
+    consistency: str | None
+    decoding: str
+    unlabelled: bool
+    one_path: bool
+    closed: bool
+    n_labels: int | None
+
+
+@dataclass(frozen=True)
+class _Description:
+    """Everything but the arrays, as it is in ``description.json``."""
+
+    parameters: dict[str, Any]
+    hierarchy: _StoredHierarchy
+    tokenizer: dict[str, Any] | None
+    vocabulary: tuple[str, ...]
+    scorers: dict[str, dict[str, Any]]
+    shortlist_size: int | None
+    stacking: _StoredPathChoice | _StoredStackingWeights
+    n_texts: float
+    decision: _StoredDecision
+    validation_f1: tuple[float, float] | None
+    history: list[dict[str, Any]]
+    sparse_output: bool
+    seed: int
+    choices: Choices
 
 
 def save(state: FittedState, parameters: Mapping[str, Any], folder: str | PathLike[str]) -> None:
-    """Write a fitted state and the classifier's parameters as ``classifier.json`` and ``weights.npz``.
+    """Write a fitted state and the classifier's parameters to a folder.
 
-    A pretrained encoder is written to the folder ``encoder`` beside them, by its own ``save_pretrained``,
-    unless it is frozen and not to be stored. The folder appears complete, or not at all. Word vectors,
-    callbacks, a `random_state` that is no integer, and the unfitted hierarchy and tokenizer are not written:
-    their effect is in the weights, in the fitted hierarchy and in the vocabulary.
+    See `skhimatch.storage.folder` for its files. A pretrained encoder is written by its own
+    ``save_pretrained``, unless it is frozen and not to be stored. The folder holds the old classifier or the
+    new one at every moment. Word vectors, callbacks, a `random_state` that is no integer, and the unfitted
+    hierarchy and tokenizer are not written: their effect is in the weights, in the fitted hierarchy and in
+    the vocabulary.
 
     Parameters
     ----------
@@ -65,7 +124,7 @@ def save(state: FittedState, parameters: Mapping[str, Any], folder: str | PathLi
     parameters : mapping of str to objects
         The classifier's parameters.
     folder : path
-        Created, or replaced if it holds a saved classifier.
+        Created. If it holds a saved classifier, this is replaced.
 
     Raises
     ------
@@ -73,10 +132,14 @@ def save(state: FittedState, parameters: Mapping[str, Any], folder: str | PathLi
         When the folder holds something else.
     TypeError
         When the tokenizer is not one of this package's, or a parameter has no JSON form.
+    ValueError
+        When a weight is not finite, or beyond 1e12.
     """
     folder = check_folder(folder)
     scorers = _scorer_states(state.ensemble)
     description = json.dumps(_describe(state, parameters, scorers), indent=1, default=_plain)
+    # What `load` would refuse is not written.
+    from_json(_Description, json.loads(description), "the description")
     arrays: dict[str, NDArray[Any]] = {
         "label_embeddings": state.label_embeddings,
         "labels.number": state.ensemble.labels.number,
@@ -88,18 +151,16 @@ def save(state: FittedState, parameters: Mapping[str, Any], folder: str | PathLi
         arrays[f"score_offsets.{name}"] = offsets
     for name, mean in (state.ensemble.mean_scores or {}).items():
         arrays[f"mean_scores.{name}"] = mean
-    fresh = folder.with_name(folder.name + ".saving")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    try:
-        np.savez(fresh / WEIGHTS, allow_pickle=False, **arrays)
-        (fresh / DESCRIPTION).write_text(description, encoding="utf-8")
+
+    def write(of_save: Path) -> None:
+        """Write all files."""
+        write_arrays(of_save / WEIGHTS, arrays)
+        (of_save / DESCRIPTION).write_text(description, encoding="utf-8")
         for scorer in scorers.values():
             if scorer.write_encoder is not None:
-                scorer.write_encoder(fresh / ENCODER)
-        _exchange(fresh, folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+                scorer.write_encoder(of_save / ENCODER)
+
+    write_folder(folder, write)
 
 
 def check_folder(folder: str | PathLike[str]) -> Path:
@@ -121,19 +182,7 @@ def check_folder(folder: str | PathLike[str]) -> Path:
     PermissionError, NotADirectoryError
         When nothing can be written there.
     """
-    # Through links: the folder itself is exchanged for a new one.
-    folder = Path(folder).resolve()
-    if folder == Path.cwd():
-        raise FileExistsError(f"{folder} is the working directory: choose another folder.")
-    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if folder.exists() and not (folder.is_dir() and held <= {DESCRIPTION, WEIGHTS, ENCODER}):
-        raise FileExistsError(
-            f"{folder} exists and holds no saved classifier, or more than that: choose another folder."
-        )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder.parent, os.W_OK):
-        raise PermissionError(f"{folder.parent} is not writable: choose another folder.")
-    return folder
+    return storage.check_folder(Path(folder))
 
 
 def load(folder: str | PathLike[str]) -> tuple[FittedState, dict[str, Any]]:
@@ -149,50 +198,36 @@ def load(folder: str | PathLike[str]) -> tuple[FittedState, dict[str, Any]]:
     state : FittedState
         Its networks are on the CPU.
     parameters : dict of str to objects
-        The classifier's parameters, the fitted hierarchy and an unfitted tokenizer among them.
+        The classifier's parameters, the fitted hierarchy and an unfitted tokenizer among them. The caller has
+        to check their values.
 
     Raises
     ------
     FileNotFoundError
-        When the folder or one of its files is missing.
-    ValueError
-        When it was written in another format than this version reads, or is damaged.
+        When the folder is missing, or is no saved classifier.
+    ModelFormatError
+        When it was written in another format than this version reads, or is damaged or incomplete.
+    OSError
+        When an encoder that was not stored cannot be loaded by its name.
     """
-    folder = Path(folder)
+    return read_folder(Path(folder), _read)
+
+
+def _read(of_save: Path) -> tuple[FittedState, dict[str, Any]]:
+    """Read the files of one save."""
     for name in (DESCRIPTION, WEIGHTS):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder / name} is missing: {folder} is no saved classifier.")
-    with _damage_named(folder / DESCRIPTION):
-        description = dict(json.loads((folder / DESCRIPTION).read_text(encoding="utf-8-sig")))
-    if description.get("format") != FORMAT:
-        raise ValueError(
-            f"{folder} was saved in format {description.get('format')} by skhimatch "
-            f"{description.get('version')}; version {skhimatch.__version__} reads format {FORMAT}: load it "
-            "with that version, or train the classifier again."
-        )
-    with _damage_named(folder / WEIGHTS), (folder / WEIGHTS).open("rb") as file:
-        arrays = dict(np.load(file, allow_pickle=False))
-    with _damage_named(folder):
-        encoder_folder = folder / ENCODER
-        return _rebuild(description, arrays, encoder_folder if encoder_folder.exists() else None)
-
-
-@contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
-    """Turn the errors of a truncated, edited or wrong file into one that names the file."""
-    try:
-        yield
-    except (
-        ValueError,
-        TypeError,
-        AttributeError,
-        LookupError,
-        RuntimeError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise ValueError(f"{path} is damaged ({error!r}): save the classifier again.") from error
+        if not (of_save / name).is_file():
+            raise ModelFormatError(f"{of_save / name} is missing: copy the whole folder {of_save.parent}.")
+    with damage_named(of_save / DESCRIPTION):
+        stored = json.loads((of_save / DESCRIPTION).read_text(encoding="utf-8"))
+        description = from_json(_Description, stored, "the description")
+    with damage_named(of_save / WEIGHTS):
+        arrays = read_arrays(of_save / WEIGHTS)
+    encoder = of_save / ENCODER
+    for path in encoder.rglob("*"):
+        if path.suffix.lower() in NOT_OF_AN_ENCODER or path.name in NAMES_NOT_OF_AN_ENCODER:
+            raise ModelFormatError(f"{path} is no file that `save` writes: save the classifier again.")
+    return _rebuild(of_save, description, arrays)
 
 
 def _scorer_states(ensemble: Ensemble) -> dict[str, ScorerState]:
@@ -205,40 +240,46 @@ def _scorer_states(ensemble: Ensemble) -> dict[str, ScorerState]:
     return states
 
 
-def _described_stacking(stacking: StackingWeights | PathChoice) -> dict[str, Any]:
+def _described_stacking(stacking: StackingWeights | PathChoice) -> _StoredPathChoice | _StoredStackingWeights:
     """Return the numbers of the stacking weights; frequency and paths are those of the training labels."""
     if isinstance(stacking, PathChoice):
-        return {
-            "weights": dict(stacking.weights),
-            "above": dict(stacking.above),
-            "beyond": dict(stacking.beyond),
-            "inner": stacking.inner,
-            "nothing": stacking.nothing,
-        }
-    return {
-        "weights": dict(stacking.weights),
-        "intercept": stacking.intercept,
-        "slopes": dict(stacking.slopes),
-        "slope": stacking.slope,
-        "by_frequency": stacking.frequency is not None,
-    }
-
-
-def _stacking(stored: Mapping[str, Any], labels: TrainingLabels) -> StackingWeights | PathChoice:
-    if "above" in stored:
-        if labels.paths is None:
-            raise ValueError("the weights are those of a choice among paths, and there are no paths")
-        return PathChoice(labels.paths, **stored)
-    frequency = labels.frequency if stored["by_frequency"] else None
-    return StackingWeights(
-        stored["weights"], stored["intercept"], stored["slopes"], stored["slope"], frequency
+        return _StoredPathChoice(
+            dict(stacking.weights),
+            dict(stacking.above),
+            dict(stacking.beyond),
+            stacking.inner,
+            stacking.nothing,
+        )
+    return _StoredStackingWeights(
+        dict(stacking.weights),
+        stacking.intercept,
+        dict(stacking.slopes),
+        stacking.slope,
+        by_frequency=stacking.frequency is not None,
     )
+
+
+def _stacking(
+    stored: _StoredPathChoice | _StoredStackingWeights, labels: TrainingLabels, scores: Set[str]
+) -> StackingWeights | PathChoice:
+    """Rebuild the stacking weights, which have to be those of the scores that the scorers return."""
+    check("stacking.weights", stored.weights.keys() == scores, f"is not for {', '.join(sorted(scores))}")
+    if isinstance(stored, _StoredPathChoice):
+        for part in ("above", "beyond"):
+            check(f"stacking.{part}", getattr(stored, part).keys() == scores, "has other names than weights")
+        check("decision.path_ends", labels.paths is not None, "is missing: weights are for paths")
+        assert labels.paths is not None
+        check("decision.path_ends", len(labels.paths.ends) > 0, "is empty")
+        return PathChoice(labels.paths, **vars(stored))
+    check("stacking.slopes", stored.slopes.keys() <= scores, "has names that weights have not")
+    frequency = labels.frequency if stored.by_frequency else None
+    return StackingWeights(stored.weights, stored.intercept, stored.slopes, stored.slope, frequency)
 
 
 def _describe(
     state: FittedState, parameters: Mapping[str, Any], scorers: Mapping[str, ScorerState]
-) -> dict[str, Any]:
-    """Return everything but the arrays, as JSON values."""
+) -> _Description:
+    """Return everything but the arrays."""
     tokenizer = state.tokenizer
     if type(tokenizer) is SubwordTokenizer:
         # The subwords' part is saved with the encoder.
@@ -248,97 +289,155 @@ def _describe(
             f"save() writes a WordTokenizer or a SubwordTokenizer, not a {type(tokenizer).__name__}: "
             "keep this classifier with joblib.dump."
         )
-    hierarchy, labels = state.hierarchy, state.ensemble.labels
-    return {
-        "format": FORMAT,
-        "version": skhimatch.__version__,
-        "parameters": {name: value for name, value in parameters.items() if name not in NOT_SAVED},
-        "hierarchy": {
-            "labels": hierarchy.labels,
-            "edges": hierarchy.edges.tolist(),
-            "flat": hierarchy.is_flat,
-        },
-        "tokenizer": None if tokenizer is None else tokenizer.get_params(),
-        "vocabulary": state.vocabulary.words,
-        "scorers": {name: scorer.values for name, scorer in scorers.items()},
-        "shortlist_size": state.ensemble.shortlist_size,
-        "stacking": _described_stacking(state.ensemble.stacking),
-        "n_texts": labels.n_texts,
-        "decision": {
-            "consistency": state.decision.consistency,
-            "decoding": state.decision.decoding,
-            "unlabelled": state.decision.unlabelled,
-            "one_path": state.decision.one_path,
-            "closed": state.decision.closed,
-            "n_labels": state.decision.n_labels,
-        },
-        "validation_f1": state.validation_f1,
-        "history": state.history,
-        "sparse_output": state.sparse_output,
-        "seed": state.seed,
-        "choices": asdict(state.choices),
-    }
+    hierarchy, decision, f1 = state.hierarchy, state.decision, state.validation_f1
+    return _Description(
+        parameters={name: value for name, value in parameters.items() if name not in NOT_SAVED},
+        hierarchy=_StoredHierarchy(list(hierarchy.labels), hierarchy.edges.tolist(), hierarchy.is_flat),
+        tokenizer=None if tokenizer is None else tokenizer.get_params(),
+        vocabulary=state.vocabulary.words,
+        scorers={name: dict(scorer.values) for name, scorer in scorers.items()},
+        shortlist_size=state.ensemble.shortlist_size,
+        stacking=_described_stacking(state.ensemble.stacking),
+        n_texts=state.ensemble.labels.n_texts,
+        decision=_StoredDecision(
+            consistency=decision.consistency,
+            decoding=decision.decoding,
+            unlabelled=decision.unlabelled,
+            one_path=decision.one_path,
+            closed=decision.closed,
+            n_labels=decision.n_labels,
+        ),
+        validation_f1=None if f1 is None else (f1.micro, f1.macro),
+        history=list(state.history),
+        sparse_output=state.sparse_output,
+        seed=state.seed,
+        choices=state.choices,
+    )
 
 
 def _rebuild(
-    description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], encoder_folder: Path | None
+    of_save: Path, description: _Description, arrays: Mapping[str, NDArray[Any]]
 ) -> tuple[FittedState, dict[str, Any]]:
-    """Rebuild the state, and the parameters."""
-    hierarchy = _hierarchy(description["hierarchy"])
-    parameters = dict(description["parameters"])
-    parameters["hierarchy"] = None if hierarchy.is_flat else hierarchy
+    """Rebuild the state, and the parameters; everything that is used later is checked here."""
+    with damage_named(of_save / DESCRIPTION):
+        hierarchy = _hierarchy(description.hierarchy)
+        vocabulary = Vocabulary(description.vocabulary)
+        parameters = _parameters(description.parameters)
+        parameters["hierarchy"] = None if hierarchy.is_flat else hierarchy
+        check("seed", 0 <= description.seed < 2**32, "is out of range")
+        check("n_texts", description.n_texts >= 0, "is negative")
+        check("scorers", {*NETWORKS} & description.scorers.keys() != set(), "holds no network")
+        unknown = description.scorers.keys() - {*NETWORKS, "ngrams", "names", "characters"}
+        check(f"scorers.{', '.join(sorted(unknown))}", not unknown, "is unknown")
+    encoder = of_save / ENCODER
+    scorers: dict[str, Any] = {}
+    for name, values in description.scorers.items():
+        with damage_named(f"{of_save}, scorer {name!r},"):
+            state = ScorerState(
+                values, _with_prefix(name, arrays), encoder_folder=encoder if encoder.is_dir() else None
+            )
+            scorers[name] = REBUILD[name](state, hierarchy)
+    with damage_named(of_save):
+        n_labels = len(hierarchy)
+        decision = _decision(arrays, hierarchy, description.decision)
+        number = of_shape(arrays, "labels.number", (n_labels,), "if")
+        check("labels.number", bool((number >= 0).all()), "is negative")
+        labels = TrainingLabels.counted(number, description.n_texts, decision)
+        ensemble = _ensemble(description, arrays, scorers, labels)
+        _check_words(vocabulary, ensemble)
+        unfitted, tokenizer = _tokenizers(description.tokenizer, vocabulary, ensemble)
+        parameters["tokenizer"] = unfitted
+        f1 = description.validation_f1
+        fitted = FittedState(
+            hierarchy=hierarchy,
+            tokenizer=tokenizer,
+            vocabulary=vocabulary,
+            ensemble=ensemble,
+            decision=decision,
+            label_embeddings=of_shape(arrays, "label_embeddings", (n_labels, -1)),
+            validation_f1=None if f1 is None else MicroMacroF1(*f1),
+            history=tuple(description.history),
+            sparse_output=description.sparse_output,
+            seed=description.seed,
+            choices=description.choices,
+        )
+        check("label_embeddings", fitted.label_embeddings.shape[1] > 0, "is empty")
+    return fitted, parameters
+
+
+def _parameters(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of the classifier that were saved."""
+    names = {field.name for field in fields(Parameters)} - {*NOT_SAVED}
+    for name in sorted(names ^ stored.keys()):
+        check(f"parameters.{name}", False, "is missing" if name in names else "is unknown")
+    parameters = dict(stored)
     if isinstance(parameters["encoder"], dict):
-        parameters["encoder"] = PretrainedEncoder(**parameters["encoder"])
-    states = {
-        name: ScorerState(values, _with_prefix(name, arrays), encoder_folder=encoder_folder)
-        for name, values in description["scorers"].items()
-    }
-    decision = _decision(arrays, hierarchy, description["decision"])
-    labels = TrainingLabels.counted(arrays["labels.number"], description["n_texts"], decision)
-    ensemble = Ensemble(
-        networks={
-            name: NetworkScorer.from_state(states[name], hierarchy) for name in NETWORKS if name in states
-        },
-        ngrams=_ngrams("ngrams", NGramFeatures, states, hierarchy),
-        characters=_ngrams("characters", CharacterFeatures, states, hierarchy),
-        names=LabelNames.from_state(states["names"], hierarchy) if "names" in states else None,
-        shortlist_size=description["shortlist_size"],
+        parameters["encoder"] = PretrainedEncoder(**parameters["encoder"]).check()
+    if parameters["device"] != "auto":
+        # Raises if there is no such kind of device; the machine may have none of it.
+        torch.device(parameters["device"])
+    return parameters
+
+
+def _ensemble(
+    description: _Description,
+    arrays: Mapping[str, NDArray[Any]],
+    scorers: Mapping[str, Any],
+    labels: TrainingLabels,
+) -> Ensemble:
+    """Put the rebuilt scorers together."""
+    networks = {name: scorers[name] for name in NETWORKS if name in scorers}
+    lexical = "ngrams" in scorers
+    check("scorers", lexical == ("names" in scorers), "holds one of 'ngrams' and 'names', but not the other")
+    check("scorers", lexical or "characters" not in scorers, "holds 'characters' without 'ngrams'")
+    n_labels, size = len(labels.hierarchy), description.shortlist_size
+    check("shortlist_size", size is None or (lexical and 1 <= size <= n_labels), f"is {size}")
+    by_network = {}
+    for part in ("score_offsets", "mean_scores"):
+        found = _with_prefix(part, arrays)
+        check(part, found.keys() <= networks.keys(), "is of a network that is not there")
+        by_network[part] = {name: of_shape(found, name, (n_labels,)) for name in found} or None
+    scores = {*scorers} | {MEANING for scorer in networks.values() if scorer.scores_meaning}
+    return Ensemble(
+        networks=networks,
+        ngrams=scorers.get("ngrams"),
+        characters=scorers.get("characters"),
+        names=scorers.get("names"),
+        shortlist_size=size,
         labels=labels,
-        stacking=_stacking(description["stacking"], labels),
-        score_offsets=_with_prefix("score_offsets", arrays) or None,
-        mean_scores=_with_prefix("mean_scores", arrays) or None,
+        stacking=_stacking(description.stacking, labels, scores),
+        **by_network,
     )
-    vocabulary = Vocabulary(description["vocabulary"])
-    unfitted, tokenizer = _tokenizers(description["tokenizer"], vocabulary, ensemble)
-    parameters["tokenizer"] = unfitted
-    f1 = description["validation_f1"]
-    state = FittedState(
-        hierarchy=hierarchy,
-        tokenizer=tokenizer,
-        vocabulary=vocabulary,
-        ensemble=ensemble,
-        decision=decision,
-        label_embeddings=arrays["label_embeddings"],
-        validation_f1=None if f1 is None else MicroMacroF1(*f1),
-        history=tuple(description["history"]),
-        sparse_output=description["sparse_output"],
-        seed=description["seed"],
-        choices=Choices(**description["choices"]),
-    )
-    return state, parameters
 
 
-def _ngrams(
-    name: str,
-    features: type[NGramFeatures] | type[CharacterFeatures],
-    states: Mapping[str, ScorerState],
-    hierarchy: LabelHierarchy,
-) -> NGramClassifier | None:
-    """Rebuild an n-gram classifier, if there is one."""
-    if name not in states:
-        return None
-    state = states[name]
-    return NGramClassifier.from_state(state, features.from_state(state), hierarchy)
+def _check_words(vocabulary: Vocabulary, ensemble: Ensemble) -> None:
+    """Raise a ValueError if a scorer is for more or fewer words than there are."""
+    numbers = {}
+    if ensemble.names is not None:
+        numbers["names.prefixes.prefix_of_word"] = len(ensemble.names.prefixes.prefix_of_word)
+    if "words" in ensemble.networks:
+        settings: Any = ensemble.networks["words"].settings
+        numbers["scorers.words.settings.vocabulary_size"] = settings.vocabulary_size
+    for place, number in numbers.items():
+        check(place, number == len(vocabulary), f"is {number:,}, and there are {len(vocabulary):,} words")
+
+
+def _ngrams(state: ScorerState, hierarchy: LabelHierarchy) -> NGramClassifier:
+    return NGramClassifier.from_state(state, NGramFeatures.from_state(state), hierarchy)
+
+
+def _characters(state: ScorerState, hierarchy: LabelHierarchy) -> NGramClassifier:
+    return NGramClassifier.from_state(state, CharacterFeatures.from_state(state), hierarchy)
+
+
+# What rebuilds each scorer.
+REBUILD: Mapping[str, Callable[[ScorerState, LabelHierarchy], Any]] = {
+    "words": NetworkScorer.from_state,
+    "pretrained": NetworkScorer.from_state,
+    "ngrams": _ngrams,
+    "characters": _characters,
+    "names": LabelNames.from_state,
+}
 
 
 def _tokenizers(
@@ -348,6 +447,9 @@ def _tokenizers(
     if parameters is None:
         return None, None
     unfitted = WordTokenizer(**parameters)
+    unfitted._validate_params()
+    # Raises if the pattern is no regular expression.
+    unfitted.tokenize("")
     words = clone(unfitted)
     words.vocabulary_ = vocabulary
     if "pretrained" not in ensemble.networks:
@@ -368,21 +470,24 @@ def _decision_arrays(decision: DecisionRule) -> dict[str, NDArray[Any]]:
 
 
 def _decision(
-    arrays: Mapping[str, NDArray[Any]], hierarchy: LabelHierarchy, settings: Mapping[str, Any]
+    arrays: Mapping[str, NDArray[Any]], hierarchy: LabelHierarchy, stored: _StoredDecision
 ) -> DecisionRule:
+    n_labels = len(hierarchy)
+    threshold, importance = "decision.threshold", "decision.importance"
+    check(threshold, threshold in arrays, "is missing")
+    path_ends, lowest = (
+        positions(arrays, place, n_labels) if place in arrays else None
+        for place in ("decision.path_ends", "decision.lowest")
+    )
+    check("decision.n_labels", stored.n_labels is None or stored.n_labels >= 1, f"is {stored.n_labels}")
     return DecisionRule(
         hierarchy=hierarchy,
-        threshold=check_threshold(arrays["decision.threshold"], hierarchy.labels),
-        path_ends=arrays.get("decision.path_ends"),
-        tagged=arrays["decision.tagged"],
-        consistency=settings["consistency"],
-        decoding=settings["decoding"],
-        lowest=arrays.get("decision.lowest"),
-        unlabelled=settings["unlabelled"],
-        one_path=settings["one_path"],
-        importance=arrays.get("decision.importance"),
-        closed=settings["closed"],
-        n_labels=settings["n_labels"],
+        threshold=check_threshold(arrays[threshold], hierarchy.labels),
+        tagged=of_shape(arrays, "decision.tagged", (n_labels,), "b"),
+        importance=of_shape(arrays, importance, (n_labels,)) if importance in arrays else None,
+        path_ends=path_ends,
+        lowest=lowest,
+        **vars(stored),
     )
 
 
@@ -392,29 +497,19 @@ def _with_prefix(name: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDA
     return {part.removeprefix(prefix): array for part, array in arrays.items() if part.startswith(prefix)}
 
 
-def _exchange(fresh: Path, folder: Path) -> None:
-    """Put `fresh` in the place of `folder`; if that fails, `folder` is as before."""
-    replaced = folder.with_name(folder.name + ".replaced")
-    shutil.rmtree(replaced, ignore_errors=True)
-    if folder.exists():
-        folder.rename(replaced)
-    try:
-        fresh.rename(folder)
-    except OSError:
-        if replaced.exists():
-            replaced.rename(folder)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)
-
-
-def _hierarchy(stored: Mapping[str, Any]) -> LabelHierarchy:
-    # The labels were checked when the hierarchy was made, so there is no second warning.
-    edges = np.array(stored["edges"], dtype=np.int64).reshape(-1, 2)
-    return LabelHierarchy._from_positions(tuple(stored["labels"]), edges, is_flat=bool(stored["flat"]))
+def _hierarchy(stored: _StoredHierarchy) -> LabelHierarchy:
+    labels, n_labels = stored.labels, len(stored.labels)
+    for number, edge in enumerate(stored.edges):
+        inside = all(0 <= position < n_labels for position in edge)
+        check(f"hierarchy.edges[{number}]", inside, f"names labels {edge}, and there are {n_labels}")
+    check("hierarchy.edges", not (stored.flat and stored.edges), "holds edges of a flat hierarchy")
+    return LabelHierarchy.restored(labels, stored.edges, is_flat=stored.flat)
 
 
 def _plain(value: Any) -> Any:
-    """Return the JSON form of an array, a collection, a path, a device or an encoder; name what has none."""
+    """Return the JSON form of an array, a dataclass, a path, an encoder and so on; name what has none."""
+    if is_dataclass(value):
+        return dict(vars(value))
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, Mapping):

@@ -1,6 +1,12 @@
+import copy
+import hashlib
 import json
+import os
+import shutil
+import warnings
 import zipfile
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from types import MappingProxyType
 
 import numpy as np
@@ -8,10 +14,12 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 import torch
+from saved_folders import edit_manifest, files_of, read_arrays, read_description
 from sklearn.base import clone
 from toy_corpus import HIERARCHY, QUICK, SMALL, SMALL_RCNN, WORDS, binarize, make_corpus
 
-from skhimatch import HiMatchClassifier, WordTokenizer, WordVectors, persistence
+from skhimatch import HiMatchClassifier, ModelFormatError, WordTokenizer, WordVectors, persistence
+from skhimatch.storage import folder as storage
 
 LABELS = sorted(WORDS)
 TEXTS, LABEL_SETS = make_corpus(60)
@@ -137,28 +145,37 @@ class TestRoundTrip:
 
 class TestFiles:
     def test_arrays_and_json_without_pickle(self, fitted, folder):
-        assert sorted(path.name for path in folder.iterdir()) == ["classifier.json", "weights.npz"]
-        with np.load(folder / "weights.npz", allow_pickle=False) as stored:
-            arrays = dict(stored)
+        of_save = files_of(folder)
+        assert sorted(path.name for path in folder.iterdir()) == ["classifier.json", of_save.name]
+        assert sorted(path.name for path in of_save.iterdir()) == ["description.json", "weights.npz"]
+        arrays = read_arrays(folder)
         assert all(array.dtype.kind in "fib" for array in arrays.values())
         weights = fitted.network_.state_dict()
         assert {f"words.{name}" for name in weights} <= set(arrays)
         np.testing.assert_array_equal(arrays["words.label_vectors"], weights["label_vectors"].numpy())
-        with zipfile.ZipFile(folder / "weights.npz") as archive:
+        with zipfile.ZipFile(of_save / "weights.npz") as archive:
             assert all(name.endswith(".npy") for name in archive.namelist())
-        description = json.loads((folder / "classifier.json").read_text())
-        assert description["format"] == 11
+        description = read_description(folder)
         assert description["hierarchy"]["labels"] == LABELS
         assert description["parameters"]["gamma"] == 0.2
 
+    def test_the_manifest_has_the_digest_of_each_file(self, folder):
+        manifest = json.loads((folder / "classifier.json").read_text())
+        assert manifest["format"] == 12
+        assert manifest["files"] == {
+            name: hashlib.sha256((files_of(folder) / name).read_bytes()).hexdigest()
+            for name in ("description.json", "weights.npz")
+        }
+
     def test_no_training_text(self, folder):
-        assert TEXTS[0] not in (folder / "classifier.json").read_text()
+        assert TEXTS[0] not in (files_of(folder) / "description.json").read_text()
 
     def test_replaces_what_it_saved_before(self, folder):
         other = quick(random_state=1).fit(TEXTS, LABEL_SETS)
         other.save(folder)
         assert_alike(other, HiMatchClassifier.load(folder))
         assert [path.name for path in folder.parent.iterdir()] == ["model"]
+        assert len(list(folder.iterdir())) == 2
 
     def test_a_byte_order_mark_is_no_damage(self, fitted, folder):
         file = folder / "classifier.json"
@@ -197,31 +214,203 @@ class TestFiles:
 
     def test_makes_the_parents(self, fitted, tmp_path):
         fitted.save(tmp_path / "a" / "b")
-        assert (tmp_path / "a" / "b" / "weights.npz").is_file()
+        assert (tmp_path / "a" / "b" / "classifier.json").is_file()
+
+    def test_neighbours_of_any_name_are_left_alone(self, fitted, folder):
+        names = ["model.saving", "model.replaced", "model.tmp", ".model"]
+        for name in names:
+            folder.with_name(name).mkdir()
+            (folder.with_name(name) / "thesis.tex").write_text("dear")
+        fitted.save(folder)
+        for name in names:
+            assert (folder.with_name(name) / "thesis.tex").read_text() == "dear"
+        assert len(list(folder.parent.iterdir())) == 5
+
+    def test_the_folder_itself_stays(self, fitted, folder):
+        """Other processes may be in it, and it may be the root of a mounted disk."""
+        before = folder.stat()
+        fitted.save(folder)
+        assert (folder.stat().st_dev, folder.stat().st_ino) == (before.st_dev, before.st_ino)
+
+    def test_everyone_may_read_it_who_could_read_another_new_file(self, folder):
+        other = folder.with_name("other")
+        other.mkdir()
+        (other / "file").touch()
+        assert files_of(folder).stat().st_mode == other.stat().st_mode
+        for path in (folder / "classifier.json", files_of(folder) / "weights.npz"):
+            assert path.stat().st_mode == (other / "file").stat().st_mode
+
+    def test_weights_that_are_not_finite_are_not_written(self, fitted, folder):
+        broken = copy.deepcopy(fitted)
+        with torch.no_grad():
+            broken.network_.head.bias[0] = torch.nan
+        with pytest.raises(ValueError, match=r"words.head.bias holds numbers that are not finite"):
+            broken.save(folder)
+        assert_alike(fitted, HiMatchClassifier.load(folder))
+
+
+def stopped_at(monkeypatch, call, error, *, after, killed):
+    """Let one of the calls of the operating system raise an error, before it is done or after.
+
+    `call` counts them from 0. Of a process that is killed, no later call is done. Returns a list, which gets
+    the names of all calls.
+    """
+    made = []
+
+    def stopping(function):
+        def wrapped(*args, **kwargs):
+            made.append(function.__name__)
+            last, later = len(made) - 1 == call, len(made) - 1 > call
+            if (last and not after) or (later and killed):
+                raise error
+            result = function(*args, **kwargs)
+            if last:
+                raise error
+            return result
+
+        return wrapped
+
+    for name in ("replace", "mkdir", "unlink", "rmdir", "fsync"):
+        monkeypatch.setattr(os, name, stopping(getattr(os, name)))
+    return made
+
+
+class TestStoppedSaves:
+    @pytest.mark.parametrize("after", [False, True])
+    @pytest.mark.parametrize("killed", [False, True])
+    def test_at_every_moment_there_is_the_old_classifier_or_the_new_one(
+        self, fitted, folder, monkeypatch, after, killed
+    ):
+        """The process is stopped before, or just after, each call that changes the disk."""
+        other = quick(random_state=1).fit(TEXTS, LABEL_SETS)
+        expected = {classifier.predict_proba(UNSEEN).tobytes() for classifier in (fitted, other)}
+        found = []
+        for call in range(100):
+            fitted.save(folder)
+            with monkeypatch.context() as patch:
+                made = stopped_at(patch, call, KeyboardInterrupt(), after=after, killed=killed)
+                with suppress(KeyboardInterrupt), warnings.catch_warnings():
+                    # The interrupt may prevent that the own files are removed.
+                    warnings.simplefilter("ignore", UserWarning)
+                    other.save(folder)
+            found.append(HiMatchClassifier.load(folder).predict_proba(UNSEEN).tobytes())
+            assert set(found) <= expected
+            if len(made) <= call:
+                break
+            for path in folder.iterdir():
+                if path.name not in ("classifier.json", files_of(folder).name):
+                    shutil.rmtree(path)
+        assert set(found) == expected
+        assert made.count("replace") == 1
+        assert len(found) >= 8
 
     def test_a_failure_while_writing_leaves_the_old_one(self, fitted, folder, monkeypatch):
         def fail(*args, **kwargs):
             raise OSError("disk full")
 
-        monkeypatch.setattr(np, "savez", fail)
+        other = quick(random_state=1).fit(TEXTS, LABEL_SETS)
+        for module, name in ((np, "savez"), (os, "fsync"), (os, "replace")):
+            with monkeypatch.context() as patch:
+                patch.setattr(module, name, fail)
+                with pytest.raises(OSError, match="disk full"):
+                    other.save(folder)
+            assert_alike(fitted, HiMatchClassifier.load(folder))
+            assert len(list(folder.iterdir())) == 2
+            assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+    def test_a_failure_leaves_no_folder_where_there_was_none(self, fitted, tmp_path, monkeypatch):
+        def fail(*args, **kwargs):
+            raise OSError("disk full")
+
+        monkeypatch.setattr(os, "fsync", fail)
         with pytest.raises(OSError, match="disk full"):
-            quick(random_state=1).fit(TEXTS, LABEL_SETS).save(folder)
+            fitted.save(tmp_path / "model")
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("first", [True, False])
+    def test_files_of_a_killed_save_are_named(self, fitted, tmp_path, first):
+        folder = tmp_path / "model"
+        if not first:
+            fitted.save(folder)
+        left = folder / "saved-0123456789abcdef"
+        left.mkdir(parents=True)
+        (left / "weights.npz").write_bytes(b"a part")
+        with pytest.warns(UserWarning, match=r"model holds saved-0123456789abcdef, .* Delete it if no other"):
+            fitted.save(folder)
+        assert (left / "weights.npz").read_bytes() == b"a part"
         assert_alike(fitted, HiMatchClassifier.load(folder))
-        assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
-    def test_a_failure_while_replacing_leaves_the_old_one(self, fitted, folder, monkeypatch):
-        rename = Path.rename
+    def test_what_was_put_beside_the_old_weights_is_kept(self, fitted, folder):
+        before = files_of(folder)
+        (before / ".notes").write_text("dear")
+        with pytest.warns(UserWarning, match=f"holds {before.name}"):
+            fitted.save(folder)
+        assert [path.name for path in before.iterdir()] == [".notes"]
 
-        def fail_for_the_new_one(path, target):
-            if path.name.endswith(".saving"):
-                raise OSError("no")
-            return rename(path, target)
+    def test_links_in_the_old_save_are_not_followed(self, fitted, folder, tmp_path):
+        before = files_of(folder)
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "mine" / "config.json").write_text("dear")
+        (before / "encoder").symlink_to(tmp_path / "mine")
+        manifest = json.loads((folder / "classifier.json").read_text())
+        edit_manifest(folder, files=manifest["files"] | {"encoder/config.json": "0"})
+        with pytest.warns(UserWarning, match=f"holds {before.name}"):
+            fitted.save(folder)
+        assert (tmp_path / "mine" / "config.json").read_text() == "dear"
 
-        monkeypatch.setattr(Path, "rename", fail_for_the_new_one)
-        with pytest.raises(OSError, match="no"):
-            quick(random_state=1).fit(TEXTS, LABEL_SETS).save(folder)
-        assert_alike(fitted, HiMatchClassifier.load(folder))
-        assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+class TestConcurrentSaves:
+    def test_a_load_is_of_one_save(self, fitted, folder, monkeypatch):
+        """Another process saves whenever a load has read the manifest; the last load has its files."""
+        other = quick(random_state=1).fit(TEXTS, LABEL_SETS)
+        saves, read = [fitted, other, fitted, other], storage._read_manifest
+
+        def then_save(path):
+            manifest = read(path)
+            if saves:
+                with monkeypatch.context() as patch:
+                    patch.setattr(storage, "_read_manifest", read)
+                    saves.pop(0).save(path)
+            return manifest
+
+        monkeypatch.setattr(storage, "_read_manifest", then_save)
+        loaded = HiMatchClassifier.load(folder)
+        assert not saves
+        assert_alike(other, loaded)
+
+    def test_a_load_does_not_try_without_end(self, fitted, folder, monkeypatch):
+        read = storage._read_manifest
+        read_ones = []
+
+        def then_save(path):
+            manifest = read(path)
+            read_ones.append(manifest)
+            with monkeypatch.context() as patch:
+                patch.setattr(storage, "_read_manifest", read)
+                fitted.save(path)
+            return manifest
+
+        monkeypatch.setattr(storage, "_read_manifest", then_save)
+        with pytest.raises(ModelFormatError, match="is missing"):
+            HiMatchClassifier.load(folder)
+        assert len(read_ones) < 30
+
+    def test_two_threads(self, fitted, folder):
+        """One saves two classifiers in turn, while the other one loads."""
+        other = quick(random_state=1).fit(TEXTS, LABEL_SETS)
+        expected = {classifier.predict_proba(UNSEEN).tobytes() for classifier in (fitted, other)}
+
+        def save_in_turn():
+            for number in range(40):
+                (fitted, other)[number % 2].save(folder)
+
+        found = set()
+        with ThreadPoolExecutor(1) as pool:
+            saving = pool.submit(save_in_turn)
+            while not saving.done():
+                found.add(HiMatchClassifier.load(folder).predict_proba(UNSEEN).tobytes())
+            saving.result()
+        assert found <= expected
 
 
 class TestRefusedToSave:
@@ -233,6 +422,25 @@ class TestRefusedToSave:
             fitted.save(tmp_path)
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
         assert (tmp_path / "thesis.tex").read_text() == "dear"
+
+    def test_a_file_of_the_same_name(self, fitted, tmp_path):
+        (tmp_path / "classifier.json").write_text('{"mine": 1}')
+        with pytest.raises(FileExistsError, match=r"classifier that can be replaced .* Delete it, or"):
+            fitted.save(tmp_path)
+        assert (tmp_path / "classifier.json").read_text() == '{"mine": 1}'
+
+    def test_an_older_format(self, fitted, tmp_path):
+        (tmp_path / "classifier.json").write_text('{"format": 11, "version": "0.0.9"}')
+        with pytest.raises(FileExistsError, match=r"saved in format 11 by skhimatch 0.0.9.* Delete it, or"):
+            fitted.save(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["classifier.json"]
+
+    def test_a_link_of_the_name_of_a_save(self, fitted, tmp_path):
+        (tmp_path / "mine").mkdir()
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "saved-0123456789abcdef").symlink_to(tmp_path / "mine")
+        with pytest.raises(FileExistsError, match="choose another folder"):
+            fitted.save(tmp_path / "model")
 
     def test_a_file(self, fitted, tmp_path):
         (tmp_path / "model").write_text("dear")
@@ -265,66 +473,6 @@ class TestRefusedToSave:
         ):
             classifier.save(tmp_path / "model")
         assert not list(tmp_path.iterdir())
-
-
-class TestDamage:
-    @pytest.mark.parametrize("name", ["classifier.json", "weights.npz"])
-    def test_missing(self, folder, name):
-        (folder / name).unlink()
-        with pytest.raises(FileNotFoundError, match=f"{name} is missing: .*model is no saved classifier"):
-            HiMatchClassifier.load(folder)
-
-    def test_no_folder(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match=r"nowhere is no saved classifier"):
-            HiMatchClassifier.load(tmp_path / "nowhere")
-
-    @pytest.mark.parametrize("name", ["classifier.json", "weights.npz"])
-    @pytest.mark.parametrize("kept", [0, 100, -100])
-    def test_truncated(self, folder, name, kept):
-        whole = (folder / name).read_bytes()
-        (folder / name).write_bytes(whole[:kept])
-        with pytest.raises(ValueError, match=rf"{name} is damaged .*: save the classifier again"):
-            HiMatchClassifier.load(folder)
-
-    @pytest.mark.parametrize("text", ["[1, 2]", '"format"', "null"])
-    def test_other_json(self, folder, text):
-        (folder / "classifier.json").write_text(text)
-        with pytest.raises(ValueError, match=r"classifier.json is damaged"):
-            HiMatchClassifier.load(folder)
-
-    @pytest.mark.parametrize("key", ["hierarchy", "parameters", "scorers", "vocabulary", "history", "seed"])
-    def test_a_part_is_missing(self, folder, key):
-        description = json.loads((folder / "classifier.json").read_text())
-        del description[key]
-        (folder / "classifier.json").write_text(json.dumps(description))
-        with pytest.raises(ValueError, match=f"is damaged .*{key}"):
-            HiMatchClassifier.load(folder)
-
-    def test_weights_of_another_network(self, folder, tmp_path):
-        quick({"sport": ["rowing"]}).fit(["oar boat", "oar"], [{"sport"}, {"rowing"}]).save(
-            tmp_path / "other"
-        )
-        (tmp_path / "other" / "weights.npz").rename(folder / "weights.npz")
-        with pytest.raises(ValueError, match=r"model is damaged .*size mismatch"):
-            HiMatchClassifier.load(folder)
-
-    def test_a_later_format(self, folder):
-        description = json.loads((folder / "classifier.json").read_text())
-        description |= {"format": 99, "version": "7.0"}
-        (folder / "classifier.json").write_text(json.dumps(description))
-        with pytest.raises(
-            ValueError, match=r"saved in format 99 by skhimatch 7\.0; .* reads format 11: load it"
-        ):
-            HiMatchClassifier.load(folder)
-
-    def test_a_pickle_among_the_weights_is_not_opened(self, folder):
-        class Bomb:
-            def __reduce__(self):
-                return pytest.fail, ("unpickled",)
-
-        np.savez(folder / "weights.npz", allow_pickle=True, bomb=np.array([Bomb()], dtype=object))
-        with pytest.raises(ValueError, match=r"weights.npz is damaged .*allow_pickle"):
-            HiMatchClassifier.load(folder)
 
 
 def test_check_folder(tmp_path):

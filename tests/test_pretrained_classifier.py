@@ -1,7 +1,6 @@
 """`HiMatchClassifier` on a pretrained encoder, end to end."""
 
 import copy
-import json
 import pickle
 import shutil
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from saved_folders import files_of, read_arrays, read_description
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MultiLabelBinarizer
@@ -277,13 +277,13 @@ class TestKept:
     def test_saved_and_loaded(self, make, tmp_path, freeze):
         classifier = make(freeze=freeze, max_epochs=1).fit(TEXTS, LABELS)
         classifier.save(tmp_path / "model")
-        names = {path.name for path in (tmp_path / "model").iterdir()}
-        assert names == {"classifier.json", "weights.npz", "encoder"}
+        of_save = files_of(tmp_path / "model")
+        names = {path.name for path in of_save.iterdir()}
+        assert names == {"description.json", "weights.npz", "encoder"}
         assert {"config.json", "model.safetensors", "tokenizer_config.json"} <= {
-            path.name for path in (tmp_path / "model" / "encoder").iterdir()
+            path.name for path in (of_save / "encoder").iterdir()
         }
-        with np.load(tmp_path / "model" / "weights.npz") as arrays:
-            assert not any("body" in name for name in arrays)
+        assert not any("body" in name for name in read_arrays(tmp_path / "model"))
         (tmp_path / "model").rename(tmp_path / "moved")
         again = HiMatchClassifier.load(tmp_path / "moved")
         np.testing.assert_allclose(again.predict_proba(NEW), classifier.predict_proba(NEW), atol=1e-6)
@@ -296,7 +296,7 @@ class TestKept:
         classifier = make(folder, freeze="all", stored=False, max_epochs=1).fit(TEXTS, LABELS)
         expected = classifier.predict_proba(NEW)
         classifier.save(tmp_path / "model")
-        assert not (tmp_path / "model" / "encoder").exists()
+        assert not (files_of(tmp_path / "model") / "encoder").exists()
         np.testing.assert_array_equal(HiMatchClassifier.load(tmp_path / "model").predict_proba(NEW), expected)
         pickled = pickle.dumps(classifier)
         np.testing.assert_array_equal(pickle.loads(pickled).predict_proba(NEW), expected)
@@ -306,7 +306,7 @@ class TestKept:
 
     def test_the_settings_are_plain(self, make, tmp_path, tiny_bert):
         make(encoder=Path(tiny_bert), max_epochs=1).fit(TEXTS, LABELS).save(tmp_path / "model")
-        description = json.loads((tmp_path / "model" / "classifier.json").read_text())
+        description = read_description(tmp_path / "model")
         assert description["parameters"]["encoder"] == tiny_bert
         assert description["scorers"]["pretrained"]["encoder"]["pooling"] == "attention"
 

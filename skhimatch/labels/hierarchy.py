@@ -157,6 +157,37 @@ class LabelHierarchy:
         warn_of_labels_that_look_alike(names)
         return cls._from_positions(names, np.empty((0, 2), dtype=np.int64), is_flat=True)
 
+    @classmethod
+    def restored(cls, labels: Sequence[str], edges: Any, *, is_flat: bool) -> LabelHierarchy:
+        """Make a hierarchy again from what it consists of, without a warning of similar labels.
+
+        Parameters
+        ----------
+        labels : sequence of str
+            The labels, in column order.
+        edges : array-like of int, shape (E, 2)
+            The positions of parents and children.
+        is_flat : bool
+            The attribute of this name.
+
+        Returns
+        -------
+        LabelHierarchy
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a label is empty or repeated, or the edges form a cycle.
+
+        Examples
+        --------
+        >>> hierarchy = LabelHierarchy([("science", "physics")])
+        >>> LabelHierarchy.restored(hierarchy.labels, hierarchy.edges, is_flat=False) == hierarchy
+        True
+        """
+        positions = np.array(edges, dtype=np.int64).reshape(-1, 2)
+        return cls._from_positions(_checked_labels(labels), positions, is_flat=is_flat)
+
     # Structure
 
     @cached_property

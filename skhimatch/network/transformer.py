@@ -92,7 +92,9 @@ class TransformerEncoder(TextEncoder, RandomModule):
         self.tokenizer = tokenizer = load_tokenizer(settings.name, description.subfolder)
         self.vocabulary = vocabulary_of(tokenizer)
         self._load()
-        _check_pieces(self.name, len(tokenizer), self.body.get_input_embeddings().num_embeddings)
+        # An id without a vector would stop a GPU.
+        n_pieces = max(len(tokenizer), len(self.vocabulary))
+        _check_pieces(self.name, n_pieces, self.body.get_input_embeddings().num_embeddings)
         self.padding_id = int(tokenizer.pad_token_id)
         self.prefix_tokens, self.suffix_tokens = _special_tokens(tokenizer)
         self.capacity = max_length - len(self.prefix_tokens) - len(self.suffix_tokens)

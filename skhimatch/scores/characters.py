@@ -13,6 +13,8 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 from skhimatch.scores.state import ScorerState
 from skhimatch.scores.tfidf import inverse_document_frequencies, weighted_counts
+from skhimatch.storage.arrays import of_shape
+from skhimatch.storage.values import check, from_json
 from skhimatch.text.sequences import UNKNOWN_ID, TokenSequences
 from skhimatch.text.words import rare_words_count
 
@@ -120,7 +122,9 @@ class CharacterFeatures:
         -------
         CharacterFeatures
         """
-        return cls(tuple(state.values["ngrams"]), state.arrays["idf"])
+        ngrams = from_json(tuple[str, ...], state.values["ngrams"], "ngrams")
+        check("ngrams", len(set(ngrams)) == len(ngrams), "holds one of them twice")
+        return cls(ngrams, of_shape(state.arrays, "idf", (len(ngrams),)))
 
 
 def are_affordable(texts: TokenSequences, n_labels: int) -> bool:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.texts import label_words
 from skhimatch.scores.state import ScorerState, sparse_from_arrays, sparse_to_arrays
+from skhimatch.storage.arrays import of_shape, positions
+from skhimatch.storage.values import check
 from skhimatch.text.sequences import UNKNOWN_ID, Texts, TokenSequences, Vocabulary, words_of
 
 __all__ = ["LabelNames", "PrefixStatistics"]
@@ -325,15 +327,20 @@ class LabelNames:
         LabelNames
         """
         arrays, n_labels = state.arrays, len(hierarchy)
+        idf = of_shape(arrays, "prefixes.idf", (-1,))
+        variance = of_shape(arrays, "prefixes.variance", idf.shape)
+        # By rounding, a variance may be a little below 0.
+        check("prefixes.variance", bool((variance > -MIN_VARIANCE / 2).all()), "holds negative numbers")
+        prefix_of_word = of_shape(arrays, "prefixes.prefix_of_word", (-1,), "i")
+        inside = (prefix_of_word >= 0).all() and (prefix_of_word < len(idf)).all()
+        check("prefixes.prefix_of_word", bool(inside), "holds numbers that no prefix has")
         prefixes = PrefixStatistics(
-            arrays["prefixes.prefix_of_word"],
-            arrays["prefixes.idf"],
-            arrays["prefixes.mean"],
-            arrays["prefixes.variance"],
+            prefix_of_word, idf, of_shape(arrays, "prefixes.mean", idf.shape), variance
         )
-        names = sparse_from_arrays("names", arrays, (len(arrays["label"]), len(prefixes.idf)))
+        label = positions(arrays, "label", n_labels, repeated=True)
+        names = sparse_from_arrays("names", arrays, (len(label), len(idf)))
         neighbours = sparse_from_arrays("neighbours", arrays, (n_labels, n_labels))
-        return cls(prefixes, names, arrays["label"], neighbours)
+        return cls(prefixes, names, label, neighbours)
 
 
 def _prefix(word: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,13 +25,22 @@ from skhimatch.network.predict import score_meaning_too, score_texts
 from skhimatch.network.random_numbers import seeded_construction
 from skhimatch.network.transformer import TransformerEncoder
 from skhimatch.scores.state import ScorerState
-from skhimatch.text.pretrained import PretrainedEncoder
+from skhimatch.storage.arrays import of_shape
+from skhimatch.storage.values import check, from_json
+from skhimatch.text.pretrained import WORD_ENCODERS, PretrainedEncoder
 from skhimatch.text.sequences import Texts
 
 __all__ = ["NetworkScorer"]
 
 # The prefix of the weights of a pretrained encoder, which are written in the format of transformers.
 ENCODER_WEIGHTS = "text_encoder.body."
+# The options of settings; see `NetworkSettings`.
+OPTIONS: Mapping[str, tuple[str | None, ...]] = {
+    "propagation": (None, "gcn", "gated"),
+    "head": ("auto", "matching", "labelwise", "flat", "dot"),
+    "encoder": WORD_ENCODERS,
+    "pooling": ("auto", "attention", "shared_attention", "max"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,9 +152,7 @@ class NetworkScorer:
         values["encoder"] = encoder.settings.get_params()
         return ScorerState(values, arrays, None if encoder.loaded_by_name else encoder.save)
 
-    # The seed does not matter, since all weights are replaced: the global generators must not be drawn from.
     @classmethod
-    @seeded_construction(0)
     def from_state(cls, state: ScorerState, hierarchy: LabelHierarchy) -> NetworkScorer:
         """Rebuild a scorer from its `state`.
 
@@ -158,24 +167,90 @@ class NetworkScorer:
         -------
         NetworkScorer
             Its network is in evaluation mode, on the CPU.
+
+        Raises
+        ------
+        ValueError
+            When a setting or a weight is not as `state` returns it.
+        OSError
+            When the pretrained encoder is to be loaded by its name, and is not there.
         """
-        network: Network
+        build: Callable[[], Network]
         settings: NetworkSettings
-        weights = {name: torch.from_numpy(array) for name, array in state.arrays.items()}
         if "encoder" in state.values:
-            encoder_settings = PretrainedEncoder(**state.values["encoder"])
-            if state.encoder_folder is not None:
-                encoder_settings.set_params(name=state.encoder_folder)
-            settings = NetworkSettings(**state.values["settings"])
-            network = build_pretrained_network(hierarchy, settings, TransformerEncoder(encoder_settings))
-            # These were loaded with the encoder.
-            weights |= {
-                name: weight
-                for name, weight in network.state_dict().items()
-                if name.startswith(ENCODER_WEIGHTS)
-            }
+            encoder = _stored_encoder(state)
+            settings = from_json(NetworkSettings, state.values["settings"], "settings")
+            build = partial(build_pretrained_network, hierarchy, settings, encoder)
         else:
-            settings = WordNetworkSettings(**state.values["settings"])
-            network = build_word_network(hierarchy, settings)
+            of_words = from_json(WordNetworkSettings, state.values["settings"], "settings")
+            settings, build = of_words, partial(build_word_network, hierarchy, of_words)
+        _check_settings(settings, len(hierarchy))
+        # A network without memory, so that no size in the settings allocates more than there is on disk.
+        with torch.device("meta"):
+            _check_shapes(build(), state.arrays)
+        # The seed does not matter, since all weights are replaced. Global generators must not be drawn from.
+        with seeded_construction(0):
+            network = build()
+        weights = network.state_dict()
+        for name, array in state.arrays.items():
+            weight = torch.from_numpy(array)
+            # The edges of the hierarchy.
+            indices = not weights[name].is_floating_point()
+            check(name, not indices or torch.equal(weights[name], weight), "differs from the hierarchy")
+            weights[name] = weight
         network.load_state_dict(weights)
         return cls(network.eval(), settings)
+
+
+def _stored_encoder(state: ScorerState) -> TransformerEncoder:
+    """Load a pretrained encoder from its folder, or by its name if it was not stored."""
+    settings = PretrainedEncoder(**from_json(dict[str, Any], state.values["encoder"], "encoder")).check()
+    if settings.freeze == "all" and not settings.stored:
+        return _loaded(settings)
+    if state.encoder_folder is None:
+        raise ValueError("the folder of the trained encoder is missing")
+    try:
+        encoder = _loaded(settings.set_params(name=state.encoder_folder))
+        # A damaged tokenizer may have no token for a character that it does not know.
+        encoder.tokenize(["\N{SNOWMAN}"])
+        return encoder
+    except ImportError:
+        raise
+    except Exception as error:
+        # The libraries that read it have errors of many classes.
+        raise ValueError(f"the encoder cannot be read: {error}") from error
+
+
+@seeded_construction(0)
+def _loaded(settings: PretrainedEncoder) -> TransformerEncoder:
+    return TransformerEncoder(settings)
+
+
+def _check_settings(settings: NetworkSettings, n_labels: int) -> None:
+    """Raise a ValueError if a setting is not one of its options, which networks do not check themselves."""
+    for name, options in OPTIONS.items():
+        value = getattr(settings, name, options[0])
+        check(f"settings.{name}", value in options, f"is {value!r:.60}, not one of {options}")
+    check("settings.dropout", 0 <= settings.dropout <= 1, f"is {settings.dropout}")
+    sizes = {name: value for name, value in vars(settings).items() if type(value) is int}
+    sizes.pop("dropout", None)
+    for name, size in sizes.items():
+        check(f"settings.{name}", size >= 1, f"is {size}")
+    if isinstance(settings, WordNetworkSettings):
+        check("settings.kernel_sizes", min(settings.kernel_sizes, default=1) >= 1, "holds a size below 1")
+        n_words, label_words = settings.vocabulary_size, settings.label_words
+        if label_words is not None:
+            check("settings.label_words", len(label_words) == n_labels, f"is not of {n_labels} labels")
+            inside = all(0 <= word < n_words for words in label_words for word in words)
+            check("settings.label_words", inside, "holds ids that no word has")
+
+
+def _check_shapes(network: Network, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Raise a ValueError if the arrays are not the weights of a network."""
+    weights = {
+        name: weight for name, weight in network.state_dict().items() if not name.startswith(ENCODER_WEIGHTS)
+    }
+    for name, weight in weights.items():
+        of_shape(arrays, name, tuple(weight.shape), "f" if weight.is_floating_point() else "i")
+    unknown = sorted(arrays.keys() - weights.keys())
+    check(", ".join(unknown), not unknown, "is no weight of this network")

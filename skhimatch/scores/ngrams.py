@@ -17,6 +17,7 @@ from skhimatch.labels.weights import TextWeights
 from skhimatch.scores.state import ScorerState, sparse_from_arrays, sparse_to_arrays
 from skhimatch.scores.svm import train_svms
 from skhimatch.scores.tfidf import inverse_document_frequencies, weighted_counts
+from skhimatch.storage.arrays import of_shape, positions
 from skhimatch.text.sequences import UNKNOWN_ID, Texts, TokenSequences, words_of
 from skhimatch.text.words import rare_words_count
 
@@ -155,7 +156,8 @@ class NGramFeatures:
         -------
         NGramFeatures
         """
-        return cls(state.arrays["codes"], state.arrays["idf"])
+        codes = positions(state.arrays, "codes", np.iinfo(np.int64).max)
+        return cls(codes, of_shape(state.arrays, "idf", codes.shape))
 
     def __call__(self, texts: TokenSequences) -> sp.csr_array:
         """Return the TF-IDF of texts.
@@ -421,8 +423,8 @@ class NGramClassifier:
         -------
         NGramClassifier
         """
-        shape = (len(ngrams), len(hierarchy))
-        return cls(ngrams, sparse_from_arrays("weight", state.arrays, shape), state.arrays["bias"])
+        bias = of_shape(state.arrays, "bias", (len(hierarchy),))
+        return cls(ngrams, sparse_from_arrays("weight", state.arrays, (len(ngrams), len(hierarchy))), bias)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+
+from skhimatch.storage.arrays import of_shape
+from skhimatch.storage.values import check
 
 __all__ = ["ScorerState", "sparse_from_arrays", "sparse_to_arrays"]
 
@@ -75,6 +77,12 @@ def sparse_from_arrays(name: str, arrays: Mapping[str, NDArray[Any]], shape: tup
     -------
     csr_array
 
+    Raises
+    ------
+    ValueError
+        When one of the three is missing, has another shape or type, or points outside of the matrix: scipy
+        does not check that, and would read and write any memory.
+
     Examples
     --------
     >>> matrix = sp.csr_array([[0, 1.0], [2.0, 0]])
@@ -82,5 +90,12 @@ def sparse_from_arrays(name: str, arrays: Mapping[str, NDArray[Any]], shape: tup
     array([[0., 1.],
            [2., 0.]])
     """
-    data, indices, indptr = (arrays[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
-    return sp.csr_array((np.asarray(data), indices, indptr), shape=shape)
+    rows, columns = shape
+    data = of_shape(arrays, f"{name}.data", (-1,))
+    indices = of_shape(arrays, f"{name}.indices", data.shape, "i")
+    pointers = of_shape(arrays, f"{name}.indptr", (rows + 1,), "i")
+    inside = not len(indices) or (indices.min() >= 0 and indices.max() < columns)
+    check(f"{name}.indices", bool(inside), f"holds columns outside of 0 to {columns - 1}")
+    right = pointers[0] == 0 and pointers[-1] == len(data) and (pointers[1:] >= pointers[:-1]).all()
+    check(f"{name}.indptr", bool(right), f"does not ascend from 0 to {len(data)}")
+    return sp.csr_array((data, indices, pointers), shape=shape)

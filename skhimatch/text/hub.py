@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 __all__ = ["Description", "describe", "load_model", "load_tokenizer"]
 
 # The window of an encoder whose configuration names no limit.
 NO_LIMIT = 100_000
+# Far more layers than any model has: a forged configuration could ask for layers without end.
+MAX_LAYERS = 10_000
 # Models that reserve positions before the first token.
 RESERVED_POSITIONS = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer")
 
@@ -57,10 +59,13 @@ def describe(name: str | PathLike[str]) -> Description:
         If there is no such model; the message says where it was looked for.
     """
     transformers = _transformers()
-    modules = _json(name, "modules.json") or []
-    subfolder = modules[0]["path"] if modules else ""
     with _looking_for(name):
-        config = transformers.AutoConfig.from_pretrained(str(name), subfolder=subfolder)
+        modules = _modules(_json(name, "modules.json"))
+    subfolder = modules[0][0] if modules else ""
+    with _looking_for(name):
+        config = transformers.AutoConfig.from_pretrained(
+            str(name), subfolder=subfolder, trust_remote_code=False
+        )
     limits = [getattr(config, "max_position_embeddings", None)]
     if limits[0] is not None and config.model_type in RESERVED_POSITIONS:
         limits[0] -= (getattr(config, "pad_token_id", 1) or 0) + 1
@@ -68,9 +73,9 @@ def describe(name: str | PathLike[str]) -> Description:
     limits.append((_json(name, "sentence_bert_config.json", subfolder) or {}).get("max_seq_length"))
     window = min((limit for limit in limits if limit is not None and limit > 0), default=NO_LIMIT)
     pooling = "cls"
-    for module in modules:
-        if module["type"].endswith("Pooling"):
-            settings = _json(name, "config.json", module["path"]) or {}
+    for path, kind in modules:
+        if kind.endswith("Pooling"):
+            settings = _json(name, "config.json", path) or {}
             mean = settings.get("pooling_mode_mean_tokens") or settings.get("pooling_mode") == "mean"
             pooling = "mean" if mean else "cls"
     return Description(subfolder, window, pooling)
@@ -99,7 +104,9 @@ def load_tokenizer(name: str | PathLike[str], subfolder: str = "") -> Any:
     """
     transformers = _transformers()
     with _looking_for(name):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(str(name), subfolder=subfolder)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            str(name), subfolder=subfolder, trust_remote_code=False
+        )
     if tokenizer.pad_token_id is None:
         raise ValueError(
             f"The tokenizer of {str(name)!r} has no padding token, which texts of unlike length need to "
@@ -136,7 +143,11 @@ def load_model(
     """
     transformers = _transformers()
     with _looking_for(name), _in_silence(transformers):
-        config = transformers.AutoConfig.from_pretrained(str(name), subfolder=subfolder)
+        config = transformers.AutoConfig.from_pretrained(
+            str(name), subfolder=subfolder, trust_remote_code=False
+        )
+        if getattr(config, "num_hidden_layers", 0) > MAX_LAYERS:
+            raise ValueError(f"Its configuration asks for {config.num_hidden_layers:,} layers.")
         for entry, value in changes.items():
             if hasattr(config, entry):
                 setattr(config, entry, value)
@@ -146,6 +157,7 @@ def load_model(
             subfolder=subfolder,
             dtype="float32",
             attn_implementation=attention,
+            trust_remote_code=False,
         )
 
 
@@ -167,6 +179,22 @@ def _json(name: str | PathLike[str], file: str, subfolder: str = "") -> Any:
     with _looking_for(name):
         path = cached_file(str(name), file, subfolder=subfolder, _raise_exceptions_for_missing_entries=False)
     return None if path is None else json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def _modules(stored: Any) -> list[tuple[str, str]]:
+    """Return path and type of each module of sentence-transformers; a path is a folder in the model."""
+    modules = [] if stored is None else stored
+    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
+        raise ValueError("modules.json is no list of objects.")
+    found = [(module.get("path"), module.get("type")) for module in modules]
+    for path, kind in found:
+        if not isinstance(path, str) or not isinstance(kind, str):
+            raise ValueError("modules.json has a module without path or type.")
+        # Windows has more forms of paths that lead outside.
+        parts = PureWindowsPath(path)
+        if parts.anchor or ".." in parts.parts:
+            raise ValueError(f"modules.json names the folder {path!r}, which is outside of the model.")
+    return found
 
 
 @contextmanager

@@ -21,6 +21,8 @@ __all__ = ["SubwordTokenizer", "pieces_of", "vocabulary_of"]
 CHUNK_SIZE = 1_000
 # A half of a character of UTF-16 without its other half. Pretrained tokenizers refuse it.
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+# Ids without a subword, beyond as many as there are subwords.
+MAX_PLACEHOLDERS = 10_000
 
 
 class SubwordTokenizer(TransformerMixin, BaseEstimator):
@@ -213,8 +215,19 @@ def vocabulary_of(tokenizer: Any) -> SubwordVocabulary:
     -------
     SubwordVocabulary
         The subwords. Ids without a subword get a placeholder.
+
+    Raises
+    ------
+    ValueError
+        If most ids have no subword.
     """
-    by_id = {number: piece for piece, number in tokenizer.get_vocab().items()}
+    # Sorted, so that of several subwords with one id it is always the same.
+    by_id = {number: piece for piece, number in sorted(tokenizer.get_vocab().items())}
+    if max(by_id) >= MAX_PLACEHOLDERS + 2 * len(by_id):
+        raise ValueError(
+            f"The tokenizer has {len(by_id):,} subwords, and ids up to {max(by_id):,}: its files are "
+            "damaged; take them from where the model is from."
+        )
     return SubwordVocabulary(by_id.get(number, f"<no piece {number}>") for number in range(max(by_id) + 1))
 
 

@@ -35,6 +35,44 @@ def test_description_of_a_sentence_encoder(tiny_bert, tmp_path):
     assert load_tokenizer(folder, "0_Transformer").pad_token_id == 0
 
 
+@pytest.mark.parametrize(
+    "path", ["../other", "/tmp", "a/../../b", "..\\other", "C:\\other", "C:other", 1, None]
+)
+def test_modules_outside_of_the_model(tiny_bert, tmp_path, path):
+    folder = copy_of(tiny_bert, tmp_path)
+    kind = "sentence_transformers.models.Transformer"
+    (folder / "modules.json").write_text(json.dumps([{"path": path, "type": kind}]))
+    with pytest.raises(OSError, match=r"The folder .*copy holds no pretrained encoder .*modules.json"):
+        describe(folder)
+
+
+@pytest.mark.parametrize("modules", ["{}", "[1]", '[{"type": "a"}]', '"a"', "["])
+def test_damaged_modules(tiny_bert, tmp_path, modules):
+    folder = copy_of(tiny_bert, tmp_path)
+    (folder / "modules.json").write_text(modules)
+    with pytest.raises(OSError, match=r"The folder .*copy holds no pretrained encoder"):
+        describe(folder)
+
+
+@pytest.mark.parametrize("load", [describe, load_model, load_tokenizer])
+def test_code_of_a_model_is_not_run(tiny_bert, tmp_path, monkeypatch, load):
+    """Nor does transformers ask whether to run it."""
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked"))
+    folder = copy_of(tiny_bert, tmp_path)
+    (folder / "code.py").write_text(f"open({str(tmp_path / 'was_run')!r}, 'w')")
+    code = {
+        "AutoConfig": "code.Config",
+        "AutoModel": "code.Model",
+        "AutoTokenizer": ["code.Slow", "code.Fast"],
+    }
+    for name in ("config.json", "tokenizer_config.json"):
+        own = {"auto_map": code, "model_type": "own", "tokenizer_class": "Own"}
+        (folder / name).write_text(json.dumps(json.loads((folder / name).read_text()) | own))
+    with pytest.raises(OSError, match=r"The folder .*copy holds no pretrained encoder"):
+        load(folder)
+    assert not (tmp_path / "was_run").exists()
+
+
 def test_changes_of_the_configuration(tiny_bert):
     model = load_model(tiny_bert, attention_probs_dropout_prob=0.0, no_such_entry=1)
     assert model.config.attention_probs_dropout_prob == 0

@@ -1,10 +1,16 @@
+import json
 import pickle
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.utils import _safe_indexing, get_tags
 
+from skhimatch.network.transformer import TransformerEncoder
+from skhimatch.text.hub import load_tokenizer
+from skhimatch.text.pretrained import PretrainedEncoder
 from skhimatch.text.sequences import (
     SubwordSequences,
     SubwordVocabulary,
@@ -12,7 +18,7 @@ from skhimatch.text.sequences import (
     Vocabulary,
     words_of,
 )
-from skhimatch.text.subwords import SubwordTokenizer
+from skhimatch.text.subwords import SubwordTokenizer, vocabulary_of
 from skhimatch.text.words import WordTokenizer
 
 TEXTS = ["The quark in the membranes", "", "A serve, a volley"]
@@ -40,6 +46,31 @@ def test_new_texts_know_the_words_of_the_training_texts(tiny_bert):
     again = pickle.loads(pickle.dumps(tokenizer)).transform(["the quark divides"])
     np.testing.assert_array_equal(again.subwords.ids, new.subwords.ids)
     assert again.subwords.vocabulary == new.subwords.vocabulary
+
+
+def with_pieces(tiny_bert, tmp_path, pieces):
+    folder = Path(shutil.copytree(tiny_bert, tmp_path / "copy"))
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"]["vocab"] |= pieces
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    return folder
+
+
+def test_subwords_with_the_same_id(tiny_bert, tmp_path):
+    """The order in which the tokenizer returns them is random."""
+    folder = with_pieces(tiny_bert, tmp_path, {"the": 20, "quark": 20, "gluon": 20, "cell": 20})
+    found = {vocabulary_of(load_tokenizer(folder)).words[20] for _ in range(10)}
+    assert len(found) == 1
+
+
+def test_an_id_far_beyond_the_others(tiny_bert, tmp_path):
+    folder = with_pieces(tiny_bert, tmp_path, {"the": 2**31})
+    with pytest.raises(ValueError, match=r"25 subwords, and ids up to 2,147,483,648: its files are damaged"):
+        vocabulary_of(load_tokenizer(folder))
+    folder = with_pieces(tiny_bert, tmp_path / "less", {"the": 30})
+    assert vocabulary_of(load_tokenizer(folder)).words[28:] == ("<no piece 28>", "<no piece 29>", "the")
+    with pytest.raises(ValueError, match=r"knows 31 pieces of words and its model has vectors for 25"):
+        TransformerEncoder(PretrainedEncoder(folder))
 
 
 def test_tags():

@@ -1,0 +1,1 @@
+"""The files of saved classifiers: checked folders, arrays and JSON values, without pickle."""
