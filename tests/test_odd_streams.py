@@ -62,6 +62,12 @@ def test_most_words_of_held_out_texts_are_unknown():
         quick().fit(TEXTS, LABEL_SETS, X_val=held_out, y_val=LABEL_SETS[:10])
 
 
+def test_a_few_unknown_words_say_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quick().fit(TEXTS, LABEL_SETS, X_val=["other words"] * 5, y_val=LABEL_SETS[:5])
+
+
 def test_half_of_the_words_may_be_unknown():
     held_out = [f"{text} {' other' * len(text.split())}" for text in TEXTS[:10]]
     with warnings.catch_warnings():

@@ -25,8 +25,8 @@ from skhimatch.training.checkpoints import Checkpoints
 
 __all__ = ["fit"]
 
-# With a larger share of unknown words there is a warning.
-MOST = 0.5
+# With a larger share of unknown words there is a warning, unless there are only a few words.
+MOST, FEW = 0.5, 20
 
 
 def fit(
@@ -91,7 +91,7 @@ def fit(
 def _warn_of_unknown_words(texts: Texts) -> None:
     """Warn if most words of held-out texts are unknown, so that little can be learned from words."""
     unknown = words_of(texts).ids == UNKNOWN_ID
-    if len(unknown) and unknown.mean() > MOST:
+    if len(unknown) > FEW and unknown.mean() > MOST:
         warnings.warn(
             f"{unknown.mean():.0%} of the words of the held-out texts are not in the vocabulary of the "
             "training texts, so that little can be learned from words. Look at tokenizer_.tokenize(text): if "
