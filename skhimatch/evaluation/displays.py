@@ -9,7 +9,7 @@ import numpy as np
 
 from skhimatch.evaluation.metrics import LevelScore, f1_by_level
 
-__all__ = ["LevelF1Display", "text_bars"]
+__all__ = ["COLORS", "LevelF1Display", "axes_of", "text_bars"]
 
 Scores = Mapping[str, Sequence[LevelScore]]
 
@@ -106,16 +106,9 @@ class LevelF1Display:
         ImportError
             If matplotlib is not installed.
         """
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError as error:
-            raise ImportError(
-                'LevelF1Display needs matplotlib: python -m pip install "skhimatch[plot]"'
-            ) from error
         levels = next(iter(self.scores.values()))
         bars = 2 * len(self.scores)
-        if ax is None:
-            _, ax = plt.subplots(figsize=(max(4.8, 1 + 0.5 * bars * len(levels)), 3.6), layout="constrained")
+        ax = axes_of("LevelF1Display", ax, (max(4.8, 1 + 0.5 * bars * len(levels)), 3.6))
         places = np.arange(len(levels))
         width = 0.84 / bars
         for nth, (name, scores) in enumerate(self.scores.items()):
@@ -136,6 +129,34 @@ class LevelF1Display:
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+
+def axes_of(display: str, ax: Any, figsize: tuple[float, float]) -> Any:
+    """Return the axes that a display draws on.
+
+    Parameters
+    ----------
+    display : str
+        The name of the display, for the error.
+    ax : matplotlib.axes.Axes or None
+        Given axes. None makes a new figure.
+    figsize : tuple of two floats
+        The size of a new figure in inches.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    """
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError(f'{display} needs matplotlib: python -m pip install "skhimatch[plot]"') from error
+    return plt.subplots(figsize=figsize, layout="constrained")[1] if ax is None else ax
 
 
 def text_bars(scores: Scores | Sequence[LevelScore], width: int = 40) -> str:

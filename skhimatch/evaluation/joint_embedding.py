@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
 
-from skhimatch.evaluation.displays import COLORS
+from skhimatch.evaluation.displays import COLORS, axes_of
 from skhimatch.labels.targets import encode_targets
 
 __all__ = ["JointEmbeddingDisplay"]
@@ -191,14 +191,7 @@ class JointEmbeddingDisplay:
         ImportError
             If matplotlib is not installed.
         """
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError as error:
-            raise ImportError(
-                'JointEmbeddingDisplay needs matplotlib: python -m pip install "skhimatch[plot]"'
-            ) from error
-        if ax is None:
-            _, ax = plt.subplots(figsize=(6.4, 5.6), layout="constrained")
+        ax = axes_of("JointEmbeddingDisplay", ax, (6.4, 5.6))
         groups = np.array(self.groups)
         for number, (name, point) in enumerate(zip(self.labels, self.label_points, strict=True)):
             color, mark = COLORS[number % len(COLORS)], MARKS[number // len(COLORS) % len(MARKS)]
