@@ -38,7 +38,7 @@ def write_description(folder, description):
 
 
 def write_arrays(folder, arrays):
-    np.savez(files_of(folder) / "weights.npz", allow_pickle=False, **arrays)
+    np.savez(files_of(folder) / "weights.npz", **arrays)
     write_digests(folder)
 
 

@@ -346,7 +346,7 @@ class TestArrays:
                 return pytest.fail, ("unpickled",)
 
         arrays = read_arrays(folder) | {"bomb": np.array([Bomb()], dtype=object)}
-        np.savez(files_of(folder) / "weights.npz", allow_pickle=True, **arrays)
+        np.savez(files_of(folder) / "weights.npz", **arrays)
         write_digests(folder)
         refused(folder, r"weights.npz is damaged \(bomb has the type object")
 
@@ -496,7 +496,7 @@ class TestEncoder:
 
 
 def write_arrays_unchecked(folder, arrays):
-    np.savez(files_of(folder) / "weights.npz", allow_pickle=False, **arrays)
+    np.savez(files_of(folder) / "weights.npz", **arrays)
     write_digests(folder)
 
 

@@ -20,6 +20,7 @@ from toy_corpus import HIERARCHY, QUICK, SMALL, SMALL_RCNN, WORDS, binarize, mak
 
 from skhimatch import HiMatchClassifier, ModelFormatError, WordTokenizer, WordVectors, persistence
 from skhimatch.storage import folder as storage
+from skhimatch.storage.arrays import read_arrays, write_arrays
 
 LABELS = sorted(WORDS)
 TEXTS, LABEL_SETS = make_corpus(60)
@@ -479,3 +480,9 @@ def test_check_folder(tmp_path):
     assert persistence.check_folder(str(tmp_path / "a" / "b")) == tmp_path / "a" / "b"
     assert (tmp_path / "a").is_dir()
     assert not (tmp_path / "a" / "b").exists()
+
+
+def test_the_file_of_arrays_holds_what_was_given(tmp_path):
+    arrays = {"numbers": np.arange(3.0), "flag": np.array(True)}
+    write_arrays(tmp_path / "arrays.npz", arrays)
+    assert read_arrays(tmp_path / "arrays.npz").keys() == arrays.keys()

@@ -38,7 +38,9 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     for name, array in arrays.items():
         check(name, array.dtype in TYPES, f"has the type {array.dtype}, which is not read again")
         check_finite(name, array)
-    np.savez(path, allow_pickle=False, **dict(arrays))
+    # Plain numbers, as checked, are never pickled. Before numpy 2.1 `allow_pickle` would be an array here.
+    plain: dict[str, Any] = dict(arrays)
+    np.savez(path, **plain)
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
