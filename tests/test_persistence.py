@@ -19,8 +19,8 @@ from sklearn.base import clone
 from toy_corpus import HIERARCHY, QUICK, SMALL, SMALL_RCNN, WORDS, binarize, make_corpus
 
 from skhimatch import HiMatchClassifier, ModelFormatError, WordTokenizer, WordVectors, persistence
+from skhimatch.storage import arrays as stored_arrays
 from skhimatch.storage import folder as storage
-from skhimatch.storage.arrays import read_arrays, write_arrays
 
 LABELS = sorted(WORDS)
 TEXTS, LABEL_SETS = make_corpus(60)
@@ -484,5 +484,5 @@ def test_check_folder(tmp_path):
 
 def test_the_file_of_arrays_holds_what_was_given(tmp_path):
     arrays = {"numbers": np.arange(3.0), "flag": np.array(True)}
-    write_arrays(tmp_path / "arrays.npz", arrays)
-    assert read_arrays(tmp_path / "arrays.npz").keys() == arrays.keys()
+    stored_arrays.write_arrays(tmp_path / "arrays.npz", arrays)
+    assert stored_arrays.read_arrays(tmp_path / "arrays.npz").keys() == arrays.keys()
