@@ -267,8 +267,9 @@ class DecisionRule:
             several best thresholds, the middle one is taken.
         """
         ends = self.ends
-        if ends is not None and self.hierarchy.children[ends].nnz == 0:
-            # Every path ends at a leaf, so the threshold has no effect.
+        only_leaves = ends is not None and self.hierarchy.children[ends].nnz == 0
+        if only_leaves or self.n_labels is not None:
+            # The threshold has no effect: every path ends at a leaf, or the number of labels is given.
             return self
         rules = [replace(self, threshold=round(0.01 * percent, 2)) for percent in range(5, 71)]
         scores = np.array(

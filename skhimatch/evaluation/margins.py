@@ -102,9 +102,7 @@ class MarginDecision:
         for decoding, weight in tried:
             scores = add_parent_margins(margins, rule.hierarchy, weight)
             probabilities = expit(scores)
-            tuned = replace(rule, decoding=decoding)
-            if rule.n_labels is None:
-                tuned = tuned.tuned(probabilities, targets, optimize)
+            tuned = replace(rule, decoding=decoding).tuned(probabilities, targets, optimize)
             score = score_of_decision(optimize, targets, tuned(probabilities), rule.hierarchy)
             found = cls(tuned, weight, score)
             if chosen is None or is_better(found, chosen):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Set
 from os import PathLike
 from pathlib import Path
@@ -14,6 +13,7 @@ import skhimatch
 from skhimatch.fitting.labelled_texts import LabelledTexts
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.parameters import Parameters
+from skhimatch.storage.folder import digest_of_file
 
 __all__ = ["identity_of_fit"]
 
@@ -47,11 +47,12 @@ def identity_of_fit(
     for name in ("callbacks", "verbose", "hierarchy", "classes"):
         del relevant[name]
     pretrained = parameters.pretrained
-    relevant["encoder"] = parameters.encoder if pretrained is None else _content(pretrained.get_params())
-    if pretrained is not None and Path(pretrained.name).is_dir():
-        relevant["encoder files"] = _digest_of_folder(Path(pretrained.name))
+    if pretrained is not None:
+        relevant["encoder"] = pretrained.get_params()
+        if Path(pretrained.name).is_dir():
+            relevant["encoder files"] = _digest_of_folder(Path(pretrained.name))
     if isinstance(parameters.word_vectors, str | PathLike):
-        relevant["word_vectors"] = _digest_of_file(Path(parameters.word_vectors))
+        relevant["word_vectors"] = digest_of_file(Path(parameters.word_vectors))
     labels = hierarchy.labels, hierarchy.edges, hierarchy.is_flat
     return skhimatch.__version__, _content(relevant), labels, training, held_out
 
@@ -67,11 +68,6 @@ def _content(value: Any) -> Any:
     return str(value) if isinstance(value, PathLike) else value
 
 
-def _digest_of_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _digest_of_folder(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): _digest_of_file(path) for path in files}
+    return {path.relative_to(folder).as_posix(): digest_of_file(path) for path in files}

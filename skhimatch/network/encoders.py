@@ -196,12 +196,12 @@ class Convolutions(nn.Module):
         Parameters
         ----------
         tokens : float tensor of shape (B, n, input_size)
-            The vectors of the tokens.
+            The vectors of the tokens, zero at padding.
         lengths : int64 tensor of shape (B,)
             The number of tokens of each text.
         """
         mask = padding_mask(lengths, tokens.shape[1])[:, None]
-        tokens = tokens.transpose(1, 2) * mask
+        tokens = tokens.transpose(1, 2)
         windows = [
             convolution(nn.functional.pad(tokens, (0, size - 1)))
             for size, convolution in zip(self.kernel_sizes, self.convolutions, strict=True)

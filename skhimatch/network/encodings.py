@@ -160,14 +160,18 @@ class EncodingStore:
             wanted = list(place_of)
             for start in range(0, len(wanted), CHUNK_SIZE):
                 part = wanted[start : start + CHUNK_SIZE]
-                n_damaged += _delete_damaged(connection, part)
-                vectors |= _read(connection, part)
+                found, damaged = _read(connection, part)
+                vectors |= found
+                if damaged:
+                    n_damaged += len(damaged)
+                    with _transaction(connection):
+                        _delete(connection, damaged)
                 missing = [key for key in part if key not in vectors]
                 if not missing:
                     continue
                 with self._locked(part):
                     # Another process may just have written some of them.
-                    vectors |= _read(connection, missing)
+                    vectors |= _read(connection, missing)[0]
                     missing = [key for key in missing if key not in vectors]
                     if not missing:
                         continue
@@ -224,28 +228,23 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
-def _read(connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
-    return {
-        key: np.frombuffer(checked, dtype=np.float32, offset=DIGEST_SIZE)
-        for key, checked in _rows(connection, keys)
-        if _is_whole(key, checked)
-    }
-
-
-def _delete_damaged(connection: sqlite3.Connection, keys: Sequence[bytes]) -> int:
-    """Delete vectors that are not as they were written, and return how many there were."""
-    damaged = [[key] for key, checked in _rows(connection, keys) if not _is_whole(key, checked)]
-    if damaged:
-        with _transaction(connection):
-            connection.executemany("DELETE FROM vectors WHERE key = ?", damaged)
-    return len(damaged)
-
-
-def _rows(connection: sqlite3.Connection, keys: Sequence[bytes]) -> list[tuple[bytes, Any]]:
+def _read(
+    connection: sqlite3.Connection, keys: Sequence[bytes]
+) -> tuple[dict[bytes, NDArray[np.float32]], list[bytes]]:
+    """Return the vectors of those keys that are stored, and the keys whose vectors are damaged."""
     places = ", ".join("?" * len(keys))
-    return connection.execute(
-        f"SELECT key, checked FROM vectors WHERE key IN ({places})", list(keys)
-    ).fetchall()
+    rows = connection.execute(f"SELECT key, checked FROM vectors WHERE key IN ({places})", list(keys))
+    vectors, damaged = {}, []
+    for key, checked in rows.fetchall():
+        if _is_whole(key, checked):
+            vectors[key] = np.frombuffer(checked, dtype=np.float32, offset=DIGEST_SIZE)
+        else:
+            damaged.append(key)
+    return vectors, damaged
+
+
+def _delete(connection: sqlite3.Connection, keys: Sequence[bytes]) -> None:
+    connection.executemany("DELETE FROM vectors WHERE key = ?", [[key] for key in keys])
 
 
 def _digest(key: bytes, vector: bytes) -> bytes:

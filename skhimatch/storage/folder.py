@@ -33,7 +33,7 @@ import skhimatch
 from skhimatch.storage.errors import ModelFormatError, damage_named
 from skhimatch.storage.values import from_json
 
-__all__ = ["FORMAT", "MANIFEST", "Manifest", "check_folder", "read_folder", "write_folder"]
+__all__ = ["FORMAT", "MANIFEST", "Manifest", "check_folder", "digest_of_file", "read_folder", "write_folder"]
 
 FORMAT = 12
 MANIFEST = "classifier.json"
@@ -139,7 +139,7 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
         fresh.mkdir(parents=True)
         write(fresh)
         paths = [path for path in sorted(fresh.rglob("*")) if path.is_file()]
-        files = {path.relative_to(fresh).as_posix(): _digest(path) for path in paths}
+        files = {path.relative_to(fresh).as_posix(): digest_of_file(path) for path in paths}
         manifest = Manifest(FORMAT, skhimatch.__version__, fresh.name, files)
         (fresh / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1), encoding="utf-8")
         for path in [*paths, fresh / MANIFEST]:
@@ -217,7 +217,7 @@ def _read_save(folder: Path, manifest: Manifest, read: Callable[[Path], Result])
                 f"{path} is missing, so {folder} is no complete saved classifier: copy the whole folder."
             )
         with damage_named(path):
-            if _digest(path) != digest:
+            if digest_of_file(path) != digest:
                 raise ValueError(f"its SHA-256 is not the one in {MANIFEST}")
     # transformers would read files that are not known, too. Hidden files belong to file managers.
     for path in of_save.rglob("*"):
@@ -260,7 +260,19 @@ def _manifest_or_none(folder: Path) -> Manifest | None:
         return None
 
 
-def _digest(path: Path) -> str:
+def digest_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file.
+
+    Parameters
+    ----------
+    path : Path
+        The file. It is read in parts.
+
+    Returns
+    -------
+    str
+        In hexadecimal digits.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
