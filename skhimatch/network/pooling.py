@@ -95,6 +95,7 @@ class PooledEncoder(TextEncoder):
         self.pooling = pooling
         self.output_size = pooling.output_size
 
+    # A property, since a module under two names would be saved twice. mypy wants what can be assigned.
     @property
     def embedding(self) -> nn.Embedding:  # type: ignore[override]
         """The word vectors."""
