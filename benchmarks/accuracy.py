@@ -30,6 +30,7 @@ from typing import Any
 import joblib
 import numpy as np
 import scipy.sparse as sp
+import torch
 
 import skhimatch
 from benchmarks.confidence import N_TEXTS, confidence, made_up_texts
@@ -318,6 +319,7 @@ def run(dataset: str, model: str, seed: int, settings: dict[str, Any]) -> dict[s
         "parameters": parameters(fitted),
         "epochs": getattr(fitted, "n_iter_", None),
         "val_of_network": of_network(fitted),
+        "device": device(),
         "commit": commit(),
         "code": code_digest(),
     }
@@ -452,6 +454,11 @@ def versions(model: str) -> dict[str, str]:
     return {"python": platform.python_version(), "skhimatch": skhimatch.__version__} | {
         name: version(name) for name in packages
     }
+
+
+def device() -> str:
+    """Return the name of the GPU that networks compute on if there is one, else "cpu"."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
 
 
 def commit() -> str:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.accuracy import CORPORA, MODELS, RESULTS, code_digest, commit, load_corpus
+from benchmarks.accuracy import CORPORA, MODELS, RESULTS, code_digest, commit, device, load_corpus
 from benchmarks.configs import PREFIX, read_configs
 from benchmarks.paper import BY_LEVEL, IN_THE_JOINT_SPACE
 from benchmarks.tables import ROOT, read_results
@@ -62,6 +62,7 @@ def points(dataset: str, seed: int = 0) -> dict[str, Any]:
             "groups": display.groups,
         }
     return {"dataset": dataset, "seed": seed, "labels": labels, "spaces": found} | {
+        "device": device(),
         "commit": commit(),
         "code": code_digest(),
     }

@@ -22,6 +22,7 @@ from benchmarks.accuracy import (
     code_digest,
     commit,
     data_folder,
+    device,
     load_corpus,
     versions,
 )
@@ -90,7 +91,8 @@ def main() -> None:
     for seed in arguments.seeds:
         if seed not in [run["seed"] for run in runs]:
             rows = search(arguments.dataset, seed)
-            runs.append({"seed": seed, "rows": rows, "commit": commit(), "code": code_digest()})
+            of_code = {"device": device(), "commit": commit(), "code": code_digest()}
+            runs.append({"seed": seed, "rows": rows} | of_code)
             write(path, arguments.dataset, sorted(runs, key=lambda run: run["seed"]))
 
 
