@@ -173,7 +173,8 @@ class HierarchyGCN(nn.Module):
         down, up = (nodes[near] @ torch.cat([self.down, self.up], dim=1)).chunk(2, dim=-1)
         itself, above = len(labels), len(downward)
         semantics = down[:itself] + up[:itself]
-        from_parents = down[itself : itself + above] * prior[downward][:, None]
+        # Under autocast the products are shorter numbers than the priors.
+        from_parents = down[itself : itself + above] * prior[downward][:, None].to(down.dtype)
         from_children = up[itself + above :]
         semantics = semantics.index_add(0, row[child[downward]], from_parents)
         return torch.relu(semantics.index_add(0, row[parent[upward]], from_children))
