@@ -101,14 +101,14 @@ def wos() -> Corpus:
     return load_wos(data_folder() / "wos")
 
 
-def wos_of(number: int) -> Callable[[], Corpus]:
-    """Return a function that loads the WOS subset with this number of training texts for each leaf."""
-    return lambda: with_few_texts_of_a_leaf(wos(), number, f"wos-{number}")
-
-
 def in_htc_json(name: str) -> Callable[[], Corpus]:
     """Return a function that loads a corpus in the format of HiAGM."""
     return lambda: load_htc_json(data_folder() / name)
+
+
+def few_of(load: Callable[[], Corpus], name: str, number: int) -> Callable[[], Corpus]:
+    """Return a function that loads a corpus with this number of training texts for each leaf."""
+    return lambda: with_few_texts_of_a_leaf(load(), number, f"{name}-{number}")
 
 
 GLOVE = {"word_vectors": "vectors/glove.840B.300d.9910.txt"}
@@ -117,11 +117,13 @@ GLOVE = {"word_vectors": "vectors/glove.840B.300d.9910.txt"}
 CORPORA: dict[str, tuple[Callable[[], Corpus], dict[str, str]]] = {
     "api-docs": (load_api_docs, {}),
     "wos": (wos, GLOVE),
-    "wos-1": (wos_of(1), GLOVE),
-    "wos-4": (wos_of(4), GLOVE),
-    "wos-16": (wos_of(16), GLOVE),
+    "wos-1": (few_of(wos, "wos", 1), GLOVE),
+    "wos-4": (few_of(wos, "wos", 4), GLOVE),
+    "wos-16": (few_of(wos, "wos", 16), GLOVE),
     "newsgroups": (in_htc_json("newsgroups"), {}),
     "clinc150": (in_htc_json("clinc150"), {}),
+    "clinc150-1": (few_of(in_htc_json("clinc150"), "clinc150", 1), {}),
+    "clinc150-4": (few_of(in_htc_json("clinc150"), "clinc150", 4), {}),
     "aapd": (in_htc_json("aapd"), {}),
     "germeval": (in_htc_json("germeval"), {}),
     "eurlex57k": (eurlex57k, {}),

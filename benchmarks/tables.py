@@ -275,7 +275,7 @@ def matching_table(results: list[dict[str, Any]]) -> str:
 
 
 def joint_space_table(results: list[dict[str, Any]]) -> str:
-    """Render where labels lie in the joint space of models whose logits are distances, means over seeds."""
+    """Render where labels lie in the joint space, means over seeds."""
     lines = [
         f"| corpus | model | prediction | nearest leaf | {' | '.join(KINDS)} | in order | seeds |",
         "|---|---|---|---|---|---|---|---|---|---|",
