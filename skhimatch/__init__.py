@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from skhimatch.classifier import HiMatchClassifier
     from skhimatch.labels.formats import as_hierarchy, hierarchy_from_paths
     from skhimatch.labels.hierarchy import LabelHierarchy
+    from skhimatch.labels.paths import labels_from_levels, labels_from_paths, short_names
     from skhimatch.labels.taxonomy import read_taxonomy
     from skhimatch.settings import paper_settings
     from skhimatch.storage.errors import ModelFormatError
@@ -29,9 +30,12 @@ __all__ = [
     "WordVectors",
     "as_hierarchy",
     "hierarchy_from_paths",
+    "labels_from_levels",
+    "labels_from_paths",
     "paper_settings",
     "read_taxonomy",
     "read_word_vectors",
+    "short_names",
 ]
 
 _MODULES = {
@@ -45,9 +49,12 @@ _MODULES = {
     "WordVectors": "text.word_vectors",
     "as_hierarchy": "labels.formats",
     "hierarchy_from_paths": "labels.formats",
+    "labels_from_levels": "labels.paths",
+    "labels_from_paths": "labels.paths",
     "paper_settings": "settings",
     "read_taxonomy": "labels.taxonomy",
     "read_word_vectors": "text.word_vectors",
+    "short_names": "labels.paths",
 }
 
 

@@ -12,14 +12,20 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from skhimatch.classifier import HiMatchClassifier
     from skhimatch.labels.hierarchy import LabelHierarchy
+    from skhimatch.text.columns import Columns
+    from skhimatch.text.path_files import TextsWithPaths
 
 __all__ = ["main"]
+
+# Lines that a message names of those that are left out.
+SHOWN_PLACES = 3
 
 TEXTS = """\
 files of texts, in UTF-8, or compressed (.gz); the suffix names the format:
@@ -31,6 +37,16 @@ files of texts, in UTF-8, or compressed (.gz); the suffix names the format:
                  or with semicolons; if a label contains |, use json lines
   .tsv           the same with tabs
   .parquet       the columns text and labels; it needs pyarrow
+Columns of other names are named with --text-column and --label-column.
+"""
+PATHS = """\
+Without --hierarchy, labels that are paths make the hierarchy, and ancestors are added:
+                 title,category
+                 Leather case,Electronics > Phones > Cases;Sale
+What separates paths and their components is recognised and shown, or named with --path-separator
+and --label-separator. Levels in columns of their own: --label-column level1 level2 level3
+Rows without a text or a category are counted and left out. In a column called labels, an empty
+field means that no label applies.
 """
 HIERARCHY = """\
 file of the hierarchy, in UTF-8, or compressed (.gz); the suffix names the format:
@@ -63,6 +79,8 @@ ABOUT_FIT = """\
 Train a classifier and save it.
 
   python -m skhimatch fit --train train.jsonl --hierarchy news.json --model news-model
+  python -m skhimatch fit --train products.csv --text-column title --label-column category \\
+      --path-separator " > " --label-separator ";" --model product-model
   python -m skhimatch fit --train train.csv --validation val.csv --hierarchy news.taxonomy \\
       --word-vectors glove.6B.300d.txt --epochs 20 --seed 0 --model news-model
 """
@@ -137,12 +155,15 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--seed", **number, default=0, help="random seed (default: 0)")
 
     fit = commands.add_parser(
-        "fit", description=ABOUT_FIT, epilog=f"{TEXTS}\n{HIERARCHY}", formatter_class=_Raw
+        "fit", description=ABOUT_FIT, epilog=f"{TEXTS}\n{HIERARCHY}\n{PATHS}", formatter_class=_Raw
     )
     fit.set_defaults(run=_fit)
     fit.add_argument("--train", **file, required=True, help="training texts and their labels")
     fit.add_argument("--model", **folder, required=True, help="where to save the classifier")
-    fit.add_argument("--hierarchy", **file, help="parents and children (default: labels have no relations)")
+    fit.add_argument(
+        "--hierarchy", **file, help="parents and children (default: those of labels that are paths)"
+    )
+    _add_columns(fit)
     fit.add_argument(
         "--validation",
         **file,
@@ -160,12 +181,35 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--model", **folder, required=True, help="folder that fit wrote")
     predict.add_argument("--input", **file, required=True, help="texts; labels are ignored")
     predict.add_argument("--output", **file, help="file of json lines (default: print them)")
+    predict.add_argument("--text-column", metavar="NAME", default="text", help="the column of the texts")
 
     evaluate = commands.add_parser("evaluate", description=ABOUT_EVALUATE, epilog=TEXTS, formatter_class=_Raw)
     evaluate.set_defaults(run=_evaluate)
     evaluate.add_argument("--model", **folder, required=True, help="folder that fit wrote")
     evaluate.add_argument("--input", **file, required=True, help="texts and their true labels")
+    _add_columns(evaluate)
     return parser
+
+
+def _add_columns(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--text-column", metavar="NAME", default="text", help="the column of the texts (default: text)"
+    )
+    command.add_argument(
+        "--label-column",
+        metavar="NAME",
+        nargs="+",
+        default=["labels"],
+        help="the column of the labels (default: labels), or those of the levels of a path",
+    )
+    command.add_argument(
+        "--path-separator",
+        metavar="S",
+        help='between the parts of a path, such as " > " (default: recognised)',
+    )
+    command.add_argument(
+        "--label-separator", metavar="S", help='between several labels: ";" (default: recognised)'
+    )
 
 
 class _Raw(argparse.RawDescriptionHelpFormatter):
@@ -183,6 +227,10 @@ def _fit(
     train: Path,
     model: Path,
     hierarchy: Path | None,
+    text_column: str,
+    label_column: list[str],
+    path_separator: str | None,
+    label_separator: str | None,
     validation: Path | None,
     word_vectors: Path | None,
     encoder: str | None,
@@ -192,13 +240,22 @@ def _fit(
     seed: int | None,
 ) -> None:
     from skhimatch.labels.formats import as_hierarchy
-    from skhimatch.labels.hierarchy import LabelHierarchy
-    from skhimatch.labels.targets import label_names
+    from skhimatch.text.columns import Columns
 
-    labels = None if hierarchy is None else as_hierarchy(hierarchy)
-    texts, label_sets = _read_labelled(train, labels)
-    known = LabelHierarchy.flat(label_names(label_sets)) if labels is None else labels
-    held = None if validation is None else _read_labelled(validation, known)
+    columns = Columns(text_column, tuple(label_column))
+    held = None
+    if hierarchy is not None:
+        known = as_hierarchy(hierarchy)
+        read = partial(_read_with_hierarchy, known, columns, path_separator, label_separator)
+        texts, label_sets = read(train)
+        held = None if validation is None else read(validation)
+    else:
+        found = _read_with_paths(train, columns, path_separator, label_separator)
+        texts, label_sets, known = found.texts, found.label_sets, found.hierarchy
+        if validation is not None:
+            of_validation = _read_with_paths(validation, columns, found.path_separator, found.label_separator)
+            _check_known(of_validation, known)
+            held = of_validation.texts, of_validation.label_sets
 
     # torch takes seconds to import, so the files are checked before.
     from skhimatch.classifier import HiMatchClassifier
@@ -220,7 +277,7 @@ def _fit(
         settings["tokenizer"] = WordTokenizer(max_length=max_length)
     print(f"{len(texts):,} texts, {known!r}\n", flush=True)
     held_texts, held_labels = (None, None) if held is None else held
-    classifier = HiMatchClassifier(labels, **settings)
+    classifier = HiMatchClassifier(None if known.is_flat else known, **settings)
     classifier.fit(texts, label_sets, X_val=held_texts, y_val=held_labels)
     classifier.save(model)
     print()
@@ -232,12 +289,13 @@ def _fit(
     print(f"\nSaved. To predict:  python -m skhimatch predict --model {model} --input FILE")
 
 
-def _predict(model: Path, input: Path, output: Path | None) -> None:
+def _predict(model: Path, input: Path, output: Path | None, text_column: str) -> None:
+    from skhimatch.text.columns import Columns
     from skhimatch.text.files import read_texts
 
     if output is not None:
         _check_output(output, input)
-    texts, _ = read_texts(input)
+    texts, _ = read_texts(input, columns=Columns(text_column, ()))
 
     from skhimatch.classifier import HiMatchClassifier
     from skhimatch.report import top_down
@@ -293,11 +351,27 @@ def _as_json(entry: dict[str, Any]) -> str:
     return line
 
 
-def _evaluate(model: Path, input: Path) -> None:
+def _evaluate(
+    model: Path,
+    input: Path,
+    text_column: str,
+    label_column: list[str],
+    path_separator: str | None,
+    label_separator: str | None,
+) -> None:
     from skhimatch.classifier import HiMatchClassifier
+    from skhimatch.labels.paths import JOINT
+    from skhimatch.text.columns import Columns
 
     classifier = HiMatchClassifier.load(model)
-    _print_report(classifier, input.name, *_read_labelled(input, classifier.hierarchy_))
+    known, columns = classifier.hierarchy_, Columns(text_column, tuple(label_column))
+    if any(JOINT in label for label in known):
+        found = _read_with_paths(input, columns, path_separator, label_separator)
+        _check_known(found, known)
+        labelled = found.texts, found.label_sets
+    else:
+        labelled = _read_with_hierarchy(known, columns, path_separator, label_separator, input)
+    _print_report(classifier, input.name, *labelled)
 
 
 def _print_report(
@@ -311,13 +385,75 @@ def _print_report(
     print(compare({name: report}))
 
 
-def _read_labelled(path: Path, hierarchy: LabelHierarchy | None) -> tuple[list[str], list[frozenset[str]]]:
+def _read_with_hierarchy(
+    hierarchy: LabelHierarchy,
+    columns: Columns,
+    path_separator: str | None,
+    label_separator: str | None,
+    path: Path,
+) -> tuple[list[str], list[frozenset[str]]]:
+    """Read texts with labels of a known hierarchy."""
     from skhimatch.text.files import read_texts
 
-    texts, label_sets = read_texts(path, hierarchy)
+    if path_separator is not None or len(columns.labels) > 1:
+        raise ValueError(
+            "--path-separator and several columns of --label-column are for labels that are paths, and the "
+            "hierarchy has other labels: leave them out, or --hierarchy"
+        )
+    texts, label_sets = read_texts(
+        path, hierarchy, columns, "|" if label_separator is None else label_separator
+    )
     if label_sets is None:
         raise ValueError(f"{path} has no labels: add them as 'labels' to its lines or as a column")
     return texts, label_sets
+
+
+def _read_with_paths(
+    path: Path, columns: Columns, path_separator: str | None, label_separator: str | None
+) -> TextsWithPaths:
+    """Read texts whose labels make the hierarchy, and say how they were read."""
+    from skhimatch.text.path_files import read_texts_with_paths
+
+    found = read_texts_with_paths(path, columns, path_separator, label_separator)
+    separators = [
+        f"{separator!r} separates {what}"
+        for separator, what in (
+            (found.path_separator, "the parts of a path"),
+            (found.label_separator, "the labels of a text"),
+        )
+        if separator
+    ]
+    if found.path_separator:
+        print(f"{path.name}: {', and '.join(separators)}")
+    for places, what in (
+        (found.without_text, "without a text are left out"),
+        (found.without_label, "without a category are left out"),
+        (found.unlabelled, "have no label, and count as texts to which no label applies"),
+    ):
+        if places:
+            print(f"{path.name}: {_counted(places)} {what}")
+    return found
+
+
+def _counted(places: Sequence[str]) -> str:
+    """Name the number of rows and the first places, such as "3 rows (line 2, line 5, line 9 of a.csv)"."""
+    shown = ", ".join(place.partition(" of ")[0] for place in places[:SHOWN_PLACES])
+    rest = len(places) - SHOWN_PLACES
+    more = f" and {rest:,} more" if rest > 0 else ""
+    return f"{len(places):,} row{'s' * (len(places) > 1)} ({shown}{more})"
+
+
+def _check_known(found: TextsWithPaths, hierarchy: LabelHierarchy) -> None:
+    from skhimatch.labels.spelling import suggestion
+
+    for place, labels in zip(found.places, found.label_sets, strict=True):
+        for label in sorted(labels):
+            if label not in hierarchy:
+                near = suggestion(label, hierarchy.labels)
+                raise ValueError(
+                    f"label {label!r} in {place} is not among the {len(hierarchy)} known labels: "
+                    + (f"did you mean {near}?" if near else "correct it, or add training texts that have it")
+                )
 
 
 def _in_one_line(error: Exception) -> str:

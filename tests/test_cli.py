@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toy_corpus import HIERARCHY, QUICK, make_corpus
+from toy_corpus import HIERARCHY, PATHS, QUICK, make_corpus
 
 from skhimatch import HiMatchClassifier, as_hierarchy
 from skhimatch.cli import main
@@ -107,6 +107,58 @@ def test_fit_without_hierarchy_holds_out_some_texts(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "LabelHierarchy(10 labels, 10 roots, 10 leaves, depth 1, flat)" in printed
     assert "On held-out training texts: micro-F1 " in printed
+
+
+def products(number, seed=0):
+    """Return a table whose categories are paths. The first two texts have a second one."""
+    rows = ["sku,title,category"]
+    for row, (text, labels) in enumerate(zip(*make_corpus(number, seed=seed), strict=True)):
+        [path] = [path for leaf, path in PATHS.items() if leaf in labels]
+        rows.append(f"{row},{text},{' > '.join(path)}{'; sport > tennis' * (row < 2)}")
+    return "\n".join(rows) + "\n"
+
+
+class TestTheFileThatMostPeopleHave:
+    def test_fit_predict_evaluate(self, tmp_path, capsys):
+        train, test, model = tmp_path / "products.csv", tmp_path / "test.csv", str(tmp_path / "model")
+        train.write_text(products(60) + "60,,science\n61,A gift,\n62,A card,nan\n", encoding="utf-8")
+        test.write_text(products(15, seed=1), encoding="utf-8")
+        columns = ["--text-column", "title", "--label-column", "category"]
+        fit = ["fit", "--train", str(train), *columns, "--validation", str(test), "--epochs", "2"]
+        assert main([*fit, "--seed", "0", "--model", model]) == 0
+        printed = capsys.readouterr().out
+        assert "products.csv: ' > ' separates the parts of a path, and ';' separates the labels" in printed
+        assert "products.csv: 1 row (line 62) without a text are left out" in printed
+        assert "products.csv: 2 rows (line 63, line 64) without a category are left out" in printed
+        assert "60 texts, LabelHierarchy(10 labels" in printed
+        assert "test.csv\nmicro-F1" in printed
+        classifier = HiMatchClassifier.load(model)
+        assert classifier.hierarchy_.depth == as_hierarchy(HIERARCHY).depth
+
+        assert main(["predict", "--model", model, "--input", str(test), "--text-column", "title"]) == 0
+        entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert len(entries) == 15
+        assert {label for entry in entries for label in entry["labels"]} <= set(classifier.classes_)
+
+        assert main(["evaluate", "--model", model, "--input", str(test), *columns]) == 0
+        assert capsys.readouterr().out.rstrip().splitlines()[-1] in printed
+
+    def test_mistakes_are_named(self, tmp_path, capsys):
+        train = tmp_path / "products.csv"
+        train.write_text(products(20), encoding="utf-8")
+        fit = ["fit", "--train", str(train), "--model", str(tmp_path / "model")]
+        assert "no column 'text': its columns are 'sku', 'title', 'category'" in error_of(capsys, *fit)
+        columns = ["--text-column", "title", "--label-column", "category"]
+        hierarchy = tmp_path / "news.json"
+        hierarchy.write_text(json.dumps(HIERARCHY), encoding="utf-8")
+        both = [*columns, "--hierarchy", str(hierarchy), "--path-separator", " > "]
+        assert "the hierarchy has other labels" in error_of(capsys, *fit, *both)
+        other = tmp_path / "other.csv"
+        other.write_text("title,category\na wave,science > phisics\n", encoding="utf-8")
+        assert main([*fit, *columns, "--validation", str(other)]) == 2
+        printed = capsys.readouterr().err
+        assert "label 'science > phisics' in line 2 of" in printed
+        assert "did you mean 'science > physics'?" in printed
 
 
 def test_mistakes_are_named_before_training(files, tmp_path, capsys):

@@ -5,21 +5,48 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from skhimatch.input_files import format_of, open_text
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.spelling import suggestion
+from skhimatch.text.columns import TEXT_AND_LABELS, Columns
 from skhimatch.text.tables import read_table
 
-__all__ = ["read_texts"]
+__all__ = ["Entry", "read_entries", "read_texts"]
 
-Entries = Iterator[tuple[str, Any, Any]]  # place, text, labels
+# The formats in which a field holds several labels.
+TABLES = (".csv", ".tsv")
+# The names of HiAGM's files, which are accepted beside "text" and "labels".
+OF_HIAGM = ("doc_token", "doc_label")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of a table, or a record, as it is in the file.
+
+    Attributes
+    ----------
+    place : str
+        Where it is, such as ``"line 3 of news.csv"``.
+    text : object
+        A string, if the file is as it should be.
+    labels : tuple
+        The fields of the labels, one for each column. Empty if the file has none.
+    """
+
+    place: str
+    text: Any
+    labels: tuple[Any, ...]
 
 
 def read_texts(
-    path: str | os.PathLike[str], hierarchy: LabelHierarchy | None = None
+    path: str | os.PathLike[str],
+    hierarchy: LabelHierarchy | None = None,
+    columns: Columns = TEXT_AND_LABELS,
+    label_separator: str = "|",
 ) -> tuple[list[str], list[frozenset[str]] | None]:
     r"""Read texts, and their labels if the file has labels.
 
@@ -38,6 +65,10 @@ def read_texts(
           pyarrow.
     hierarchy : LabelHierarchy, optional
         The known labels. By default any label is accepted.
+    columns : Columns, optional
+        Other names than ``text`` and ``labels``, with one column of labels at most.
+    label_separator : str, default="|"
+        What separates the labels of a text in csv and tsv files; "" if a field is one label.
 
     Returns
     -------
@@ -68,14 +99,22 @@ def read_texts(
     texts: list[str] = []
     label_sets: list[frozenset[str]] = []
     first_without_labels = ""
-    for place, text, labels in _entries(path, hierarchy):
-        if not isinstance(text, str):
-            raise ValueError(f"{place} has no text")
-        texts.append(text)
-        if labels is None:
-            first_without_labels = first_without_labels or place
+    is_table = format_of(path) in TABLES
+    # The labels that contain the separator are kept whole.
+    whole = (
+        None if hierarchy is None or not any(label_separator in label for label in hierarchy) else hierarchy
+    )
+    for entry in read_entries(path, columns):
+        if not isinstance(entry.text, str):
+            raise ValueError(f"{entry.place} has no text")
+        texts.append(entry.text)
+        if entry.labels:
+            [labels] = entry.labels
+            if is_table:
+                labels = _split_labels(labels, label_separator, entry.place, whole)
+            label_sets.append(_checked(labels, entry.place, hierarchy))
         else:
-            label_sets.append(_checked(labels, place, hierarchy))
+            first_without_labels = first_without_labels or entry.place
         if first_without_labels and label_sets:
             raise ValueError(
                 f"{first_without_labels} has no labels, but other lines have: add labels, or [] for none"
@@ -85,14 +124,35 @@ def read_texts(
     return texts, None if first_without_labels else label_sets
 
 
-def _entries(path: Path, hierarchy: LabelHierarchy | None) -> Entries:
+def read_entries(path: Path, columns: Columns = TEXT_AND_LABELS) -> Iterator[Entry]:
+    """Read texts and labels as they are in a file, one at a time.
+
+    Parameters
+    ----------
+    path : Path
+        A file as `read_texts` describes it.
+    columns : Columns, optional
+        What holds the texts and the labels.
+
+    Yields
+    ------
+    Entry
+
+    Raises
+    ------
+    ValueError
+        If the suffix is not known, the file is in another encoding, a column is missing, or a line is not
+        as its format demands.
+    ImportError
+        If a parquet file is read without pyarrow.
+    """
     suffix = format_of(path)
     if suffix in (".jsonl", ".json"):
-        return _read_json(path)
-    if suffix in (".csv", ".tsv"):
-        return _read_table(path, hierarchy)
+        return _read_json(path, columns)
+    if suffix in TABLES:
+        return (Entry(*row) for row in read_table(path, columns))
     if suffix == ".parquet":
-        return _read_parquet(path)
+        return _read_parquet(path, columns)
     if suffix in (".xlsx", ".xlsm", ".xls", ".ods"):
         raise ValueError(f"{path} is a spreadsheet: save it in the spreadsheet program as 'CSV UTF-8'")
     raise ValueError(
@@ -101,7 +161,7 @@ def _entries(path: Path, hierarchy: LabelHierarchy | None) -> Entries:
     )
 
 
-def _read_json(path: Path) -> Entries:
+def _read_json(path: Path, columns: Columns) -> Iterator[Entry]:
     """Read json lines, a line at a time, or one array of records."""
     is_first = True
     # Only "\n" ends a line. Texts may contain other line breaks.
@@ -114,36 +174,30 @@ def _read_json(path: Path) -> Entries:
                 array = _parsed("\n" * (number - 1) + line + lines.read(), str(path))
                 for nth, entry in enumerate(array, start=1):
                     place = f"record {nth} of {path}"
-                    yield place, *_record(entry, place)
+                    yield _record(entry, place, columns)
                 return
             is_first = False
             place = f"line {number} of {path}"
-            yield place, *_record(_parsed(line, place), place)
+            yield _record(_parsed(line, place), place, columns)
 
 
-def _read_table(path: Path, hierarchy: LabelHierarchy | None) -> Entries:
-    known = hierarchy if hierarchy is not None and any("|" in label for label in hierarchy) else None
-    for place, text, labels in read_table(path):
-        yield place, text, None if labels is None else _split_labels(labels, place, known)
-
-
-def _split_labels(field: str, place: str, hierarchy: LabelHierarchy | None) -> list[str]:
-    """Split a field at "|". The labels of a hierarchy that contain "|" are kept whole."""
-    parts = field.split("|")
+def _split_labels(field: str, separator: str, place: str, hierarchy: LabelHierarchy | None) -> list[str]:
+    """Split a field at the separator. The labels of a hierarchy that contain it are kept whole."""
+    parts = field.split(separator) if separator else [field]
     if hierarchy is None:
         return [part.strip() for part in parts if part.strip()]
     # The ways to read the parts from each one on as known labels. Two of them are enough to refuse.
     ways: list[list[list[str]]] = [[] for _ in parts] + [[[]]]
     for start in reversed(range(len(parts))):
         for stop in range(start + 1, len(parts) + 1):
-            label = "|".join(parts[start:stop]).strip()
+            label = separator.join(parts[start:stop]).strip()
             if not label or label in hierarchy:
                 ways[start] += [[label, *rest] if label else rest for rest in ways[stop]]
         ways[start] = ways[start][:2]
     if len(ways[0]) > 1:
         raise ValueError(
             f"the labels {field!r} in {place} can be read as {ways[0][0]} and as {ways[0][1]}, since some "
-            "labels contain '|': save the texts as json lines, with a list of labels"
+            f"labels contain {separator!r}: save the texts as json lines, with a list of labels"
         )
     return ways[0][0] if ways[0] else [part.strip() for part in parts if part.strip()]
 
@@ -157,16 +211,23 @@ def _parsed(content: str, place: str) -> Any:
         raise ValueError(f"{place} is nested too deeply: write a text and a list of labels") from error
 
 
-def _record(entry: Any, place: str) -> tuple[Any, Any]:
+def _record(entry: Any, place: str, columns: Columns) -> Entry:
     if not isinstance(entry, dict):
         raise ValueError(f'{place} is not of the form {{"text": "...", "labels": [...]}}')
-    text = entry.get("text", entry.get("doc_token"))
+    names = [columns.text, OF_HIAGM[0]] if columns.text == TEXT_AND_LABELS.text else [columns.text]
+    text = next((entry[name] for name in names if name in entry), None)
     if isinstance(text, list):
         text = " ".join(map(str, text))
-    return text, entry.get("labels", entry.get("doc_label"))
+    if columns.labels == TEXT_AND_LABELS.labels:
+        labels = tuple(entry[name] for name in (*columns.labels, OF_HIAGM[1]) if entry.get(name) is not None)
+        return Entry(place, text, labels[:1])
+    missing = [name for name in columns.labels if name not in entry]
+    if missing:
+        raise ValueError(f"{place} has no {missing[0]!r}, but {', '.join(map(repr, entry))}")
+    return Entry(place, text, tuple(entry[name] for name in columns.labels))
 
 
-def _read_parquet(path: Path) -> Entries:
+def _read_parquet(path: Path, columns: Columns) -> Iterator[Entry]:
     """Read the rows of a parquet file, a batch at a time."""
     try:
         from pyarrow import ArrowInvalid
@@ -181,14 +242,15 @@ def _read_parquet(path: Path) -> Entries:
     except ArrowInvalid as error:
         raise ValueError(f"{path} is not a parquet file: {error}") from error
     with file:
-        wanted = [name for name in ("text", "labels") if name in file.schema_arrow.names]
-        if "text" not in wanted:
-            raise ValueError(f"{path} has no column 'text': the columns must be text and labels")
+        names = file.schema_arrow.names
+        text, labels = columns.positions([name.strip().lower() for name in names], str(path))
         number = 0
-        for batch in file.iter_batches(columns=wanted):
+        for batch in file.iter_batches(columns=[names[column] for column in (text, *labels)]):
             for row in batch.to_pylist():
                 number += 1
-                yield f"row {number} of {path}", row["text"], row.get("labels")
+                of_labels = tuple(row[names[column]] for column in labels)
+                known = () if of_labels == (None,) and columns.labels == TEXT_AND_LABELS.labels else of_labels
+                yield Entry(f"row {number} of {path}", row[names[text]], known)
 
 
 def _checked(labels: Any, where: str, hierarchy: LabelHierarchy | None) -> frozenset[str]:

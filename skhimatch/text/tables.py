@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from skhimatch.input_files import format_of, open_text
+from skhimatch.text.columns import Columns
 
 __all__ = ["read_table"]
 
@@ -17,8 +18,8 @@ _ROW = re.compile(rf"{_FIELD}(?:\t{_FIELD})*[\r\n]*")
 _SEPARATORS = {".csv": ",;\t", ".tsv": "\t;,"}
 
 
-def read_table(path: Path) -> Iterator[tuple[str, str, str | None]]:
-    r"""Read the columns ``text`` and ``labels`` of a csv or tsv file, a row at a time.
+def read_table(path: Path, columns: Columns) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    r"""Read the columns of texts and labels of a csv or tsv file, a row at a time.
 
     The header tells what separates the columns: a comma, a semicolon or a tab. A csv file follows the usual
     rules of quotes. In a table with tabs, quotes are read as such only if every quote of the file keeps to
@@ -28,6 +29,8 @@ def read_table(path: Path) -> Iterator[tuple[str, str, str | None]]:
     ----------
     path : Path
         The file.
+    columns : Columns
+        The names of the columns.
 
     Yields
     ------
@@ -35,15 +38,15 @@ def read_table(path: Path) -> Iterator[tuple[str, str, str | None]]:
         Where the row begins, such as ``"line 3 of news.csv"``.
     text : str
         The text.
-    labels : str or None
-        The field of the labels. None if the table has no such column.
+    labels : tuple of str
+        The fields of the labels. Empty if the table has no such column.
 
     Raises
     ------
     ValueError
-        If there is no column ``text``, one of the two columns occurs twice, a row and the header differ in
-        their number of fields, quotes are not closed, or it is not clear what the quotes of a table with
-        tabs mean. The message names the line.
+        If a column is missing or occurs twice, a row and the header differ in their number of fields, quotes
+        are not closed, or it is not clear what the quotes of a table with tabs mean. The message names the
+        line.
 
     Examples
     --------
@@ -51,8 +54,8 @@ def read_table(path: Path) -> Iterator[tuple[str, str, str | None]]:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder, "news.tsv")
     ...     _ = file.write_text('text\tlabels\na 5" pipe\tnews\n"Yes," she said\tnews\n')
-    ...     for _, text, labels in read_table(file):
-    ...         print(text, labels)
+    ...     for _, text, labels in read_table(file, Columns()):
+    ...         print(text, *labels)
     a 5" pipe news
     "Yes," she said news
     """
@@ -64,9 +67,9 @@ def read_table(path: Path) -> Iterator[tuple[str, str, str | None]]:
         n_skipped = int(first.lower().startswith("sep="))
         if n_skipped:
             first = lines.readline()
-    separator, names = _header(first, path, n_skipped + 1)
+    separator, names = _header(first, path, columns)
     quoted = separator != "\t" or _has_quotes(path, n_skipped, len(names))
-    text, labels = names.index("text"), names.index("labels") if "labels" in names else None
+    text, labels = columns.positions(names, f"line {n_skipped + 1} of {path}", separator)
     with open_text(path, newline="") as lines:
         for _ in range(n_skipped + 1):
             lines.readline()
@@ -81,7 +84,7 @@ def read_table(path: Path) -> Iterator[tuple[str, str, str | None]]:
                     continue
                 if len(row) != len(names):
                     raise ValueError(f"{place} {_wrong_number(row, names, separator, quoted)}")
-                yield place, row[text], None if labels is None else row[labels]
+                yield place, row[text], tuple(row[column] for column in labels)
         except csv.Error as error:
             raise ValueError(
                 f"line {start} of {path} is not CSV: {error}; a field with quotes is in quotes, and its own "
@@ -89,19 +92,20 @@ def read_table(path: Path) -> Iterator[tuple[str, str, str | None]]:
             ) from error
 
 
-def _header(first: str, path: Path, number: int) -> tuple[str, list[str]]:
-    """Return the separator and the names of the columns in lower case."""
+def _header(first: str, path: Path, columns: Columns) -> tuple[str, list[str]]:
+    """Return the separator and the names of the columns in lower case.
+
+    The separator is the first one that makes all columns of the header. If none does, it is the one that
+    makes the most columns.
+    """
+    headers = []
     for separator in _SEPARATORS[format_of(path)]:
         row = next(csv.reader([first], delimiter=separator), [])
         names = [name.strip().lower() for name in row]
-        if "text" in names:
-            break
-    else:
-        raise ValueError(f"line {number} of {path} has no column 'text': the header must be text,labels")
-    for name in ("text", "labels"):
-        if names.count(name) > 1:
-            raise ValueError(f"line {number} of {path} has several columns {name!r}: keep one of them")
-    return separator, names
+        if columns.are_in(names):
+            return separator, names
+        headers.append((separator, names))
+    return max(headers, key=lambda header: len(header[1]))
 
 
 def _has_quotes(path: Path, n_skipped: int, n_columns: int) -> bool:
