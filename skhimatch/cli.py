@@ -6,15 +6,17 @@ from __future__ import annotations
 import argparse
 import errno
 import io
-import json
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+
+from skhimatch import __version__
 
 if TYPE_CHECKING:
     from skhimatch.classifier import HiMatchClassifier
@@ -85,11 +87,12 @@ Train a classifier and save it.
       --word-vectors glove.6B.300d.txt --epochs 20 --seed 0 --model news-model
 """
 ABOUT_PREDICT = """\
-Write the predicted labels of each text as json lines, roots first.
+Write the predicted labels of each text, roots first, behind the other fields of its row. The suffix
+of --output names the format: .csv, .tsv, or else json lines. A field of the input that is called
+labels becomes given_labels.
 
-  python -m skhimatch predict --model news-model --input new.jsonl --output labels.jsonl
-  echo '{"text": "a wave in a field"}' > new.jsonl
-  python -m skhimatch predict --model news-model --input new.jsonl
+  python -m skhimatch predict --model news-model --input new.jsonl --output labels.csv
+  echo '{"text": "a wave in a field"}' | python -m skhimatch predict --model news-model --input -
 
   {"text": "a wave in a field", "labels": ["science", "physics"],
    "probabilities": {"science": 0.98, "physics": 0.93}}                     (in one line)
@@ -139,6 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("skhimatch", description=ABOUT, formatter_class=_Raw)
+    parser.add_argument("--version", action="version", version=f"skhimatch {__version__}")
     commands = parser.add_subparsers(required=True)
     file: dict[str, Any] = {"metavar": "FILE", "type": Path}
     folder: dict[str, Any] = {"metavar": "FOLDER", "type": Path}
@@ -179,9 +183,20 @@ def _parser() -> argparse.ArgumentParser:
     predict = commands.add_parser("predict", description=ABOUT_PREDICT, epilog=TEXTS, formatter_class=_Raw)
     predict.set_defaults(run=_predict)
     predict.add_argument("--model", **folder, required=True, help="folder that fit wrote")
-    predict.add_argument("--input", **file, required=True, help="texts; labels are ignored")
-    predict.add_argument("--output", **file, help="file of json lines (default: print them)")
-    predict.add_argument("--text-column", metavar="NAME", default="text", help="the column of the texts")
+    predict.add_argument(
+        "--input", **file, required=True, help="texts; - reads json lines or csv from standard input"
+    )
+    predict.add_argument("--output", **file, help="file of labels (default: print them)")
+    predict.add_argument(
+        "--format", choices=["jsonl", "csv", "tsv"], help="the format (default: as --output says, or jsonl)"
+    )
+    predict.add_argument(
+        "--text-column", metavar="NAME", default="text", help="the column of the texts (default: text)"
+    )
+    predict.add_argument(
+        "--threshold", metavar="P", type=float, help="the probability from which on labels are predicted"
+    )
+    predict.add_argument("--top-k", **number, help="write the N most probable labels of each text instead")
 
     evaluate = commands.add_parser("evaluate", description=ABOUT_EVALUATE, epilog=TEXTS, formatter_class=_Raw)
     evaluate.set_defaults(run=_evaluate)
@@ -289,25 +304,78 @@ def _fit(
     print(f"\nSaved. To predict:  python -m skhimatch predict --model {model} --input FILE")
 
 
-def _predict(model: Path, input: Path, output: Path | None, text_column: str) -> None:
+def _predict(
+    model: Path,
+    input: Path,
+    output: Path | None,
+    format: str | None,
+    text_column: str,
+    threshold: float | None,
+    top_k: int | None,
+) -> None:
     from skhimatch.text.columns import Columns
-    from skhimatch.text.files import read_texts
+    from skhimatch.text.predictions import FORMATS, check_names, write_predictions
 
+    if threshold is not None and top_k is not None:
+        raise ValueError("--threshold and --top-k both say which labels are written: take one of them")
     if output is not None:
         _check_output(output, input)
-    texts, _ = read_texts(input, columns=Columns(text_column, ()))
+    suffix = "" if output is None else output.suffix.lower().removeprefix(".")
+    if format is None:
+        format = suffix if suffix in FORMATS else "jsonl"
+    records, texts = _read_to_predict(input, Columns(text_column, ()))
 
     from skhimatch.classifier import HiMatchClassifier
-    from skhimatch.report import top_down
 
     classifier = HiMatchClassifier.load(model)
+    check_names(classifier.classes_, format)
+    if threshold is not None:
+        classifier.set_params(threshold=threshold)
+    found = _labels_of(classifier, texts, top_k)
     with nullcontext(sys.stdout) if output is None else _replacing(output) as lines:
-        waiting = iter(texts)
-        for block in classifier.iter_predict_proba(texts):
-            found = top_down(classifier.decide(block), block, classifier.hierarchy_)
-            for probabilities in found:
-                entry = {"text": next(waiting), "labels": list(probabilities), "probabilities": probabilities}
-                print(_as_json(entry), file=lines)
+        write_predictions(lines, records, found, format)
+
+
+def _read_to_predict(input: Path, columns: Columns) -> tuple[list[dict[str, Any]], list[str]]:
+    """Read all rows and their texts; from standard input if the file is called -."""
+    from skhimatch.text.files import read_records
+
+    records, texts = [], []
+    with _spooled(sys.stdin.buffer) if str(input) == "-" else nullcontext(input) as path:
+        for entry in read_records(path, columns):
+            if not isinstance(entry.text, str):
+                raise ValueError(f"{entry.place} has no text")
+            records.append(entry.record)
+            texts.append(entry.text)
+    if not texts:
+        raise ValueError(f"{input} has no text")
+    return records, texts
+
+
+@contextmanager
+def _spooled(stream: BinaryIO) -> Iterator[Path]:
+    """Copy a stream into a file, with the suffix of its format: json, or csv."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "standard input")
+        with path.open("wb") as copy:
+            shutil.copyfileobj(stream, copy)
+        with path.open("rb") as copy:
+            is_json = copy.read(1024).lstrip()[:1] in (b"{", b"[")
+        yield path.rename(path.with_suffix(".jsonl" if is_json else ".csv"))
+
+
+def _labels_of(
+    classifier: HiMatchClassifier, texts: list[str], top_k: int | None
+) -> Iterator[dict[str, float]]:
+    """Yield the probability of each predicted label, or of the k most probable ones."""
+    from skhimatch.report import top_down
+
+    if top_k is not None:
+        for labels, probabilities in zip(*classifier.predict_topk(texts, top_k), strict=True):
+            yield dict(zip(labels.tolist(), probabilities.astype(float).round(6).tolist(), strict=True))
+        return
+    for block in classifier.iter_predict_proba(texts):
+        yield from top_down(classifier.decide(block), block, classifier.hierarchy_)
 
 
 def _check_output(output: Path, input: Path) -> None:
@@ -325,30 +393,20 @@ def _replacing(output: Path) -> Iterator[TextIO]:
     """Write a file beside the output that takes its place at the end, but not after an error."""
     if output.exists() and not output.is_file():
         # A pipe or a device, such as /dev/null, is not replaced.
-        with output.open("w", encoding="utf-8") as lines:
+        with output.open("w", encoding="utf-8", newline="") as lines:
             yield lines
         return
     # A link is kept: the file that it points to is replaced.
     output = output.resolve()
     unfinished = output.with_name(f".{output.name}.{os.getpid()}.unfinished")
     try:
-        with unfinished.open("w", encoding="utf-8") as lines:
+        with unfinished.open("w", encoding="utf-8", newline="") as lines:
             yield lines
         if output.exists():
             shutil.copymode(output, unfinished)
         os.replace(unfinished, output)
     finally:
         unfinished.unlink(missing_ok=True)
-
-
-def _as_json(entry: dict[str, Any]) -> str:
-    line = json.dumps(entry, ensure_ascii=False)
-    try:
-        line.encode()
-    except UnicodeEncodeError:
-        # UTF-8 has no lone surrogates, but JSON has escapes for them.
-        return json.dumps(entry)
-    return line
 
 
 def _evaluate(

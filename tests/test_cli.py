@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 import subprocess
 import sys
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 from toy_corpus import HIERARCHY, PATHS, QUICK, make_corpus
 
+import skhimatch
 from skhimatch import HiMatchClassifier, as_hierarchy
 from skhimatch.cli import main
 from skhimatch.datasets import Corpus
@@ -257,6 +260,93 @@ class TestOutput:
     def test_a_folder_is_refused(self, model, files, tmp_path, capsys):
         arguments = ["predict", "--model", model, "--input", files["test"], "--output", str(tmp_path)]
         assert f"{tmp_path}: Is a directory" in error_of(capsys, *arguments)
+
+
+class TestFormatsOfPredictions:
+    TABLE = 'sku,text,Labels\n7,"a lens, a mirror",old\n8,a racket,\n'
+
+    def predicted(self, model, tmp_path, capsys, *options, name="new.csv", content=TABLE):
+        source = tmp_path / name
+        source.write_text(content, encoding="utf-8")
+        assert main(["predict", "--model", model, "--input", str(source), *options]) == 0
+        return capsys.readouterr().out
+
+    def test_rows_keep_their_other_fields(self, model, tmp_path, capsys):
+        entries = list(map(json.loads, self.predicted(model, tmp_path, capsys).splitlines()))
+        assert [entry["sku"] for entry in entries] == ["7", "8"]
+        assert [entry["text"] for entry in entries] == ["a lens, a mirror", "a racket"]
+        assert [entry["Labels"] for entry in entries] == ["old", ""]
+        for entry in entries:
+            assert list(entry["probabilities"]) == entry["labels"]
+        records = json.dumps([{"id": 3, "text": "a lens", "labels": ["x"], "price": 1.5}])
+        [line] = self.predicted(model, tmp_path, capsys, name="new.json", content=records).splitlines()
+        entry = json.loads(line)
+        assert (entry["id"], entry["price"], entry["given_labels"]) == (3, 1.5, ["x"])
+
+    @pytest.mark.parametrize(("suffix", "separator"), [(".csv", ","), (".tsv", "\t")])
+    def test_tables(self, model, tmp_path, capsys, suffix, separator):
+        as_json = list(map(json.loads, self.predicted(model, tmp_path, capsys).splitlines()))
+        output = tmp_path / ("labels" + suffix)
+        printed = self.predicted(model, tmp_path, capsys, "--format", suffix[1:])
+        assert not self.predicted(model, tmp_path, capsys, "--output", str(output))
+        assert output.read_text(encoding="utf-8") == printed
+        with output.open(encoding="utf-8", newline="") as lines:
+            rows = list(csv.reader(lines, delimiter=separator))
+        assert rows[0] == ["sku", "text", "Labels", "labels", "probabilities"]
+        for row, entry in zip(rows[1:], as_json, strict=True):
+            assert row[:3] == [entry["sku"], entry["text"], entry["Labels"]]
+            assert row[3].split("|") == entry["labels"]
+            assert list(map(float, row[4].split("|"))) == list(entry["probabilities"].values())
+
+    def test_records_as_a_table(self, model, tmp_path, capsys):
+        first = {"text": "a \ud83d lens", "tags": ["x", "y"], "note": None}
+        lines = [first, {"text": "b", "note": "n", "price": 1}]
+        content = "".join(json.dumps(line) + "\n" for line in lines)
+        printed = self.predicted(model, tmp_path, capsys, "--format", "csv", name="n.jsonl", content=content)
+        rows = list(csv.DictReader(io.StringIO(printed)))
+        assert [row["text"] for row in rows] == ["a ? lens", "b"]
+        assert [row["tags"] for row in rows] == ['["x", "y"]', ""]
+        assert [row["note"] for row in rows] == ["", "n"]
+        assert [row["price"] for row in rows] == ["", "1"]
+
+    @pytest.mark.parametrize("content", ['\n{"text": "a lens"}\n', '[{"text": "a lens"}]', "text\na lens\n"])
+    def test_standard_input(self, model, monkeypatch, capsys, content):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+        assert main(["predict", "--model", model, "--input", "-"]) == 0
+        [line] = capsys.readouterr().out.splitlines()
+        assert json.loads(line)["text"] == "a lens"
+
+    def test_threshold_and_top_k(self, model, tmp_path, capsys):
+        def labels(*options):
+            printed = self.predicted(model, tmp_path, capsys, *options)
+            return [json.loads(line)["labels"] for line in printed.splitlines()]
+
+        classifier = HiMatchClassifier.load(model)
+        texts = ["a lens, a mirror", "a racket"]
+        assert labels("--top-k", "3") == classifier.predict_topk(texts, 3).labels.tolist()
+        expected = classifier.set_params(threshold=0.2).predict(texts)
+        assert list(map(set, labels("--threshold", "0.2"))) == classifier.to_label_sets(expected)
+        predict = ["predict", "--model", model, "--input", str(tmp_path / "new.csv")]
+        assert "take one of them" in error_of(capsys, *predict, "--threshold", "0.2", "--top-k", "3")
+        assert "threshold" in error_of(capsys, *predict, "--threshold", "7")
+        assert "k is 99" in error_of(capsys, *predict, "--top-k", "99")
+
+    def test_labels_that_a_table_cannot_hold_are_named(self, tmp_path, capsys):
+        model = str(tmp_path / "model")
+        settings = {name: value for name, value in QUICK.items() if name != "max_epochs"} | {"max_epochs": 1}
+        HiMatchClassifier(**settings).fit(["a b", "c d"] * 10, [{"x|y"}, {"z"}] * 10).save(model)
+        source = tmp_path / "new.csv"
+        source.write_text("text\na b\n")
+        arguments = ["predict", "--model", model, "--input", str(source)]
+        assert main(arguments) == 0
+        capsys.readouterr()
+        assert "the label 'x|y' contains '|'" in error_of(capsys, *arguments, "--format", "csv")
+
+    def test_version(self, capsys):
+        with pytest.raises(SystemExit) as end:
+            main(["--version"])
+        assert end.value.code == 0
+        assert capsys.readouterr().out == f"skhimatch {skhimatch.__version__}\n"
 
 
 def test_missing_arguments_exit_with_2(capsys):

@@ -15,7 +15,7 @@ from skhimatch.labels.spelling import suggestion
 from skhimatch.text.columns import TEXT_AND_LABELS, Columns
 from skhimatch.text.tables import read_table
 
-__all__ = ["Entry", "read_entries", "read_texts"]
+__all__ = ["Entry", "read_entries", "read_records", "read_texts"]
 
 # The formats in which a field holds several labels.
 TABLES = (".csv", ".tsv")
@@ -35,11 +35,14 @@ class Entry:
         A string, if the file is as it should be.
     labels : tuple
         The fields of the labels, one for each column. Empty if the file has none.
+    record : dict of str to object
+        The fields that were read, by name.
     """
 
     place: str
     text: Any
     labels: tuple[Any, ...]
+    record: dict[str, Any]
 
 
 def read_texts(
@@ -146,13 +149,41 @@ def read_entries(path: Path, columns: Columns = TEXT_AND_LABELS) -> Iterator[Ent
     ImportError
         If a parquet file is read without pyarrow.
     """
+    return _read(path, columns, with_others=False)
+
+
+def read_records(path: Path, columns: Columns = TEXT_AND_LABELS) -> Iterator[Entry]:
+    """Read texts with all fields of their rows, one at a time.
+
+    `read_entries` may leave out the other columns of a parquet file.
+
+    Parameters
+    ----------
+    path : Path
+        A file as `read_texts` describes it.
+    columns : Columns, optional
+        What holds the texts and the labels.
+
+    Yields
+    ------
+    Entry
+
+    Raises
+    ------
+    ValueError, ImportError
+        As in `read_entries`.
+    """
+    return _read(path, columns, with_others=True)
+
+
+def _read(path: Path, columns: Columns, with_others: bool) -> Iterator[Entry]:
     suffix = format_of(path)
     if suffix in (".jsonl", ".json"):
         return _read_json(path, columns)
     if suffix in TABLES:
         return (Entry(*row) for row in read_table(path, columns))
     if suffix == ".parquet":
-        return _read_parquet(path, columns)
+        return _read_parquet(path, columns, with_others)
     if suffix in (".xlsx", ".xlsm", ".xls", ".ods"):
         raise ValueError(f"{path} is a spreadsheet: save it in the spreadsheet program as 'CSV UTF-8'")
     raise ValueError(
@@ -220,14 +251,14 @@ def _record(entry: Any, place: str, columns: Columns) -> Entry:
         text = " ".join(map(str, text))
     if columns.labels == TEXT_AND_LABELS.labels:
         labels = tuple(entry[name] for name in (*columns.labels, OF_HIAGM[1]) if entry.get(name) is not None)
-        return Entry(place, text, labels[:1])
+        return Entry(place, text, labels[:1], entry)
     missing = [name for name in columns.labels if name not in entry]
     if missing:
         raise ValueError(f"{place} has no {missing[0]!r}, but {', '.join(map(repr, entry))}")
-    return Entry(place, text, tuple(entry[name] for name in columns.labels))
+    return Entry(place, text, tuple(entry[name] for name in columns.labels), entry)
 
 
-def _read_parquet(path: Path, columns: Columns) -> Iterator[Entry]:
+def _read_parquet(path: Path, columns: Columns, with_others: bool) -> Iterator[Entry]:
     """Read the rows of a parquet file, a batch at a time."""
     try:
         from pyarrow import ArrowInvalid
@@ -245,12 +276,13 @@ def _read_parquet(path: Path, columns: Columns) -> Iterator[Entry]:
         names = file.schema_arrow.names
         text, labels = columns.positions([name.strip().lower() for name in names], str(path))
         number = 0
-        for batch in file.iter_batches(columns=[names[column] for column in (text, *labels)]):
+        wanted = None if with_others else [names[column] for column in (text, *labels)]
+        for batch in file.iter_batches(columns=wanted):
             for row in batch.to_pylist():
                 number += 1
                 of_labels = tuple(row[names[column]] for column in labels)
                 known = () if of_labels == (None,) and columns.labels == TEXT_AND_LABELS.labels else of_labels
-                yield Entry(f"row {number} of {path}", row[names[text]], known)
+                yield Entry(f"row {number} of {path}", row[names[text]], known, row)
 
 
 def _checked(labels: Any, where: str, hierarchy: LabelHierarchy | None) -> frozenset[str]:

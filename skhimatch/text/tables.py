@@ -18,7 +18,7 @@ _ROW = re.compile(rf"{_FIELD}(?:\t{_FIELD})*[\r\n]*")
 _SEPARATORS = {".csv": ",;\t", ".tsv": "\t;,"}
 
 
-def read_table(path: Path, columns: Columns) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def read_table(path: Path, columns: Columns) -> Iterator[tuple[str, str, tuple[str, ...], dict[str, str]]]:
     r"""Read the columns of texts and labels of a csv or tsv file, a row at a time.
 
     The header tells what separates the columns: a comma, a semicolon or a tab. A csv file follows the usual
@@ -40,6 +40,8 @@ def read_table(path: Path, columns: Columns) -> Iterator[tuple[str, str, tuple[s
         The text.
     labels : tuple of str
         The fields of the labels. Empty if the table has no such column.
+    record : dict of str to str
+        All fields by the names of their columns, as the header writes them.
 
     Raises
     ------
@@ -54,7 +56,7 @@ def read_table(path: Path, columns: Columns) -> Iterator[tuple[str, str, tuple[s
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder, "news.tsv")
     ...     _ = file.write_text('text\tlabels\na 5" pipe\tnews\n"Yes," she said\tnews\n')
-    ...     for _, text, labels in read_table(file, Columns()):
+    ...     for _, text, labels, _ in read_table(file, Columns()):
     ...         print(text, *labels)
     a 5" pipe news
     "Yes," she said news
@@ -67,7 +69,8 @@ def read_table(path: Path, columns: Columns) -> Iterator[tuple[str, str, tuple[s
         n_skipped = int(first.lower().startswith("sep="))
         if n_skipped:
             first = lines.readline()
-    separator, names = _header(first, path, columns)
+    separator, header = _header(first, path, columns)
+    names = [name.lower() for name in header]
     quoted = separator != "\t" or _has_quotes(path, n_skipped, len(names))
     text, labels = columns.positions(names, f"line {n_skipped + 1} of {path}", separator)
     with open_text(path, newline="") as lines:
@@ -84,7 +87,8 @@ def read_table(path: Path, columns: Columns) -> Iterator[tuple[str, str, tuple[s
                     continue
                 if len(row) != len(names):
                     raise ValueError(f"{place} {_wrong_number(row, names, separator, quoted)}")
-                yield place, row[text], tuple(row[column] for column in labels)
+                of_labels = tuple(row[column] for column in labels)
+                yield place, row[text], of_labels, dict(zip(header, row, strict=True))
         except csv.Error as error:
             raise ValueError(
                 f"line {start} of {path} is not CSV: {error}; a field with quotes is in quotes, and its own "
@@ -93,7 +97,7 @@ def read_table(path: Path, columns: Columns) -> Iterator[tuple[str, str, tuple[s
 
 
 def _header(first: str, path: Path, columns: Columns) -> tuple[str, list[str]]:
-    """Return the separator and the names of the columns in lower case.
+    """Return the separator and the names of the columns.
 
     The separator is the first one that makes all columns of the header. If none does, it is the one that
     makes the most columns.
@@ -101,8 +105,8 @@ def _header(first: str, path: Path, columns: Columns) -> tuple[str, list[str]]:
     headers = []
     for separator in _SEPARATORS[format_of(path)]:
         row = next(csv.reader([first], delimiter=separator), [])
-        names = [name.strip().lower() for name in row]
-        if columns.are_in(names):
+        names = [name.strip() for name in row]
+        if columns.are_in([name.lower() for name in names]):
             return separator, names
         headers.append((separator, names))
     return max(headers, key=lambda header: len(header[1]))
