@@ -258,7 +258,7 @@ def _fit(
     from skhimatch.text.columns import Columns
 
     columns = Columns(text_column, tuple(label_column))
-    held = None
+    held = label_texts = None
     if hierarchy is not None:
         known = as_hierarchy(hierarchy)
         read = partial(_read_with_hierarchy, known, columns, path_separator, label_separator)
@@ -267,6 +267,7 @@ def _fit(
     else:
         found = _read_with_paths(train, columns, path_separator, label_separator)
         texts, label_sets, known = found.texts, found.label_sets, found.hierarchy
+        label_texts = None if known.is_flat else found.label_texts
         if validation is not None:
             of_validation = _read_with_paths(validation, columns, found.path_separator, found.label_separator)
             _check_known(of_validation, known)
@@ -292,7 +293,7 @@ def _fit(
         settings["tokenizer"] = WordTokenizer(max_length=max_length)
     print(f"{len(texts):,} texts, {known!r}\n", flush=True)
     held_texts, held_labels = (None, None) if held is None else held
-    classifier = HiMatchClassifier(None if known.is_flat else known, **settings)
+    classifier = HiMatchClassifier(None if known.is_flat else known, label_texts=label_texts, **settings)
     classifier.fit(texts, label_sets, X_val=held_texts, y_val=held_labels)
     classifier.save(model)
     print()

@@ -137,6 +137,7 @@ class TestTheFileThatMostPeopleHave:
         assert "test.csv\nmicro-F1" in printed
         classifier = HiMatchClassifier.load(model)
         assert classifier.hierarchy_.depth == as_hierarchy(HIERARCHY).depth
+        assert classifier.label_texts["science > physics"] == "physics"
 
         assert main(["predict", "--model", model, "--input", str(test), "--text-column", "title"]) == 0
         entries = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

@@ -30,6 +30,8 @@ class TextsWithPaths:
         Where each text is, such as ``"line 3 of products.csv"``.
     hierarchy : LabelHierarchy
         All labels.
+    label_texts : dict of str to str
+        The last component of each label's path.
     path_separator, label_separator : str
         What separates the components of a path, and the labels of a text; "" for nothing.
     without_text, without_label : list of str
@@ -42,6 +44,7 @@ class TextsWithPaths:
     label_sets: list[frozenset[str]]
     places: list[str]
     hierarchy: LabelHierarchy
+    label_texts: dict[str, str]
     path_separator: str
     label_separator: str
     without_text: list[str]
@@ -128,6 +131,7 @@ def read_texts_with_paths(
         [found.label_sets[row] for row in kept],
         [places[row] for row in kept],
         found.hierarchy,
+        found.label_texts,
         found.path_separator,
         found.label_separator,
         without_text,

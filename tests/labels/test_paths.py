@@ -23,6 +23,8 @@ def test_labels_are_named_by_their_paths_and_have_all_ancestors():
     )
     assert found.hierarchy == expected
     assert (found.path_separator, found.label_separator, found.missing) == (" > ", "", [])
+    assert found.label_texts["Electronics > Phones > Cases"] == "Cases"
+    assert found.label_texts["Books"] == "Books"
 
 
 def test_a_name_below_two_parents_is_two_labels():
