@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
@@ -21,18 +20,22 @@ from sklearn.utils.validation import check_is_fitted
 from skhimatch import persistence
 from skhimatch.estimator_tags import multilabel_text_tags
 from skhimatch.evaluation.optimized import MetricOptions
+from skhimatch.fitting.checked_input import (
+    checked_labelled_texts,
+    checked_texts,
+    checked_validation_texts,
+    reusable,
+)
 from skhimatch.fitting.fit import fit
-from skhimatch.fitting.labelled_texts import LabelledTexts
 from skhimatch.fitting.one_more_epoch import Trainers, fit_more
 from skhimatch.fitting.tune import tune
 from skhimatch.labels import targets
 from skhimatch.labels.formats import as_hierarchy, hierarchy_over
 from skhimatch.labels.hierarchy import LabelHierarchy
-from skhimatch.labels.weights import TextWeights, check_class_weight, check_sample_weight
 from skhimatch.network.device import one_thread
 from skhimatch.new_labels import with_labels
 from skhimatch.parameters import Parameters
-from skhimatch.predictor import FittedPredictor, checked_texts
+from skhimatch.predictor import FittedPredictor
 from skhimatch.storage.errors import damage_named
 from skhimatch.text.pretrained import PretrainedEncoder, as_encoder
 from skhimatch.training.net_params import split_net_params
@@ -418,7 +421,10 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
             The texts. A text may have no known word.
         y : iterable of n iterables of str, iterable of n str, indicator of shape (n, L), or DataFrame
             The labels of each text. A single string is the end of a path: its ancestors are added. A text
-            without labels is a negative example of each label.
+            without labels is a negative example of each label. NaN in an indicator, or in a DataFrame, says
+            that it is not known whether the text has the label: nothing is learned from that pair of text
+            and label, and it is neither right nor wrong in validation scores. With missing targets
+            ``decoding="auto"`` uses the threshold, because such a text may have several paths.
         sample_weight : array-like of shape (n,), optional
             Weights of the texts, from 0. A text of weight 0 is left out, but its labels are known. Weights
             count in all losses, frequencies of labels, stacking weights, thresholds and validation scores.
@@ -451,16 +457,16 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
             When the loss becomes NaN before one epoch is complete.
         """
         texts = checked_texts(X)
-        y = _reusable(y)
+        y = reusable(y)
         hierarchy = self._resolve_hierarchy(y)
-        training = _labelled_texts(
+        training = checked_labelled_texts(
             texts, y, hierarchy, sample_weight=sample_weight, class_weight=self.class_weight
         )
         seed = self._draw_seed()
         pair = targets.validation_pair(X_val, y_val, validation_data)
         if pair is None and sample_weight_val is not None:
             raise ValueError("sample_weight_val is given but X_val is not: pass both, or only sample_weight.")
-        validation = None if pair is None else _validation_texts(*pair, hierarchy, sample_weight_val)
+        validation = None if pair is None else checked_validation_texts(*pair, hierarchy, sample_weight_val)
         self.state_ = fit(
             self._parameters(),
             hierarchy,
@@ -511,7 +517,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
             When the loss becomes NaN. After any error the weights are as before the call.
         """
         texts = checked_texts(X)
-        y = _reusable(y)
+        y = reusable(y)
         state = self._state_on_device() if hasattr(self, "state_") else None
         known = self.classes if state is None else state.classes
         if classes is not None and known is not None and [*map(str, classes)] != [*map(str, known)]:
@@ -525,7 +531,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
                 "set class_weight to a dict of label names and weights."
             )
         hierarchy = self._resolve_hierarchy(y, classes) if state is None else state.hierarchy
-        training = _labelled_texts(
+        training = checked_labelled_texts(
             texts, y, hierarchy, sample_weight=sample_weight, class_weight=self.class_weight
         )
         seed = self._draw_seed() if state is None else state.seed
@@ -575,7 +581,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         1.0
         """
         state = self._state_on_device()
-        held_out = _labelled_texts(checked_texts(X), y, state.hierarchy, sample_weight=sample_weight)
+        held_out = checked_labelled_texts(checked_texts(X), y, state.hierarchy, sample_weight=sample_weight)
         self.state_ = tune(self._parameters(), state, held_out)
         return self
 
@@ -722,45 +728,3 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         tags = multilabel_text_tags(super().__sklearn_tags__(), classes)
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def _labelled_texts(
-    texts: Any,
-    y: Any,
-    hierarchy: LabelHierarchy,
-    *,
-    sample_weight: Any = None,
-    class_weight: Any = None,
-    name_of_weights: str = "sample_weight",
-) -> LabelledTexts:
-    """Encode the labels of checked texts, check weights, and leave out the texts of weight 0."""
-    labelled = LabelledTexts(texts, targets.encode_targets(y, hierarchy, len(texts)))
-    sample_weight = check_sample_weight(sample_weight, len(texts), name_of_weights)
-    if sample_weight is not None and not sample_weight.all():
-        kept = np.flatnonzero(sample_weight)
-        labelled, sample_weight = labelled.pick(kept), sample_weight[kept]
-    class_weight = check_class_weight(class_weight, hierarchy)
-    weights = TextWeights.of(
-        labelled.targets, hierarchy, sample_weight=sample_weight, class_weight=class_weight
-    )
-    return replace(labelled, weights=weights)
-
-
-def _validation_texts(X_val: Any, y_val: Any, hierarchy: LabelHierarchy, sample_weight: Any) -> LabelledTexts:
-    """Check and encode an official validation set; errors say that they are about it."""
-    try:
-        return _labelled_texts(
-            checked_texts(X_val),
-            y_val,
-            hierarchy,
-            sample_weight=sample_weight,
-            name_of_weights="sample_weight_val",
-        )
-    except (TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"The validation set (X_val as X, y_val as y): {error}") from error
-
-
-def _reusable(y: Any) -> Any:
-    """Return a list for a generator: the labels are read twice."""
-    return list(y) if isinstance(y, Iterator) else y

@@ -100,6 +100,7 @@ def untrained_state(
         decoding=parameters.decoding,
         consistency=parameters.consistency,
         n_labels=parameters.n_labels_of_a_text,
+        missing=training.missing,
     )
     ensemble = Ensemble.untrained(
         ngrams,
@@ -107,7 +108,7 @@ def untrained_state(
         characters,
         networks,
         training.targets,
-        TrainingLabels.of(training.targets, decision, training.sample_weight),
+        TrainingLabels.of(training.targets, decision, training.sample_weight, training.missing),
         margins=parameters.margins,
     )
     epochs = parameters.epochs(*training.targets.shape)

@@ -87,7 +87,12 @@ def label_names(y: Any) -> list[str]:
 
 
 def encode_targets(
-    y: Any, hierarchy: LabelHierarchy, n_texts: int | None = None, *, sep: str = "/"
+    y: Any,
+    hierarchy: LabelHierarchy,
+    n_texts: int | None = None,
+    *,
+    sep: str = "/",
+    check_rows: npt.NDArray[np.bool_] | None = None,
 ) -> sp.csr_array:
     """Turn any accepted format of `y` into a sparse indicator.
 
@@ -110,6 +115,8 @@ def encode_targets(
         The number of texts. By default it is not checked.
     sep : str, default="/"
         The separator of the parts of a path.
+    check_rows : bool ndarray of shape (n,), optional
+        The rows of an indicator that are checked for missing ancestors, all by default.
 
     Returns
     -------
@@ -147,7 +154,7 @@ def encode_targets(
     if is_indicator(y):
         encoded = _encode_indicator(y, hierarchy)
         if not hasattr(y, "columns"):
-            warn_of_broken_rows(encoded, hierarchy)
+            warn_of_broken_rows(encoded if check_rows is None else encoded[check_rows], hierarchy)
     else:
         encoded = _encode_rows(y, hierarchy, sep)
     if n_texts is not None and encoded.shape[0] != n_texts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -310,7 +311,11 @@ class Ensemble:
             yield self.combine(self.scores(chunk))
 
     def stack(
-        self, scores: Scores, targets: sp.csr_array, sample_weight: NDArray[np.float64] | None = None
+        self,
+        scores: Scores,
+        targets: sp.csr_array,
+        sample_weight: NDArray[np.float64] | None = None,
+        missing: sp.csr_array | None = None,
     ) -> Ensemble:
         """Return a copy with stacking weights and score offsets learned from held-out texts.
 
@@ -322,6 +327,8 @@ class Ensemble:
             Their 0/1 targets.
         sample_weight : float64 ndarray of shape (n,), optional
             Their weights.
+        missing : csr_array of shape (n, L), bool, optional
+            Where targets are missing. A choice among paths is learned from the texts without any.
 
         Returns
         -------
@@ -340,15 +347,18 @@ class Ensemble:
         comparable = candidate._without_offsets(scores)
         stacking: StackingWeights | PathChoice | None = None
         if labels.paths is not None:
+            complete: Any = np.s_[:] if missing is None else np.flatnonzero(np.diff(missing.indptr) == 0)
             stacking = PathChoice.learn(
-                comparable,
-                targets,
+                {name: part[complete] for name, part in comparable.items()},
+                targets[complete],
                 labels.paths,
                 unlabelled=labels.unlabelled,
-                sample_weight=sample_weight,
+                sample_weight=None if sample_weight is None else sample_weight[complete],
             )
         if stacking is None:
-            stacking = StackingWeights.learn(comparable, targets, shortlist, frequency, sample_weight)
+            stacking = StackingWeights.learn(
+                comparable, targets, shortlist, frequency, sample_weight, missing
+            )
         return self if stacking is None else replace(candidate, stacking=stacking)
 
     def shortlist_by(self, scores: Scores) -> NDArray[np.int64] | None:
