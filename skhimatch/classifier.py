@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from skhimatch import persistence
 from skhimatch.estimator_tags import multilabel_text_tags
 from skhimatch.evaluation.optimized import MetricOptions
+from skhimatch.fitting.calibrate import calibrate
 from skhimatch.fitting.checked_input import (
     checked_labelled_texts,
     checked_texts,
@@ -194,6 +195,8 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         one path or no label.
     score_offsets_ : dict of str to float32 ndarray of shape (L,), or None
         With many labels: what is subtracted from the scores of each network.
+    calibration_ : LinearCalibration, IsotonicCalibration or None
+        What `calibrate` learned.
     decision_ : DecisionRule
         Turns probabilities into labels.
     choices_ : Choices
@@ -491,7 +494,8 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
 
         The first call fixes vocabulary, labels, decoding, and which networks there are. The learning rate is
         constant, and nothing is held out. After `fit`, training continues from the fitted weights. If a
-        parameter of training was changed since the last call, the optimiser starts anew with it.
+        parameter of training was changed since the last call, the optimiser starts anew with it. What
+        `calibrate` learned is dropped.
 
         Parameters
         ----------
@@ -552,7 +556,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         """Learn the stacking weights and the threshold anew, without training.
 
         Use it after `partial_fit`, after a fit without held-out texts, for another `optimize`, or when texts
-        have changed since the fit.
+        have changed since the fit. What `calibrate` learned is dropped.
 
         Parameters
         ----------
@@ -583,6 +587,59 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         state = self._state_on_device()
         held_out = checked_labelled_texts(checked_texts(X), y, state.hierarchy, sample_weight=sample_weight)
         self.state_ = tune(self._parameters(), state, held_out)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def calibrate(
+        self, X: Any, y: Any, method: str = "isotonic", sample_weight: ArrayLike | None = None
+    ) -> HiMatchClassifier:
+        """Calibrate the probabilities: of texts with the probability p for a label, a share p shall have it.
+
+        Each label is calibrated alone, by a function that keeps the order of texts. Where all training texts
+        have all ancestors of their labels, no label gets more probable than its parents: it gets their
+        probability then. ``threshold="auto"`` is chosen anew for the calibrated probabilities. `fit`,
+        `partial_fit` and `tune` end the calibration.
+
+        Parameters
+        ----------
+        X, y : as in `fit`
+            Texts and labels that were not trained on. Missing targets (NaN in an indicator) are left out.
+        method : {"isotonic", "sigmoid", "temperature"}
+            "isotonic": any rising function, for hundreds of texts with a label. "sigmoid": a slope and an
+            intercept of the log-odds. "temperature": a slope alone.
+        sample_weight : array-like of shape (n,), optional
+            Weights of these texts.
+
+        Returns
+        -------
+        HiMatchClassifier
+            Itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `fit`, or if there is no such method; nothing is changed then.
+
+        Notes
+        -----
+        A label with few of these texts is changed less, and one that none has, or all, remains as it was.
+        With "isotonic" and m texts that have the label (or m that have not, if these are fewer), the result
+        is m / (m + 10) times the rising function plus 10 / (m + 10) times the probability before. The others
+        have a prior that changes nothing: a normal distribution for the intercept and for the logarithm of
+        the slope, with a standard deviation of 1.
+
+        Examples
+        --------
+        >>> from skhimatch import HiMatchClassifier
+        >>> texts = ["a quark and a gluon", "the cell divides", "a serve and a volley"] * 8
+        >>> label_sets = [{"physics"}, {"biology"}, {"tennis"}] * 8
+        >>> clf = HiMatchClassifier(max_epochs=2, random_state=0).fit(texts, label_sets)
+        >>> clf.calibrate(texts[:6], label_sets[:6], method="sigmoid").choices_.calibration
+        'sigmoid'
+        """
+        state = self._state_on_device()
+        held_out = checked_labelled_texts(checked_texts(X), y, state.hierarchy, sample_weight=sample_weight)
+        self.state_ = calibrate(self._parameters(), state, held_out, method)
         return self
 
     def add_labels(

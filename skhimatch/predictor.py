@@ -97,6 +97,7 @@ class FittedPredictor:
     shortlist_size_ = _of_state("ensemble.shortlist_size")
     stacking_weights_ = _of_state("ensemble.stacking")
     score_offsets_ = _of_state("ensemble.score_offsets")
+    calibration_ = _of_state("ensemble.calibration")
     decision_ = _of_state("decision")
     label_embeddings_ = _of_state("label_embeddings")
     validation_f1_ = _of_state("validation_f1")

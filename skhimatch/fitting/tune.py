@@ -21,7 +21,7 @@ from skhimatch.scores.ensemble import Ensemble, Scores
 from skhimatch.scores.stacking import as_probabilities
 from skhimatch.state import FittedState
 
-__all__ = ["ScoredTexts", "stack_and_tune", "tune", "with_threshold"]
+__all__ = ["ScoredTexts", "choose_decision", "stack_and_tune", "tune", "with_threshold"]
 
 
 # Paths stop early only if that raises the F1 on held-out texts by more than this. Less is noise, and training
@@ -94,7 +94,12 @@ def tune(parameters: Parameters, state: FittedState, held_out: LabelledTexts) ->
     if not parameters.tunes_threshold:
         threshold = check_threshold(parameters.threshold, state.hierarchy.labels)
         state = replace(state, decision=replace(state.decision, threshold=threshold))
-    state = replace(state, choices=replace(state.choices, cross_fitting_parts=0))
+    # A calibration would be that of other log-odds.
+    state = replace(
+        state,
+        ensemble=replace(state.ensemble, calibration=None),
+        choices=replace(state.choices, cross_fitting_parts=0, calibration=None),
+    )
     held_out = replace(held_out, texts=tokenize(held_out.texts, state))
     return stack_and_tune(parameters, state, ScoredTexts.by(state, held_out))
 
@@ -115,10 +120,33 @@ def stack_and_tune(parameters: Parameters, state: FittedState, held_out: ScoredT
     -------
     FittedState
     """
-    ensemble, decision = state.ensemble, state.decision
+    ensemble = state.ensemble
     # The logits of a single network that is trained with cross-entropy are log-odds already.
     if ensemble.ngrams is not None or parameters.margins:
         ensemble = ensemble.stack(held_out.scores, held_out.targets, held_out.sample_weight, held_out.missing)
+    weights = described_weights(ensemble, learned=ensemble is not state.ensemble)
+    choices = replace(state.choices, weights=weights, held_out=held_out.targets.shape[0])
+    state = replace(state, ensemble=ensemble, choices=choices)
+    return choose_decision(parameters, state, held_out)
+
+
+def choose_decision(parameters: Parameters, state: FittedState, held_out: ScoredTexts) -> FittedState:
+    """Choose the threshold for the probabilities of held-out texts, and score the decisions on them.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        The classifier's parameters.
+    state : FittedState
+        With learned stacking weights.
+    held_out : ScoredTexts
+        The scores of texts that were not trained on.
+
+    Returns
+    -------
+    FittedState
+    """
+    ensemble, decision = state.ensemble, state.decision
     probabilities = as_probabilities(ensemble.combine(held_out.scores))
     decision = replace(decision, n_labels=parameters.n_labels_of_a_text)
     if parameters.n_labels_of_a_text is None and parameters.tunes_threshold:
@@ -146,11 +174,9 @@ def stack_and_tune(parameters: Parameters, state: FittedState, held_out: ScoredT
         )
     choices = replace(
         state.choices,
-        held_out=held_out.targets.shape[0],
-        weights=described_weights(ensemble, learned=ensemble is not state.ensemble),
         decision=described_decision(decision),
     )
-    return replace(state, ensemble=ensemble, decision=decision, validation_f1=validation_f1, choices=choices)
+    return replace(state, decision=decision, validation_f1=validation_f1, choices=choices)
 
 
 def with_threshold(
@@ -186,7 +212,7 @@ def with_threshold(
     DecisionRule
     """
     decision = replace(decision, one_path=ensemble.stacking.one_path)
-    by_label = ensemble.stacking.calibrated and (decision.ends is None or decision.one_path)
+    by_label = ensemble.calibrated and (decision.ends is None or decision.one_path)
     # Where training texts lack ancestors, hierarchical F1 counts labels that have no probability.
     if not by_label or (optimize == "hierarchical" and not decision.closed):
         return decision.tuned(probabilities, targets, optimize, sample_weight, missing)

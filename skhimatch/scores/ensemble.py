@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network.label_attention import MANY_LABELS
 from skhimatch.network.predict import in_chunks
+from skhimatch.scores.calibration import Calibration
 from skhimatch.scores.names import LabelNames
 from skhimatch.scores.networks import NetworkScorer
 from skhimatch.scores.ngrams import NGramClassifier
@@ -101,6 +102,9 @@ class Ensemble:
         By network of words, the mean score of each label over training texts. The fewer words of a text are
         known, the closer are the network's scores to it: an unknown word has no vector that was trained, and
         the network would be as certain as ever. None before training.
+    calibration : LinearCalibration, IsotonicCalibration or None
+        Changes the log-odds of each label, so that probabilities agree with frequencies. None if there is
+        none.
     """
 
     ngrams: NGramClassifier | None
@@ -112,6 +116,7 @@ class Ensemble:
     stacking: StackingWeights | PathChoice
     score_offsets: Mapping[str, NDArray[np.float32]] | None = None
     mean_scores: Mapping[str, NDArray[np.float32]] | None = None
+    calibration: Calibration | None = None
 
     @classmethod
     def untrained(
@@ -291,7 +296,16 @@ class Ensemble:
             Log-odds. No label is more probable than its parents if training texts have all ancestors.
         """
         log_odds = self.stacking(self._without_offsets(scores))
-        return log_odds if self.stacking.one_path else self.labels.at_most_parents(log_odds)
+        if not self.stacking.one_path:
+            log_odds = self.labels.at_most_parents(log_odds)
+        return (
+            log_odds if self.calibration is None else self.labels.at_most_parents(self.calibration(log_odds))
+        )
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the probabilities of all labels were learned, and not only of those on shortlists."""
+        return self.calibration is not None or self.stacking.calibrated
 
     def log_odds(self, texts: Texts, *, progress: bool = False) -> Iterator[NDArray[np.float32]]:
         """Yield the log-odds of a chunk of texts at a time, float32 of shape (rows, L).
