@@ -421,7 +421,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         Parameters
         ----------
         X : iterable of n str, iterable of n lists of str, or TokenSequences
-            The texts. A text may have no known word.
+            The texts, or a DataFrame or array of one column of texts. A text may have no known word.
         y : iterable of n iterables of str, iterable of n str, indicator of shape (n, L), or DataFrame
             The labels of each text. A single string is the end of a path: its ancestors are added. A text
             without labels is a negative example of each label. NaN in an indicator, or in a DataFrame, says

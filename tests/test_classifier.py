@@ -984,9 +984,9 @@ class TestBadTexts:
 
     def test_two_dimensions(self, fitted):
         match = (
-            r"Expected 1D texts, got a DataFrame of shape \(60, 1\); pass one column, such as df\['text'\]"
+            r"Expected 1D texts, got a DataFrame of shape \(60, 2\); pass one column, such as df\['text'\]"
         )
-        assert_refused(ValueError, match, X=pd.DataFrame({"text": TEXTS}))
+        assert_refused(ValueError, match, X=pd.DataFrame({"title": TEXTS, "text": TEXTS}))
 
     def test_no_token_at_all(self):
         assert_refused(ValueError, "finds no token in any of the 54 texts", X=["..."] * 60)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import config_context
 from sklearn.base import clone, is_classifier
+from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import average_precision_score, f1_score, get_scorer, get_scorer_names, roc_auc_score
 from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, cross_val_predict, cross_val_score
@@ -283,6 +285,38 @@ class TestModelSelection:
         assert pipeline.score(TEXTS, LABEL_SETS) == classifier.score(pipeline[0].transform(TEXTS), LABEL_SETS)
         # The pipeline's vocabulary knows the texts that the classifier then holds out as well.
         assert set(fitted.vocabulary_.words) <= set(classifier.vocabulary_.words)
+
+
+class TestColumns:
+    FRAME = pd.DataFrame({"price": np.arange(90.0), "text": TEXTS}, index=np.arange(90)[::-1])
+
+    @pytest.mark.parametrize("output", ["default", "pandas"])
+    def test_a_text_column_passed_through(self, fitted, output):
+        only_texts = ColumnTransformer([("text", "passthrough", ["text"])], verbose_feature_names_out=False)
+        pipeline = make_pipeline(only_texts.set_output(transform=output), clone(fitted))
+        pipeline.fit(self.FRAME, LABEL_SETS)
+        np.testing.assert_array_equal(pipeline.predict_proba(self.FRAME), fitted.predict_proba(TEXTS))
+        assert pipeline.score(self.FRAME, LABEL_SETS) == fitted.score(TEXTS, LABEL_SETS)
+
+    def test_a_text_column_with_a_tokenizer(self, fitted):
+        only_texts = ColumnTransformer([("text", "passthrough", ["text"])])
+        pipeline = make_pipeline(only_texts, WordTokenizer(), clone(fitted)).fit(self.FRAME, LABEL_SETS)
+        alone = make_pipeline(WordTokenizer(), clone(fitted)).fit(TEXTS, LABEL_SETS)
+        np.testing.assert_array_equal(pipeline.predict_proba(self.FRAME), alone.predict_proba(TEXTS))
+
+    @pytest.mark.parametrize("column", ["text", ["text"]])
+    def test_coordinates_beside_other_columns(self, fitted, column):
+        union = ColumnTransformer(
+            [("text", clone(fitted), column), ("price", "passthrough", ["price"])], sparse_threshold=0
+        )
+        found = union.fit_transform(self.FRAME, LABEL_SETS)
+        np.testing.assert_allclose(found[:, :-1], fitted.transform(TEXTS), atol=1e-6)
+        np.testing.assert_array_equal(found[:, -1], self.FRAME["price"])
+
+    def test_the_baseline(self):
+        pipeline = make_pipeline(ColumnTransformer([("text", "passthrough", ["text"])]), LinearBaseline())
+        expected = LinearBaseline().fit(TEXTS, LABEL_SETS).predict(TEXTS)
+        np.testing.assert_array_equal(pipeline.fit(self.FRAME, LABEL_SETS).predict(self.FRAME), expected)
 
 
 class TestPickling:

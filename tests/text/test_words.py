@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
@@ -40,6 +41,10 @@ class TestCheckTexts:
             pd.Series(["a b", "c"], index=[7, 3]),
             pd.Series(["a b", "c"], dtype=object),
             (text for text in ["a b", "c"]),
+            np.array([["a b"], ["c"]]),
+            np.array([["a b"], ["c"]], dtype=object),
+            pd.DataFrame({"text": ["a b", "c"]}, index=[7, 3]),
+            pd.DataFrame([["a b"], ["c"]]),
         ],
     )
     def test_accepts(self, texts):
@@ -68,8 +73,15 @@ class TestCheckTexts:
             (["b", ["a"]], TypeError, "Text 1 is a list of tokens, but text 0"),
             ([["a"], ["b", 3]], TypeError, "Token 1 of text 1 is of type int"),
             ([], ValueError, "0 samples.* minimum of 1 is required"),
-            (np.array([["a"], ["b"]]), ValueError, r"Expected 1D.*\(2, 1\).*df\['text'\]"),
-            (pd.DataFrame({"text": ["a"]}), ValueError, r"Expected 1D.*DataFrame.*df\['text'\]"),
+            (np.array([["a", "b"]]), ValueError, r"Expected 1D.*\(1, 2\).*df\['text'\]"),
+            (np.array([[["a"]]]), ValueError, r"Expected 1D.*\(1, 1, 1\)"),
+            (np.array([[1.0], [2.0]]), TypeError, "Text 0 is of type float"),
+            (sp.csr_array([[1.0], [2.0]]), ValueError, r"Expected 1D.*csr_array of shape \(2, 1\)"),
+            (
+                pd.DataFrame({"title": ["a"], "text": ["b"]}),
+                ValueError,
+                r"Expected 1D.*DataFrame.*df\['text'\], or join the columns: df\['title'\] \+ ' '",
+            ),
         ],
         ids=str,
     )
