@@ -158,6 +158,11 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
     random_state : int, RandomState or None
         With an int, fits on a CPU are equal bit by bit. Global random generators are neither used nor
         changed.
+    warm_start : bool
+        Whether `fit` continues from the last fit: with its vocabulary, the weights of its networks, and its
+        seed, so that the same of the same texts are held out. The labels have to be the same. N-gram
+        classifiers, which take seconds, stacking weights and thresholds are fitted anew, and so are the
+        classifiers of a cross-fitting. `history_` goes on.
     callbacks : list of skorch callbacks, optional
         Run during `fit`, after the built-in ones.
     net_params : dict, optional
@@ -268,6 +273,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         "device": [str, torch.device],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "random_state": ["random_state"],
+        "warm_start": ["boolean"],
         "callbacks": [list, None],
         "net_params": [dict, None],
         "verbose": ["verbose"],
@@ -309,6 +315,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         device: str | torch.device = "auto",
         precision: str = "auto",
         random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
         callbacks: list[Any] | None = None,
         net_params: dict[str, Any] | None = None,
         verbose: int = 0,
@@ -343,6 +350,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         self.device = device
         self.precision = precision
         self.random_state = random_state
+        self.warm_start = warm_start
         self.callbacks = callbacks
         self.net_params = net_params
         self.verbose = verbose
@@ -455,7 +463,8 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         Raises
         ------
         ValueError, TypeError
-            When texts, labels, hierarchy or parameters are not as described; nothing is fitted then.
+            When texts, labels, hierarchy or parameters are not as described, or ``warm_start=True`` and the
+            last fit had other labels or networks; nothing is fitted then.
         NonFiniteLossError
             When the loss becomes NaN before one epoch is complete.
         """
@@ -465,7 +474,8 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         training = checked_labelled_texts(
             texts, y, hierarchy, sample_weight=sample_weight, class_weight=self.class_weight
         )
-        seed = self._draw_seed()
+        before = self._state_on_device() if self.warm_start and hasattr(self, "state_") else None
+        seed = self._draw_seed() if before is None else before.seed
         pair = targets.validation_pair(X_val, y_val, validation_data)
         if pair is None and sample_weight_val is not None:
             raise ValueError("sample_weight_val is given but X_val is not: pass both, or only sample_weight.")
@@ -478,6 +488,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
             seed=seed,
             sparse_output=sp.issparse(y),
             checkpoint=checkpoint,
+            before=before,
         )
         self._trainers = None
         return self
