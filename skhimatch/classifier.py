@@ -25,7 +25,6 @@ from skhimatch.fitting.checked_input import (
     checked_labelled_texts,
     checked_texts,
     checked_validation_texts,
-    reusable,
 )
 from skhimatch.fitting.fit import fit
 from skhimatch.fitting.one_more_epoch import Trainers, fit_more
@@ -469,7 +468,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
             When the loss becomes NaN before one epoch is complete.
         """
         texts = checked_texts(X)
-        y = reusable(y)
+        y = targets.reusable(y)
         hierarchy = self._resolve_hierarchy(y)
         training = checked_labelled_texts(
             texts, y, hierarchy, sample_weight=sample_weight, class_weight=self.class_weight
@@ -532,7 +531,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
             When the loss becomes NaN. After any error the weights are as before the call.
         """
         texts = checked_texts(X)
-        y = reusable(y)
+        y = targets.reusable(y)
         state = self._state_on_device() if hasattr(self, "state_") else None
         known = self.classes if state is None else state.classes
         if classes is not None and known is not None and [*map(str, classes)] != [*map(str, known)]:

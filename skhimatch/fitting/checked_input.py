@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from skhimatch.labels.weights import TextWeights, check_class_weight, check_samp
 from skhimatch.text.sequences import Texts
 from skhimatch.text.words import check_texts
 
-__all__ = ["checked_labelled_texts", "checked_texts", "checked_validation_texts", "reusable"]
+__all__ = ["checked_labelled_texts", "checked_texts", "checked_validation_texts"]
 
 
 def checked_texts(X: Any) -> Any:
@@ -139,8 +138,3 @@ def checked_validation_texts(
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"The validation set (X_val as X, y_val as y): {error}") from error
-
-
-def reusable(y: Any) -> Any:
-    """Return a list for a generator: the labels are read twice."""
-    return list(y) if isinstance(y, Iterator) else y

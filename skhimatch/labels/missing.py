@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
-from skhimatch.labels.targets import encode_targets, is_indicator
+from skhimatch.labels.targets import encode_targets, is_indicator, reusable
 
 __all__ = ["KnownTargets", "encode_known_targets", "without_missing"]
 
@@ -63,8 +62,7 @@ def encode_known_targets(y: Any, hierarchy: LabelHierarchy, n_texts: int | None 
     array([[False, False],
            [ True, False]])
     """
-    if isinstance(y, Iterator):
-        y = list(y)
+    y = reusable(y)
     nan = _where_nan(y)
     if nan is None:
         return KnownTargets(encode_targets(y, hierarchy, n_texts), None)

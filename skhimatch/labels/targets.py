@@ -19,6 +19,7 @@ __all__ = [
     "hold_out",
     "is_indicator",
     "label_names",
+    "reusable",
     "to_label_sets",
     "validation_pair",
     "warn_of_broken_rows",
@@ -48,6 +49,29 @@ def is_indicator(y: Any) -> bool:
     if len(getattr(y, "shape", ())) == 2:
         return not _is_array_of_names(y)
     return _is_nested_indicator(y)
+
+
+def reusable(y: Any) -> Any:
+    """Return targets that can be read twice: a list for a generator, and an array for what only makes one.
+
+    Parameters
+    ----------
+    y : object
+        The targets, in any format.
+
+    Returns
+    -------
+    object
+        Anything else as it is.
+
+    Examples
+    --------
+    >>> reusable(labels for labels in [{"a"}, {"b"}])
+    [{'a'}, {'b'}]
+    """
+    if isinstance(y, Iterator):
+        return list(y)
+    return np.asarray(y) if hasattr(y, "__array__") and not isinstance(y, Iterable) else y
 
 
 def label_names(y: Any) -> list[str]:
@@ -149,8 +173,7 @@ def encode_targets(
            [1., 0., 1.],
            [0., 0., 1.]], dtype=float32)
     """
-    if isinstance(y, Iterator):
-        y = list(y)
+    y = reusable(y)
     if is_indicator(y):
         encoded = _encode_indicator(y, hierarchy)
         if not hasattr(y, "columns"):

@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
@@ -29,8 +30,9 @@ def check_texts(texts: Iterable[Any]) -> list[str] | list[list[str]]:
     Parameters
     ----------
     texts : iterable of str, or of sequences of str
-        A list, tuple, 1-D array, pandas Series, generator, ... Each text is a string, or each is a
-        sequence of tokens. Or a DataFrame or an array of a single column, as `ColumnTransformer` returns it.
+        A list, tuple, 1-D array, pandas Series, generator, anything that numpy makes an array of, ...
+        Each text is a string, or each is a sequence of tokens. Or a DataFrame or an array of a single
+        column, as `ColumnTransformer` returns it.
 
     Returns
     -------
@@ -56,6 +58,10 @@ def check_texts(texts: Iterable[Any]) -> list[str] | list[list[str]]:
     """
     if isinstance(texts, (str, bytes)):
         raise TypeError(f"Expected several texts, got a single {type(texts).__name__}; wrap it in a list.")
+    if sp.issparse(texts):
+        raise TypeError("Expected texts, got sparse numbers, which are no texts; pass a list of str.")
+    if not isinstance(texts, Iterable) and hasattr(texts, "__array__"):
+        texts = np.asarray(texts)
     texts = _only_column(texts)
     shape = getattr(texts, "shape", None)
     if isinstance(shape, tuple) and len(shape) > 1:
