@@ -1,5 +1,7 @@
 """Missing targets: NaN in an indicator, in everything that learns from texts."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,6 +22,7 @@ from skhimatch.network.start import _head_from_names
 from skhimatch.scores.ngrams import NGramClassifier, NGramFeatures
 from skhimatch.scores.stacking import StackingWeights
 from skhimatch.scores.training_labels import TrainingLabels
+from skhimatch.training.callbacks import ValidationF1
 
 TREE = as_hierarchy(HIERARCHY)
 TEXTS, LABEL_SETS = make_corpus(60)
@@ -313,6 +316,12 @@ class TestTrainingTargets:
         assert not complete.closed
         assert complete.unlabelled
 
+    def test_a_text_with_missing_targets_may_have_several_paths(self):
+        tree = LabelHierarchy([("science", "physics"), ("science", "biology")])
+        known = encode_known_targets(np.array([[0, 1, 1], [1, 0, 1], [np.nan, 1, 1]]), tree)
+        assert DecisionRule.learn(known.targets, tree).path_ends is not None
+        assert DecisionRule.learn(known.targets, tree, missing=known.missing).path_ends is None
+
     @pytest.mark.parametrize("sample_weight", [None, NUMBERS])
     def test_priors_and_frequencies(self, sample_weight):
         weights = np.ones(60) if sample_weight is None else sample_weight
@@ -378,6 +387,35 @@ class TestFit:
                 for fitted in (missing, wrong)
             )
             assert of_missing > of_wrong, name
+
+
+def test_a_batch_in_parts_has_the_same_gradients():
+    # Pairs are drawn for the whole batch, and each part gets its own.
+    settings = {"sampling": "all", "lambda_match": 10.0, "lexical": None, "validation_fraction": 0}
+    whole, in_parts = (
+        quick(net_params=SMALL | {"module__dropout": 0.0, "accumulation": number}, **settings).fit(
+            TEXTS, WITH_NAN
+        )
+        for number in (1, 3)
+    )
+    for name in ("matching_loss", "classification_loss"):
+        found, expected = ([epoch[name] for epoch in each.history_] for each in (in_parts, whole))
+        np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
+def test_validation_scores_of_the_network():
+    callback = ValidationF1(lambda probabilities: sp.csr_array(probabilities >= 0.5))
+    callback.on_epoch_begin(None)
+    logits = torch.from_numpy(np.where(INDICATOR, 1.0, -1.0))
+    logits[torch.from_numpy(UNKNOWN)] *= -1
+    weights = {
+        "text_weights": torch.ones(60),
+        "pair_weights": torch.from_numpy(weights_of().in_loss(TARGETS.toarray())),
+    }
+    callback.on_batch_end(None, (weights, torch.from_numpy(TARGETS.toarray())), y_pred=logits)
+    recorded = {}
+    callback.on_epoch_end(SimpleNamespace(history=SimpleNamespace(record=recorded.__setitem__)))
+    assert recorded["valid_micro_f1"] == 1
 
 
 def test_other_labels_are_learned_as_before():
