@@ -58,6 +58,8 @@ class TestFormats:
             lambda y: y,
             lambda y: y.astype(np.float16),
             lambda y: y.astype(object),
+            lambda y: y.tolist(),
+            lambda y: tuple(map(tuple, y)),
             sp.csr_array,
             sp.lil_array,
             sp.coo_matrix,

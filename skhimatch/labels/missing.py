@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
-from skhimatch.labels.targets import encode_targets, is_indicator, reusable
+from skhimatch.labels.targets import encode_targets, is_indicator, nested_rows, reusable
 
 __all__ = ["KnownTargets", "encode_known_targets", "without_missing"]
 
@@ -36,7 +36,7 @@ def encode_known_targets(y: Any, hierarchy: LabelHierarchy, n_texts: int | None 
     Parameters
     ----------
     y : iterable of iterables of str, iterable of str, indicator or DataFrame
-        As in `encode_targets`. An indicator, dense or sparse, or a DataFrame may hold NaN.
+        As in `encode_targets`. An indicator of any kind, or a DataFrame, may hold NaN.
     hierarchy : LabelHierarchy
         L labels, in column order.
     n_texts : int, optional
@@ -63,6 +63,8 @@ def encode_known_targets(y: Any, hierarchy: LabelHierarchy, n_texts: int | None 
            [ True, False]])
     """
     y = reusable(y)
+    if isinstance(y, list | tuple) and is_indicator(y):
+        y = np.asarray(nested_rows(y))
     nan = _where_nan(y)
     if nan is None:
         return KnownTargets(encode_targets(y, hierarchy, n_texts), None)
@@ -100,7 +102,7 @@ def without_missing(indicator: Any, missing: sp.csr_array | None) -> Any:
 
 def _where_nan(y: Any) -> Any:
     """Return where an indicator holds NaN, in its own format; None if it holds none, or is no indicator."""
-    if not is_indicator(y) or isinstance(y, list | tuple):
+    if isinstance(y, list | tuple) or not is_indicator(y):
         return None
     if sp.issparse(y):
         entries = y.tocoo()

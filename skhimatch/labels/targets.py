@@ -19,6 +19,7 @@ __all__ = [
     "hold_out",
     "is_indicator",
     "label_names",
+    "nested_rows",
     "reusable",
     "to_label_sets",
     "validation_pair",
@@ -104,7 +105,7 @@ def label_names(y: Any) -> list[str]:
         return [str(name) for name in y.columns]
     if is_indicator(y):
         _check_two_dimensions(y)
-        n_columns = y.shape[1] if hasattr(y, "shape") and len(y.shape) == 2 else len(_nested_rows(y)[0])
+        n_columns = y.shape[1] if hasattr(y, "shape") and len(y.shape) == 2 else len(nested_rows(y)[0])
         return [str(column) for column in range(n_columns)]
     rows, _ = _rows(y)
     return sorted({str(label) for labels in rows for label in labels})
@@ -418,7 +419,7 @@ def _is_array_of_names(y: Any) -> bool:
 
 
 def _is_nested_indicator(y: Any) -> bool:
-    """Tell whether `y` is a sequence of sequences of 0 and 1, not all of them empty."""
+    """Tell whether `y` is a sequence of sequences of 0, 1 and NaN, with some 0 or 1."""
     if isinstance(y, str | bytes) or not (isinstance(y, Sequence | np.ndarray) or hasattr(y, "iloc")):
         return False
     if getattr(getattr(y, "dtype", None), "kind", "O") != "O" or getattr(y, "shape", None) == ():
@@ -428,14 +429,35 @@ def _is_nested_indicator(y: Any) -> bool:
         if not isinstance(row, list | tuple | np.ndarray) or getattr(row, "ndim", 1) != 1:
             return False
         entries = row.tolist() if isinstance(row, np.ndarray) else row
-        if not all(isinstance(entry, Number | np.bool_) and entry in (0, 1) for entry in entries):
+        if not all(
+            isinstance(entry, Number | np.bool_) and (entry in (0, 1) or _is_nan(entry)) for entry in entries
+        ):
             return False
-        empty = empty and not len(entries)
+        empty = empty and all(map(_is_nan, entries))
     return not empty
 
 
-def _nested_rows(y: Any) -> list[Any]:
-    """Return the rows of a nested indicator, of which all have one length."""
+def _is_nan(entry: Any) -> bool:
+    return entry != entry
+
+
+def nested_rows(y: Any) -> list[Any]:
+    """Return the rows of a nested indicator, of which all have one length.
+
+    Parameters
+    ----------
+    y : sequence of sequences of numbers
+        See `is_indicator`.
+
+    Returns
+    -------
+    list of sequences
+
+    Raises
+    ------
+    ValueError
+        If a row has another length than the first.
+    """
     rows = list(y)
     for position, row in enumerate(rows):
         if len(row) != len(rows[0]):
@@ -555,7 +577,7 @@ def _encode_indicator(y: Any, hierarchy: LabelHierarchy) -> sp.csr_array:
     else:
         _check_two_dimensions(y)
         if len(getattr(y, "shape", ())) != 2:
-            y = np.asarray(_nested_rows(y))
+            y = np.asarray(nested_rows(y))
     if y.shape[1] != len(hierarchy):
         raise ValueError(
             f"y has {y.shape[1]} columns but there are {len(hierarchy)} labels "
