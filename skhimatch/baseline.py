@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import product
@@ -25,7 +24,7 @@ from skhimatch.evaluation.margins import PARENT_WEIGHTS, MarginDecision, is_bett
 from skhimatch.evaluation.optimized import MetricOptions, number_of_labels
 from skhimatch.labels.formats import as_hierarchy
 from skhimatch.labels.hierarchy import LabelHierarchy
-from skhimatch.labels.targets import encode_targets, label_names, validation_pair
+from skhimatch.labels.targets import encode_targets, label_names, reusable, validation_pair
 from skhimatch.scores.svm import train_svms
 from skhimatch.text.words import check_texts
 
@@ -238,7 +237,7 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         _check_ngram_range(self.ngram_range)
         validation = validation_pair(X_val, y_val, validation_data)
         texts = _check_texts(X)
-        y = list(y) if isinstance(y, Iterator) else y
+        y = reusable(y)
         hierarchy = (
             LabelHierarchy.flat(label_names(y)) if self.hierarchy is None else as_hierarchy(self.hierarchy)
         )

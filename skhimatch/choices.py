@@ -40,6 +40,8 @@ class Choices:
     decision : {"threshold", "thresholds", "path", "path that may stop", "most probable labels"}
         How labels are predicted: by one threshold, by a threshold for each label, as one path, or a fixed
         number of labels for each text.
+    calibration : {"isotonic", "sigmoid", "temperature"} or None
+        The method of `calibrate`, which also chose the thresholds anew.
     """
 
     held_out: int
@@ -52,6 +54,7 @@ class Choices:
     learning_rate: float
     weights: str
     decision: str
+    calibration: str | None = None
 
 
 def described_weights(ensemble: Ensemble, *, learned: bool) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
@@ -21,18 +20,22 @@ from sklearn.utils.validation import check_is_fitted
 from skhimatch import persistence
 from skhimatch.estimator_tags import multilabel_text_tags
 from skhimatch.evaluation.optimized import MetricOptions
+from skhimatch.fitting.calibrate import calibrate
+from skhimatch.fitting.checked_input import (
+    checked_labelled_texts,
+    checked_texts,
+    checked_validation_texts,
+)
 from skhimatch.fitting.fit import fit
-from skhimatch.fitting.labelled_texts import LabelledTexts
 from skhimatch.fitting.one_more_epoch import Trainers, fit_more
 from skhimatch.fitting.tune import tune
 from skhimatch.labels import targets
 from skhimatch.labels.formats import as_hierarchy, hierarchy_over
 from skhimatch.labels.hierarchy import LabelHierarchy
-from skhimatch.labels.weights import TextWeights, check_class_weight, check_sample_weight
 from skhimatch.network.device import one_thread
 from skhimatch.new_labels import with_labels
 from skhimatch.parameters import Parameters
-from skhimatch.predictor import FittedPredictor, checked_texts
+from skhimatch.predictor import FittedPredictor
 from skhimatch.storage.errors import damage_named
 from skhimatch.text.pretrained import PretrainedEncoder, as_encoder
 from skhimatch.training.net_params import split_net_params
@@ -154,6 +157,11 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
     random_state : int, RandomState or None
         With an int, fits on a CPU are equal bit by bit. Global random generators are neither used nor
         changed.
+    warm_start : bool
+        Whether `fit` continues from the last fit: with its vocabulary, the weights of its networks, and its
+        seed, so that the same of the same texts are held out. The labels have to be the same. N-gram
+        classifiers, which take seconds, stacking weights and thresholds are fitted anew, and so are the
+        classifiers of a cross-fitting. `history_` goes on.
     callbacks : list of skorch callbacks, optional
         Run during `fit`, after the built-in ones.
     net_params : dict, optional
@@ -191,6 +199,8 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         one path or no label.
     score_offsets_ : dict of str to float32 ndarray of shape (L,), or None
         With many labels: what is subtracted from the scores of each network.
+    calibration_ : LinearCalibration, IsotonicCalibration or None
+        What `calibrate` learned.
     decision_ : DecisionRule
         Turns probabilities into labels.
     choices_ : Choices
@@ -262,6 +272,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         "device": [str, torch.device],
         "precision": [StrOptions({"auto", "float32", "bfloat16"})],
         "random_state": ["random_state"],
+        "warm_start": ["boolean"],
         "callbacks": [list, None],
         "net_params": [dict, None],
         "verbose": ["verbose"],
@@ -303,6 +314,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         device: str | torch.device = "auto",
         precision: str = "auto",
         random_state: int | np.random.RandomState | None = None,
+        warm_start: bool = False,
         callbacks: list[Any] | None = None,
         net_params: dict[str, Any] | None = None,
         verbose: int = 0,
@@ -337,6 +349,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         self.device = device
         self.precision = precision
         self.random_state = random_state
+        self.warm_start = warm_start
         self.callbacks = callbacks
         self.net_params = net_params
         self.verbose = verbose
@@ -415,10 +428,13 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         Parameters
         ----------
         X : iterable of n str, iterable of n lists of str, or TokenSequences
-            The texts. A text may have no known word.
+            The texts, or a DataFrame or array of one column of texts. A text may have no known word.
         y : iterable of n iterables of str, iterable of n str, indicator of shape (n, L), or DataFrame
             The labels of each text. A single string is the end of a path: its ancestors are added. A text
-            without labels is a negative example of each label.
+            without labels is a negative example of each label. NaN in an indicator, or in a DataFrame, says
+            that it is not known whether the text has the label: nothing is learned from that pair of text
+            and label, and it is neither right nor wrong in validation scores. With missing targets
+            ``decoding="auto"`` uses the threshold, because such a text may have several paths.
         sample_weight : array-like of shape (n,), optional
             Weights of the texts, from 0. A text of weight 0 is left out, but its labels are known. Weights
             count in all losses, frequencies of labels, stacking weights, thresholds and validation scores.
@@ -446,21 +462,23 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         Raises
         ------
         ValueError, TypeError
-            When texts, labels, hierarchy or parameters are not as described; nothing is fitted then.
+            When texts, labels, hierarchy or parameters are not as described, or ``warm_start=True`` and the
+            last fit had other labels or networks; nothing is fitted then.
         NonFiniteLossError
             When the loss becomes NaN before one epoch is complete.
         """
         texts = checked_texts(X)
-        y = _reusable(y)
+        y = targets.reusable(y)
         hierarchy = self._resolve_hierarchy(y)
-        training = _labelled_texts(
+        training = checked_labelled_texts(
             texts, y, hierarchy, sample_weight=sample_weight, class_weight=self.class_weight
         )
-        seed = self._draw_seed()
+        before = self._state_on_device() if self.warm_start and hasattr(self, "state_") else None
+        seed = self._draw_seed() if before is None else before.seed
         pair = targets.validation_pair(X_val, y_val, validation_data)
         if pair is None and sample_weight_val is not None:
             raise ValueError("sample_weight_val is given but X_val is not: pass both, or only sample_weight.")
-        validation = None if pair is None else _validation_texts(*pair, hierarchy, sample_weight_val)
+        validation = None if pair is None else checked_validation_texts(*pair, hierarchy, sample_weight_val)
         self.state_ = fit(
             self._parameters(),
             hierarchy,
@@ -469,6 +487,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
             seed=seed,
             sparse_output=sp.issparse(y),
             checkpoint=checkpoint,
+            before=before,
         )
         self._trainers = None
         return self
@@ -485,7 +504,8 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
 
         The first call fixes vocabulary, labels, decoding, and which networks there are. The learning rate is
         constant, and nothing is held out. After `fit`, training continues from the fitted weights. If a
-        parameter of training was changed since the last call, the optimiser starts anew with it.
+        parameter of training was changed since the last call, the optimiser starts anew with it. What
+        `calibrate` learned is dropped.
 
         Parameters
         ----------
@@ -511,7 +531,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
             When the loss becomes NaN. After any error the weights are as before the call.
         """
         texts = checked_texts(X)
-        y = _reusable(y)
+        y = targets.reusable(y)
         state = self._state_on_device() if hasattr(self, "state_") else None
         known = self.classes if state is None else state.classes
         if classes is not None and known is not None and [*map(str, classes)] != [*map(str, known)]:
@@ -525,7 +545,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
                 "set class_weight to a dict of label names and weights."
             )
         hierarchy = self._resolve_hierarchy(y, classes) if state is None else state.hierarchy
-        training = _labelled_texts(
+        training = checked_labelled_texts(
             texts, y, hierarchy, sample_weight=sample_weight, class_weight=self.class_weight
         )
         seed = self._draw_seed() if state is None else state.seed
@@ -546,7 +566,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         """Learn the stacking weights and the threshold anew, without training.
 
         Use it after `partial_fit`, after a fit without held-out texts, for another `optimize`, or when texts
-        have changed since the fit.
+        have changed since the fit. What `calibrate` learned is dropped.
 
         Parameters
         ----------
@@ -575,8 +595,61 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         1.0
         """
         state = self._state_on_device()
-        held_out = _labelled_texts(checked_texts(X), y, state.hierarchy, sample_weight=sample_weight)
+        held_out = checked_labelled_texts(checked_texts(X), y, state.hierarchy, sample_weight=sample_weight)
         self.state_ = tune(self._parameters(), state, held_out)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def calibrate(
+        self, X: Any, y: Any, method: str = "isotonic", sample_weight: ArrayLike | None = None
+    ) -> HiMatchClassifier:
+        """Calibrate the probabilities: of texts with the probability p for a label, a share p shall have it.
+
+        Each label is calibrated alone, by a function that keeps the order of texts. Where all training texts
+        have all ancestors of their labels, no label gets more probable than its parents: it gets their
+        probability then. ``threshold="auto"`` is chosen anew for the calibrated probabilities. `fit`,
+        `partial_fit` and `tune` end the calibration.
+
+        Parameters
+        ----------
+        X, y : as in `fit`
+            Texts and labels that were not trained on. Missing targets (NaN in an indicator) are left out.
+        method : {"isotonic", "sigmoid", "temperature"}
+            "isotonic": any rising function, for hundreds of texts with a label. "sigmoid": a slope and an
+            intercept of the log-odds. "temperature": a slope alone.
+        sample_weight : array-like of shape (n,), optional
+            Weights of these texts.
+
+        Returns
+        -------
+        HiMatchClassifier
+            Itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `fit`, or if there is no such method; nothing is changed then.
+
+        Notes
+        -----
+        A label with few of these texts is changed less, and one that none has, or all, remains as it was.
+        With "isotonic" and m texts that have the label (or m that have not, if these are fewer), the result
+        is m / (m + 10) times the rising function plus 10 / (m + 10) times the probability before. The others
+        have a prior that changes nothing: a normal distribution for the intercept and for the logarithm of
+        the slope, with a standard deviation of 1.
+
+        Examples
+        --------
+        >>> from skhimatch import HiMatchClassifier
+        >>> texts = ["a quark and a gluon", "the cell divides", "a serve and a volley"] * 8
+        >>> label_sets = [{"physics"}, {"biology"}, {"tennis"}] * 8
+        >>> clf = HiMatchClassifier(max_epochs=2, random_state=0).fit(texts, label_sets)
+        >>> clf.calibrate(texts[:6], label_sets[:6], method="sigmoid").choices_.calibration
+        'sigmoid'
+        """
+        state = self._state_on_device()
+        held_out = checked_labelled_texts(checked_texts(X), y, state.hierarchy, sample_weight=sample_weight)
+        self.state_ = calibrate(self._parameters(), state, held_out, method)
         return self
 
     def add_labels(
@@ -722,45 +795,3 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         tags = multilabel_text_tags(super().__sklearn_tags__(), classes)
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def _labelled_texts(
-    texts: Any,
-    y: Any,
-    hierarchy: LabelHierarchy,
-    *,
-    sample_weight: Any = None,
-    class_weight: Any = None,
-    name_of_weights: str = "sample_weight",
-) -> LabelledTexts:
-    """Encode the labels of checked texts, check weights, and leave out the texts of weight 0."""
-    labelled = LabelledTexts(texts, targets.encode_targets(y, hierarchy, len(texts)))
-    sample_weight = check_sample_weight(sample_weight, len(texts), name_of_weights)
-    if sample_weight is not None and not sample_weight.all():
-        kept = np.flatnonzero(sample_weight)
-        labelled, sample_weight = labelled.pick(kept), sample_weight[kept]
-    class_weight = check_class_weight(class_weight, hierarchy)
-    weights = TextWeights.of(
-        labelled.targets, hierarchy, sample_weight=sample_weight, class_weight=class_weight
-    )
-    return replace(labelled, weights=weights)
-
-
-def _validation_texts(X_val: Any, y_val: Any, hierarchy: LabelHierarchy, sample_weight: Any) -> LabelledTexts:
-    """Check and encode an official validation set; errors say that they are about it."""
-    try:
-        return _labelled_texts(
-            checked_texts(X_val),
-            y_val,
-            hierarchy,
-            sample_weight=sample_weight,
-            name_of_weights="sample_weight_val",
-        )
-    except (TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"The validation set (X_val as X, y_val as y): {error}") from error
-
-
-def _reusable(y: Any) -> Any:
-    """Return a list for a generator: the labels are read twice."""
-    return list(y) if isinstance(y, Iterator) else y

@@ -115,6 +115,9 @@ def _ensemble_with(
         networks=networks,
         labels=labels,
         stacking=ensemble.stacking.with_labels(labels),
+        calibration=None
+        if ensemble.calibration is None
+        else ensemble.calibration.with_labels(len(hierarchy)),
         score_offsets=_extended_by(np.mean, ensemble.score_offsets, len(hierarchy)),
         # The network shares one bias, so that the labels without texts have the lowest mean scores.
         mean_scores=_extended_by(np.min, ensemble.mean_scores, len(hierarchy)),

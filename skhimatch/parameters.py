@@ -67,6 +67,7 @@ class Parameters:
     device: Any
     precision: str
     random_state: int | np.random.RandomState | None
+    warm_start: bool
     callbacks: list[Any] | None
     net_params: Mapping[str, Any] | None
     verbose: int

@@ -20,6 +20,7 @@ from skhimatch.evaluation.decisions import DecisionRule, check_threshold
 from skhimatch.evaluation.metrics import MicroMacroF1
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.parameters import Parameters
+from skhimatch.scores.calibration import calibration_from_arrays
 from skhimatch.scores.characters import CharacterFeatures
 from skhimatch.scores.ensemble import MEANING, Ensemble
 from skhimatch.scores.names import LabelNames
@@ -151,6 +152,9 @@ def save(state: FittedState, parameters: Mapping[str, Any], folder: str | PathLi
         arrays[f"score_offsets.{name}"] = offsets
     for name, mean in (state.ensemble.mean_scores or {}).items():
         arrays[f"mean_scores.{name}"] = mean
+    if state.ensemble.calibration is not None:
+        for name, array in state.ensemble.calibration.arrays().items():
+            arrays[f"calibration.{name}"] = array
 
     def write(of_save: Path) -> None:
         """Write all files."""
@@ -406,6 +410,7 @@ def _ensemble(
         shortlist_size=size,
         labels=labels,
         stacking=_stacking(description.stacking, labels, scores),
+        calibration=calibration_from_arrays(_with_prefix("calibration", arrays), n_labels),
         **by_network,
     )
 

@@ -18,16 +18,17 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from skhimatch.evaluation.decisions import DecisionRule, check_threshold, highest
+from skhimatch.fitting.checked_input import checked_texts
 from skhimatch.fitting.tokenize import tokenize
 from skhimatch.labels import targets
+from skhimatch.labels.missing import encode_known_targets, without_missing
 from skhimatch.network.device import resolve_device
 from skhimatch.network.predict import embed_texts, in_chunks
 from skhimatch.scores.stacking import as_probabilities
 from skhimatch.state import EpochRecord, FittedState
 from skhimatch.text.sequences import Texts
-from skhimatch.text.words import check_texts
 
-__all__ = ["FittedPredictor", "TopLabels", "checked_texts"]
+__all__ = ["FittedPredictor", "TopLabels"]
 
 # Predictions with more numbers are sparse, whatever the targets were. Dense, they would take 160 MB.
 MAX_DENSE = 20_000_000
@@ -96,6 +97,7 @@ class FittedPredictor:
     shortlist_size_ = _of_state("ensemble.shortlist_size")
     stacking_weights_ = _of_state("ensemble.stacking")
     score_offsets_ = _of_state("ensemble.score_offsets")
+    calibration_ = _of_state("ensemble.calibration")
     decision_ = _of_state("decision")
     label_embeddings_ = _of_state("label_embeddings")
     validation_f1_ = _of_state("validation_f1")
@@ -275,6 +277,8 @@ class FittedPredictor:
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return the subset accuracy: the share of texts with exactly the right labels.
 
+        Where targets are missing (NaN in an indicator), only the others count.
+
         Parameters
         ----------
         X, y : as in `fit`
@@ -288,9 +292,10 @@ class FittedPredictor:
         """
         check_is_fitted(self)
         texts = checked_texts(X)
-        expected = targets.encode_targets(y, self.hierarchy_, len(texts))
-        predicted = sp.csr_array(self.predict(texts))
-        return float(accuracy_score(expected.astype(np.int64), predicted, sample_weight=sample_weight))
+        known = encode_known_targets(y, self.hierarchy_, len(texts))
+        predicted = sp.csr_array(without_missing(sp.csr_array(self.predict(texts)), known.missing))
+        expected = known.targets.astype(np.int64)
+        return float(accuracy_score(expected, predicted.astype(np.int64), sample_weight=sample_weight))
 
     def _state_on_device(self) -> FittedState:
         """Return the fitted state, with its networks on this machine's device."""
@@ -322,27 +327,3 @@ class FittedPredictor:
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "state_")
-
-
-def checked_texts(X: Any) -> Any:
-    """Return tokenised texts as they are, anything else as a list of checked texts.
-
-    Parameters
-    ----------
-    X : TokenSequences, SubwordSequences, or iterable of str or of lists of str
-        The texts.
-
-    Returns
-    -------
-    TokenSequences, SubwordSequences or list
-
-    Raises
-    ------
-    ValueError, TypeError
-        If there is no text, or one is no text.
-    """
-    if isinstance(X, Texts):
-        if not len(X):
-            raise ValueError("Found 0 samples in X while a minimum of 1 is required.")
-        return X
-    return check_texts(X)

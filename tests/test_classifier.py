@@ -453,10 +453,10 @@ class TestManyTexts:
         held = []
         stack = ensemble.Ensemble.stack
 
-        def record(self, scores, targets, sample_weight):
+        def record(self, scores, targets, *weights):
             if "words" in scores:
                 held.append(targets.shape)
-            return stack(self, scores, targets, sample_weight)
+            return stack(self, scores, targets, *weights)
 
         monkeypatch.setattr(ensemble.Ensemble, "stack", record)
         if official:
@@ -984,9 +984,9 @@ class TestBadTexts:
 
     def test_two_dimensions(self, fitted):
         match = (
-            r"Expected 1D texts, got a DataFrame of shape \(60, 1\); pass one column, such as df\['text'\]"
+            r"Expected 1D texts, got a DataFrame of shape \(60, 2\); pass one column, such as df\['text'\]"
         )
-        assert_refused(ValueError, match, X=pd.DataFrame({"text": TEXTS}))
+        assert_refused(ValueError, match, X=pd.DataFrame({"title": TEXTS, "text": TEXTS}))
 
     def test_no_token_at_all(self):
         assert_refused(ValueError, "finds no token in any of the 54 texts", X=["..."] * 60)
@@ -1034,7 +1034,12 @@ class TestBadTargets:
             (INDICATOR[:, 1:], ValueError, r"y has 9 columns but there are 10 labels \(biology, .*classes="),
             (sp.csr_array(INDICATOR[:, :3]), ValueError, "y has 3 columns but there are 10 labels"),
             (INDICATOR * 2, ValueError, "row 0 of y holds 2 in the column of .*only 0 and 1"),
-            (np.where(INDICATOR, np.nan, 0.0), ValueError, "y contains NaN or infinity, first at row 0"),
+            (np.where(INDICATOR, np.inf, 0.0), ValueError, "y contains NaN or infinity, first at row 0"),
+            (
+                np.full(INDICATOR.shape, np.nan),
+                ValueError,
+                "y: no text of a weight above 0 has a known target",
+            ),
             (INDICATOR.astype(str), ValueError, "an indicator holds 0 and 1, not <U"),
             (
                 pd.DataFrame(INDICATOR, columns=[*LABELS[:-1], "zoo"]),

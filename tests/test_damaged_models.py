@@ -145,7 +145,7 @@ class TestFiles:
     @pytest.mark.parametrize("written", [11, 99, None, "12", [12]])
     def test_another_format(self, folder, written):
         edit_manifest(folder, format=written, version="7.0")
-        refused(folder, r"saved in format .* by skhimatch 7\.0; .* reads format 12: load it .* or train")
+        refused(folder, r"saved in format .* by skhimatch 7\.0; .* reads format 13: load it .* or train")
 
 
 class TestDescription:

@@ -162,7 +162,7 @@ class TestFiles:
 
     def test_the_manifest_has_the_digest_of_each_file(self, folder):
         manifest = json.loads((folder / "classifier.json").read_text())
-        assert manifest["format"] == 12
+        assert manifest["format"] == 13
         assert manifest["files"] == {
             name: hashlib.sha256((files_of(folder) / name).read_bytes()).hexdigest()
             for name in ("description.json", "weights.npz")

@@ -102,6 +102,26 @@ def test_what_is_frozen_stays(make, tiny_bert, freeze):
     )
 
 
+@pytest.mark.parametrize("freeze", [None, "all"])
+@pytest.mark.parametrize("lexical", ["words", None])
+def test_a_warm_start(make, freeze, lexical):
+    classifier = make(freeze=freeze, lexical=lexical, warm_start=True).fit(TEXTS, LABELS)
+    before = {name: tensor.clone() for name, tensor in classifier.network_.state_dict().items()}
+    still = PretrainedEncoder(classifier.encoder.name, freeze=freeze, learning_rate=1e-12)
+    classifier.set_params(encoder=still, learning_rate=1e-12).fit(TEXTS[3:], LABELS[3:])
+    for name, tensor in classifier.network_.state_dict().items():
+        np.testing.assert_allclose(tensor, before[name], atol=1e-6, err_msg=name)
+    assert classifier.n_iter_ == 4
+    assert np.isfinite(classifier.predict_proba(NEW)).all()
+
+
+def test_a_warm_start_of_another_encoder(make, tiny_bert, tmp_path):
+    copied = shutil.copytree(tiny_bert, tmp_path / "other")
+    classifier = make(warm_start=True).fit(TEXTS, LABELS)
+    with pytest.raises(ValueError, match="whose network 'pretrained' had other weights: set encoder"):
+        classifier.set_params(encoder=str(copied)).fit(TEXTS, LABELS)
+
+
 def test_equal_seeds_give_equal_bits(make):
     one, two = (make().fit(TEXTS, LABELS).predict_proba(NEW) for _ in range(2))
     np.testing.assert_array_equal(one, two)

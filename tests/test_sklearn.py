@@ -5,13 +5,16 @@ import pickle
 import subprocess
 import sys
 import warnings
+from numbers import Number
 from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import config_context
 from sklearn.base import clone, is_classifier
+from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import average_precision_score, f1_score, get_scorer, get_scorer_names, roc_auc_score
 from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, cross_val_predict, cross_val_score
@@ -30,107 +33,121 @@ TEXTS, LABEL_SETS = make_corpus(90)
 INDICATOR = binarize(LABEL_SETS)
 
 
-class Texts(np.ndarray):
-    """A 1-D array of texts that still answers where a check asks for its first column of numbers.
-
-    Checks draw numbers, turn X into what the estimator takes, and then derive y from ``X[:, 0]``.
-    """
-
-    @classmethod
-    def of(cls, numbers):
-        """Write each row of numbers as a text, one word a number: a502 b498 ..."""
-        texts = np.empty(len(numbers), dtype=object)
-        for position, row in enumerate(np.asarray(numbers, dtype=float)):
-            texts[position] = " ".join(
-                f"{letter}{500 + round(5 * number)}"
-                for letter, number in zip("abcdefghijklmnopqrst", row, strict=False)
-            )
-        return texts.view(cls)
-
-    def __getitem__(self, key):
-        if isinstance(key, tuple) and len(key) == 2 and key[1] is not Ellipsis:
-            return np.array([(int(text.split()[0][1:]) - 500) / 5 for text in self])
-        return super().__getitem__(key)
-
-
-def texts_for(estimator, X, X_test=None, **kwargs):
-    """Stand in for the function that fits X to an estimator's tags."""
-    texts = [Texts.of(part) if np.ndim(part) == 2 else part for part in (X, X_test) if part is not None]
-    return texts[0] if X_test is None else tuple(texts)
-
-
 def indicator_for(estimator, y):
     """Stand in for the function that fits y to an estimator's tags."""
+    if np.asarray(y).dtype.kind == "f" and not np.isfinite(y).all():
+        return np.tile(np.asarray(y)[:, None], 2)
     return y if np.ndim(y) == 2 else (np.asarray(y)[:, None] == np.unique(y)).astype(int)
 
 
 @pytest.fixture
-def _texts_and_indicators(monkeypatch):
-    monkeypatch.setattr(estimator_checks, "_enforce_estimator_tags_X", texts_for)
+def _indicators(monkeypatch):
     monkeypatch.setattr(estimator_checks, "_enforce_estimator_tags_y", indicator_for)
 
 
+def as_texts(X):
+    """Write each row of a 2-D array of finite numbers as a text, one word a number: a502 b498 ..."""
+    rows = np.asarray(X) if hasattr(X, "__array__") or isinstance(X, list) else X
+    if not isinstance(rows, np.ndarray) or rows.ndim != 2 or not rows.size or rows.dtype.kind not in "biufO":
+        return X
+    if rows.dtype.kind == "f" and not np.isfinite(rows).all():
+        return X
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    return [
+        " ".join(
+            f"{letter}{500 + round(5 * float(entry)) if isinstance(entry, Number) else entry}"
+            for letter, entry in zip(letters, row, strict=False)
+        )
+        for row in rows
+    ]
+
+
 class Checked:
-    """Tag an estimator as one for 2-D arrays: the checks leave out all others, and make texts of X here."""
+    """Tag an estimator as one for 2-D arrays of numbers: the checks leave out all others.
+
+    Its methods make texts of them.
+    """
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = True
+        tags.input_tags.one_d_array = False
         return tags
 
 
 class CheckedClassifier(Checked, HiMatchClassifier):
-    pass
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(as_texts(X), y, sample_weight)
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        return super().partial_fit(as_texts(X), y, classes, sample_weight)
+
+    def decision_function(self, X):
+        return super().decision_function(as_texts(X))
+
+    def predict(self, X):
+        return super().predict(as_texts(X))
+
+    def score(self, X, y, sample_weight=None):
+        return super().score(as_texts(X), y, sample_weight)
+
+    def transform(self, X):
+        return super().transform(as_texts(X))
 
 
 class CheckedBaseline(Checked, LinearBaseline):
-    pass
+    def fit(self, X, y):
+        return super().fit(as_texts(X), y)
+
+    def decision_function(self, X):
+        return super().decision_function(as_texts(X))
 
 
 class CheckedTokenizer(Checked, WordTokenizer):
-    pass
+    def fit(self, X, y=None):
+        return super().fit(as_texts(X), y)
+
+    def fit_transform(self, X, y=None):
+        return super().fit_transform(as_texts(X), y)
+
+    def transform(self, X):
+        return super().transform(as_texts(X))
 
 
+# They feed numbers that cannot be written as texts, or count the columns of numbers.
 NOT_FOR_TEXTS = {
-    "check_complex_data": "feeds complex numbers and wants their name in the error; any 2-D X is refused",
-    "check_estimator_sparse_array": "makes a sparse array of X, which cannot hold texts",
-    "check_estimator_sparse_matrix": "makes a sparse matrix of X, which cannot hold texts",
-    "check_estimator_sparse_tag": "makes a sparse array of X, which cannot hold texts",
-    "check_estimators_dtypes": "casts X to other numeric types; texts have one",
+    "check_complex_data": "feeds complex numbers and wants their name in the error",
     "check_estimators_empty_data_messages": "feeds a 2-D array without columns; see test_empty",
-    "check_sample_weight_equivalence_on_dense_data": "feeds 2-D numbers; see tests/test_weights.py",
-    "check_sample_weights_not_an_array": "wraps X in what is no iterable; texts come as one",
-    "check_sample_weights_not_overwritten": "feeds 2-D numbers; see tests/test_weights.py",
-    "check_sample_weights_pandas_series": "feeds a DataFrame of numbers; see tests/test_weights.py",
-    "check_sample_weights_shape": "feeds 2-D numbers; see tests/test_weights.py",
     "check_estimators_nan_inf": "feeds a 2-D array with NaN; see test_what_is_no_text",
-    "check_f_contiguous_array_estimator": "takes X[:, 0] of a plain copy of X; texts are 1-D",
     "check_fit1d": "feeds 1-D numbers and wants a ValueError; ours is a TypeError, see test_what_is_no_text",
-    "check_fit2d_predict1d": "predicts X[0], a bare text; wants 'Reshape your data'; see test_bare_string",
-    "check_methods_subset_invariance": "reshapes rows by X.shape[1]; texts are 1-D, see TestBatches",
+    "check_fit2d_predict1d": "predicts a row of numbers and wants 'Reshape your data'; see test_bare_string",
     "check_n_features_in": "wants n_features_in_; a text is no row of features",
     "check_n_features_in_after_fitting": "wants n_features_in_; a text is no row of features",
-    "check_positive_only_tag_during_fit": "subtracts the mean of X; texts have none",
-    "check_transformer_data_not_an_array": "reads X.shape[1]; texts are 1-D",
-    "check_transformer_general": "reads X.shape[1]; texts are 1-D, see test_fit_transform",
+    "check_transformer_general": "wants an error for fewer columns; a text may have fewer words",
 }
+# They teach one class for each text, as numbers in a 1-D y.
 NOT_FOR_LABEL_SETS = {
-    "check_classifier_data_not_an_array": "wraps X in what is no iterable; texts come as one",
     "check_classifier_multioutput": "wants classes_ to be 0 and 1; they are the names of the labels",
-    "check_class_weight_classifiers": "feeds 2-D numbers with a 1-D y; see tests/test_weights.py",
-    "check_classifiers_classes": "teaches one class a text in a 1-D y; y is multi-label",
-    "check_classifiers_one_label": "teaches one class a text in a 1-D y; see test_a_single_label",
+    "check_classifiers_classes": "wants a 1-D prediction; y is multi-label",
+    "check_classifiers_one_label": "has a 1-D y of numbers; see test_a_single_label",
     "check_classifiers_train": "wants a 1-D prediction and probabilities that sum to 1; y is multi-label",
 }
 LEFT_OUT = {
     CheckedClassifier: NOT_FOR_TEXTS
     | NOT_FOR_LABEL_SETS
     | {
+        "check_class_weight_classifiers": "has a 1-D y of numbers; see tests/test_weights.py",
+        "check_classifiers_one_label_sample_weights": "has a 1-D y of numbers; see tests/test_weights.py",
         "check_decision_proba_consistency": (
-            "feeds 2-D numbers with a 1-D y; see test_probabilities_rank_like_logits"
+            "has a 1-D y of numbers; see test_probabilities_rank_like_logits"
         ),
-        "check_classifiers_one_label_sample_weights": "feeds 2-D numbers; see tests/test_weights.py",
         "check_estimators_partial_fit_n_features": "counts features, and names numbers as the classes",
+        "check_sample_weight_equivalence_on_dense_data": (
+            "wants equal bits; batches of repeated texts are others, see tests/test_weights.py"
+        ),
+        "check_sample_weights_not_an_array": "has classes 1 and 2 in a column; an indicator has 0 and 1",
+        "check_sample_weights_pandas_series": "has classes 1 and 2 in a column; see tests/test_weights.py",
+        "check_transformer_data_not_an_array": "has a 1-D y of numbers; see test_fit_transform",
     },
     CheckedBaseline: NOT_FOR_TEXTS | NOT_FOR_LABEL_SETS,
     CheckedTokenizer: NOT_FOR_TEXTS
@@ -142,7 +159,7 @@ LEFT_OUT = {
     [CheckedClassifier(**QUICK | {"max_epochs": 1}), CheckedBaseline(), CheckedTokenizer()],
     expected_failed_checks=lambda estimator: LEFT_OUT[type(estimator)],
 )
-@pytest.mark.usefixtures("_texts_and_indicators")
+@pytest.mark.usefixtures("_indicators")
 def test_common_checks(estimator, check):
     try:
         check(estimator)
@@ -283,6 +300,38 @@ class TestModelSelection:
         assert pipeline.score(TEXTS, LABEL_SETS) == classifier.score(pipeline[0].transform(TEXTS), LABEL_SETS)
         # The pipeline's vocabulary knows the texts that the classifier then holds out as well.
         assert set(fitted.vocabulary_.words) <= set(classifier.vocabulary_.words)
+
+
+class TestColumns:
+    FRAME = pd.DataFrame({"price": np.arange(90.0), "text": TEXTS}, index=np.arange(90)[::-1])
+
+    @pytest.mark.parametrize("output", ["default", "pandas"])
+    def test_a_text_column_passed_through(self, fitted, output):
+        only_texts = ColumnTransformer([("text", "passthrough", ["text"])], verbose_feature_names_out=False)
+        pipeline = make_pipeline(only_texts.set_output(transform=output), clone(fitted))
+        pipeline.fit(self.FRAME, LABEL_SETS)
+        np.testing.assert_array_equal(pipeline.predict_proba(self.FRAME), fitted.predict_proba(TEXTS))
+        assert pipeline.score(self.FRAME, LABEL_SETS) == fitted.score(TEXTS, LABEL_SETS)
+
+    def test_a_text_column_with_a_tokenizer(self, fitted):
+        only_texts = ColumnTransformer([("text", "passthrough", ["text"])])
+        pipeline = make_pipeline(only_texts, WordTokenizer(), clone(fitted)).fit(self.FRAME, LABEL_SETS)
+        alone = make_pipeline(WordTokenizer(), clone(fitted)).fit(TEXTS, LABEL_SETS)
+        np.testing.assert_array_equal(pipeline.predict_proba(self.FRAME), alone.predict_proba(TEXTS))
+
+    @pytest.mark.parametrize("column", ["text", ["text"]])
+    def test_coordinates_beside_other_columns(self, fitted, column):
+        union = ColumnTransformer(
+            [("text", clone(fitted), column), ("price", "passthrough", ["price"])], sparse_threshold=0
+        )
+        found = union.fit_transform(self.FRAME, LABEL_SETS)
+        np.testing.assert_allclose(found[:, :-1], fitted.transform(TEXTS), atol=1e-6)
+        np.testing.assert_array_equal(found[:, -1], self.FRAME["price"])
+
+    def test_the_baseline(self):
+        pipeline = make_pipeline(ColumnTransformer([("text", "passthrough", ["text"])]), LinearBaseline())
+        expected = LinearBaseline().fit(TEXTS, LABEL_SETS).predict(TEXTS)
+        np.testing.assert_array_equal(pipeline.fit(self.FRAME, LABEL_SETS).predict(self.FRAME), expected)
 
 
 class TestPickling:

@@ -405,6 +405,18 @@ class TestFit:
             assert heavier[name][0, TREE.index["optics"]] > lighter[name][0, TREE.index["optics"]], name
 
 
+@pytest.mark.parametrize("class_weight", ["balanced", {"optics": 20.0}])
+def test_class_weight_raises_the_recall_of_a_rare_label(class_weight):
+    # Two words say nothing about the labels, of which one is rare.
+    texts, label_sets = ["lens light"] * 60, [{"optics"}] * 12 + [{"rowing"}] * 48
+    recalls = []
+    for weight in (None, class_weight):
+        fitted = quick(class_weight=weight, lexical=None, validation_fraction=0, decoding="threshold")
+        predicted = fitted.set_params(max_epochs=20).fit(texts, label_sets).predict(texts[:12])
+        recalls.append(predicted[:, TREE.index["optics"]].mean())
+    assert recalls == [0, 1]
+
+
 def test_a_trained_epoch_on_weighted_texts():
     first = quick().partial_fit(TEXTS[20:], LABEL_SETS[20:])
     weights = np.repeat([0.0, 1.0], [20, 40])

@@ -23,6 +23,7 @@ from skhimatch.evaluation.path_decisions import (
 from skhimatch.evaluation.paths import LabelPaths
 from skhimatch.evaluation.thresholds import best_thresholds, gain_of_predictions
 from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
+from skhimatch.labels.missing import without_missing
 
 __all__ = [
     "DecisionRule",
@@ -131,6 +132,7 @@ class DecisionRule:
         decoding: str = "auto",
         consistency: str | None = None,
         n_labels: int | None = None,
+        missing: csr_array | None = None,
     ) -> DecisionRule:
         """Learn from training targets which labels may end a path.
 
@@ -148,6 +150,9 @@ class DecisionRule:
             The attribute of this name.
         n_labels : int, optional
             The attribute of this name.
+        missing : csr_array of shape (n, L), bool, optional
+            Where targets are missing; they are 0 in `targets`. There are no `path_ends` then, because such a
+            text may have several paths. A missing ancestor is not one that the text lacks.
 
         Returns
         -------
@@ -168,15 +173,17 @@ class DecisionRule:
         indicator = as_indicator(targets, len(hierarchy))
         tagged = np.bincount(indicator.indices, minlength=len(hierarchy)) > 0
         labelled = np.diff(indicator.indptr) > 0
+        complete = missing is None or not missing.nnz
+        known = labelled if missing is None else labelled | (np.diff(missing.indptr) > 0)
         return cls(
             hierarchy,
             threshold,
-            path_ends=path_ends(indicator[np.flatnonzero(labelled)], hierarchy),
+            path_ends=path_ends(indicator[np.flatnonzero(labelled)], hierarchy) if complete else None,
             tagged=tagged,
             consistency=consistency,
             decoding=decoding,
-            unlabelled=not labelled.all(),
-            closed=hierarchy.close(indicator).nnz == indicator.nnz,
+            unlabelled=not known.all(),
+            closed=without_missing(hierarchy.close(indicator), missing).nnz == indicator.nnz,
             n_labels=n_labels,
         )
 
@@ -246,6 +253,7 @@ class DecisionRule:
         targets: Any,
         optimize: str = "micro_macro",
         sample_weight: npt.NDArray[np.float64] | None = None,
+        missing: csr_array | None = None,
     ) -> DecisionRule:
         """Return the rule with the single threshold that has the best F1 on these texts.
 
@@ -259,6 +267,8 @@ class DecisionRule:
             The F1 to maximise: the sum of micro-F1 and macro-F1, or one of them, or hierarchical F1.
         sample_weight : ndarray of shape (n,), optional
             The weights of the texts.
+        missing : csr_array of shape (n, L), bool, optional
+            Where targets are missing.
 
         Returns
         -------
@@ -274,7 +284,9 @@ class DecisionRule:
         rules = [replace(self, threshold=round(0.01 * percent, 2)) for percent in range(5, 71)]
         scores = np.array(
             [
-                score_of_decision(optimize, targets, rule(probabilities), self.hierarchy, sample_weight)
+                score_of_decision(
+                    optimize, targets, rule(probabilities), self.hierarchy, sample_weight, missing
+                )
                 for rule in rules
             ]
         )

@@ -16,6 +16,7 @@ __all__ = [
     "HierarchicalScore",
     "LevelScore",
     "MicroMacroF1",
+    "constrained_f1",
     "f1_by_level",
     "hierarchical_precision_recall_f1",
     "hierarchy_violation_rate",
@@ -112,6 +113,61 @@ def micro_macro_f1(
     MicroMacroF1(micro=0.75, macro=0.555...)
     """
     return _micro_macro(*_counts(*_checked(y_true, y_pred), sample_weight))
+
+
+def constrained_f1(
+    y_true: Any,
+    y_pred: Any,
+    hierarchy: Any,
+    sample_weight: npt.NDArray[np.float64] | None = None,
+    missing: csr_array | None = None,
+) -> MicroMacroF1:
+    """Compute C-MicroF1 and C-MacroF1: a predicted label is right only if all its ancestors are, too.
+
+    A right label below a wrong or a missing one counts as a label that was not found, and as a wrong
+    prediction (Yu et al., 2022). So predictions that break the hierarchy cost points.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like or sparse of shape (n, L)
+        Indicators: 0 or 1. Rows of `y_true` have to have the ancestors of their labels.
+    hierarchy : LabelHierarchy, or any format that :func:`~skhimatch.labels.formats.as_hierarchy` accepts
+        Its labels are the columns.
+    sample_weight : ndarray of shape (n,), optional
+        Weights of the rows.
+    missing : csr_array of shape (n, L), bool, optional
+        Where it is not known whether a text has a label: ancestors that need not be right. Neither `y_true`
+        nor `y_pred` has these labels.
+
+    Returns
+    -------
+    MicroMacroF1
+        ``(micro, macro)``.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not an indicator, or shapes differ.
+
+    Examples
+    --------
+    >>> hierarchy = {"science": ["physics", "biology"]}  # columns: biology, physics, science
+    >>> micro_macro_f1([[0, 1, 1]], [[0, 1, 0]]).micro
+    0.666...
+    >>> constrained_f1([[0, 1, 1]], [[0, 1, 0]], hierarchy).micro
+    0.0
+    """
+    hierarchy = as_hierarchy(hierarchy)
+    true, predicted = _checked(y_true, y_pred, len(hierarchy))
+    hits = csr_array(true.multiply(predicted)).astype(np.int64)
+    held = hits if missing is None else hits + missing.astype(np.int64)
+    right_above = csr_array(held @ hierarchy.ancestors.T.astype(np.int64)).multiply(hits)
+    above = hits.multiply(np.diff(hierarchy.ancestors.indptr)[None, :])
+    lacking = csr_array(above) - csr_array(right_above)
+    right = csr_array(hits - (lacking > 0).astype(np.int64))
+    right.eliminate_zeros()
+    of_labels = [_per_label(side, sample_weight) for side in (right, true, predicted)]
+    return _micro_macro(*of_labels)
 
 
 def f1_by_level(y_true: Any, y_pred: Any, hierarchy: Any) -> list[LevelScore]:
@@ -241,14 +297,13 @@ def _counts(
 ) -> tuple[npt.NDArray[Any], ...]:
     """Count hits, true and predicted occurrences of each label: three arrays of shape (L,)."""
     sides = (true.multiply(predicted).tocsr(), true, predicted)
-    return tuple(
-        np.bincount(
-            side.indices,
-            None if sample_weight is None else np.repeat(sample_weight, np.diff(side.indptr)),
-            minlength=true.shape[1],
-        )
-        for side in sides
-    )
+    return tuple(_per_label(side, sample_weight) for side in sides)
+
+
+def _per_label(indicator: csr_array, sample_weight: npt.NDArray[np.float64] | None) -> npt.NDArray[Any]:
+    """Count the texts with each label, or add up their weights: an array of shape (L,)."""
+    weights = None if sample_weight is None else np.repeat(sample_weight, np.diff(indicator.indptr))
+    return np.bincount(indicator.indices, weights, minlength=indicator.shape[1])
 
 
 def _micro_macro(hits: npt.NDArray[Any], true: npt.NDArray[Any], predicted: npt.NDArray[Any]) -> MicroMacroF1:

@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import StrOptions
 
 from skhimatch.evaluation.metrics import micro_macro_f1
 from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
+from skhimatch.labels.missing import without_missing
 
 __all__ = ["F1_WEIGHTS", "METRICS", "MetricOptions", "number_of_labels", "score_of_decision"]
 
@@ -64,6 +65,7 @@ def score_of_decision(
     predicted: Any,
     hierarchy: LabelHierarchy,
     sample_weight: NDArray[np.float64] | None = None,
+    missing: csr_array | None = None,
 ) -> float:
     """Return what a metric says of predicted labels; higher is better.
 
@@ -77,6 +79,9 @@ def score_of_decision(
         L labels in column order.
     sample_weight : float64 ndarray of shape (n,), optional
         The weights of the texts.
+    missing : csr_array of shape (n, L), bool, optional
+        Where targets are missing. These labels are neither right nor wrong in F1; in "precision@k" they are
+        wrong.
 
     Returns
     -------
@@ -98,4 +103,5 @@ def score_of_decision(
         return float(np.average(hits / min(k, len(hierarchy)), weights=sample_weight))
     if optimize == "hierarchical":
         targets, predicted = hierarchy.close(targets), hierarchy.close(predicted)
+    targets, predicted = without_missing(targets, missing), without_missing(predicted, missing)
     return float(np.dot(F1_WEIGHTS[optimize], micro_macro_f1(targets, predicted, sample_weight)))

@@ -49,7 +49,14 @@ class RankingScore:
     ndcg: float
 
 
-def recall_at_k(y_true: Any, y_score: Any, k: int = 5, *, labels: npt.ArrayLike | None = None) -> float:
+def recall_at_k(
+    y_true: Any,
+    y_score: Any,
+    k: int = 5,
+    *,
+    labels: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+) -> float:
     """Compute recall at k: the share of true labels among the k highest scores, mean over texts.
 
     R@k = |true labels among the first k| / |true labels|. Ties are broken at random, and the result is
@@ -66,6 +73,8 @@ def recall_at_k(y_true: Any, y_score: Any, k: int = 5, *, labels: npt.ArrayLike 
         The length of the ranking.
     labels : array-like of int, optional
         The columns to rank. By default all. Texts without a true label among them are left out.
+    sample_weight : array-like of shape (n,), optional
+        Weights of the texts.
 
     Returns
     -------
@@ -82,10 +91,17 @@ def recall_at_k(y_true: Any, y_score: Any, k: int = 5, *, labels: npt.ArrayLike 
     >>> recall_at_k([[1, 0, 1], [0, 0, 1]], np.array([[0.9, 0.5, 0.1], [0.2, 0.7, 0.7]]), k=1)
     0.5
     """
-    return _score(y_true, y_score, k, labels).recall
+    return _score(y_true, y_score, k, labels, sample_weight).recall
 
 
-def rprecision_at_k(y_true: Any, y_score: Any, k: int = 5, *, labels: npt.ArrayLike | None = None) -> float:
+def rprecision_at_k(
+    y_true: Any,
+    y_score: Any,
+    k: int = 5,
+    *,
+    labels: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+) -> float:
     """Compute R-precision at k: recall at k divided by its maximum, mean over texts.
 
     RP@k = |true labels among the first k| / min(k, |true labels|).
@@ -100,6 +116,8 @@ def rprecision_at_k(y_true: Any, y_score: Any, k: int = 5, *, labels: npt.ArrayL
         The length of the ranking.
     labels : array-like of int, optional
         The columns to rank, as in `recall_at_k`.
+    sample_weight : array-like of shape (n,), optional
+        Weights of the texts.
 
     Returns
     -------
@@ -116,10 +134,17 @@ def rprecision_at_k(y_true: Any, y_score: Any, k: int = 5, *, labels: npt.ArrayL
     >>> rprecision_at_k([[1, 0, 1]], np.array([[0.9, 0.5, 0.1]]), k=1)
     1.0
     """
-    return _score(y_true, y_score, k, labels).rprecision
+    return _score(y_true, y_score, k, labels, sample_weight).rprecision
 
 
-def ndcg_at_k(y_true: Any, y_score: Any, k: int = 5, *, labels: npt.ArrayLike | None = None) -> float:
+def ndcg_at_k(
+    y_true: Any,
+    y_score: Any,
+    k: int = 5,
+    *,
+    labels: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
+) -> float:
     """Compute the normalised discounted cumulative gain of the first k labels, mean over texts.
 
     nDCG@k = sum of 1 / log2(1 + r) over the true labels of rank r <= k, divided by the maximum of this
@@ -136,6 +161,8 @@ def ndcg_at_k(y_true: Any, y_score: Any, k: int = 5, *, labels: npt.ArrayLike | 
         The length of the ranking.
     labels : array-like of int, optional
         The columns to rank, as in `recall_at_k`.
+    sample_weight : array-like of shape (n,), optional
+        Weights of the texts.
 
     Returns
     -------
@@ -152,7 +179,7 @@ def ndcg_at_k(y_true: Any, y_score: Any, k: int = 5, *, labels: npt.ArrayLike | 
     >>> ndcg_at_k([[0, 1, 0]], np.array([[0.9, 0.5, 0.1]]), k=2)  # 1 / log2(3)
     0.6309...
     """
-    return _score(y_true, y_score, k, labels).ndcg
+    return _score(y_true, y_score, k, labels, sample_weight).ndcg
 
 
 def frequency_groups(y_train: Any, *, frequent: int = 50) -> dict[str, npt.NDArray[np.int64]]:
@@ -222,7 +249,13 @@ def ranking_by_frequency(y_true: Any, y_score: Any, y_train: Any, k: int = 5) ->
     return {group: _score(y_true, y_score, k, columns) for group, columns in groups.items()}
 
 
-def _score(y_true: Any, y_score: Any, k: int, labels: npt.ArrayLike | None) -> RankingScore:
+def _score(
+    y_true: Any,
+    y_score: Any,
+    k: int,
+    labels: npt.ArrayLike | None,
+    sample_weight: npt.ArrayLike | None = None,
+) -> RankingScore:
     true = as_indicator(y_true)
     scores = csr_array(y_score) if issparse(y_score) else np.asarray(y_score)
     if true.shape != scores.shape:
@@ -235,10 +268,13 @@ def _score(y_true: Any, y_score: Any, k: int, labels: npt.ArrayLike | None) -> R
         columns = np.asarray(labels, dtype=np.int64)
         true, scores = true[:, columns], scores[:, columns]
     n_true = np.diff(true.indptr)
-    counted = np.flatnonzero(n_true)
+    weights = np.ones(len(n_true)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    if weights.shape != n_true.shape:
+        raise ValueError(f"sample_weight has shape {weights.shape}; pass one number for each text")
+    counted = np.flatnonzero((n_true > 0) & (weights > 0))
     if not len(counted):
         return RankingScore(true.shape[1], 0, np.nan, np.nan, np.nan)
-    n_true = n_true[counted]
+    n_true, weights = n_true[counted], weights[counted]
     before, tied = _ranks(true[counted], scores[counted])
     text = np.repeat(np.arange(len(counted)), n_true)
     hits = np.bincount(text, weights=_gain(before, tied, np.ones(k)))
@@ -248,9 +284,9 @@ def _score(y_true: Any, y_score: Any, k: int, labels: npt.ArrayLike | None) -> R
     return RankingScore(
         true.shape[1],
         len(counted),
-        recall=float((hits / n_true).mean()),
-        rprecision=float((hits / max_hits).mean()),
-        ndcg=float((gains / np.cumsum(discounts)[max_hits - 1]).mean()),
+        recall=float(np.average(hits / n_true, weights=weights)),
+        rprecision=float(np.average(hits / max_hits, weights=weights)),
+        ndcg=float(np.average(gains / np.cumsum(discounts)[max_hits - 1], weights=weights)),
     )
 
 

@@ -16,6 +16,7 @@ from skhimatch.fitting.ngrams import train_ngrams, train_ngrams_on_all
 from skhimatch.fitting.tokenize import tokenize
 from skhimatch.fitting.tune import ScoredTexts, stack_and_tune
 from skhimatch.fitting.untrained import untrained_state
+from skhimatch.fitting.warm_start import check_same_labels, start_from, with_earlier_epochs
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network.predict import embed_labels
 from skhimatch.parameters import Parameters
@@ -38,6 +39,7 @@ def fit(
     seed: int,
     sparse_output: bool,
     checkpoint: str | PathLike[str] | None = None,
+    before: FittedState | None = None,
 ) -> FittedState:
     """Fit everything that a classifier predicts with.
 
@@ -57,17 +59,34 @@ def fit(
         Whether predictions are to be sparse.
     checkpoint : path, optional
         A folder that keeps what is done so far.
+    before : FittedState, optional
+        What to continue from: its vocabulary and the weights of its networks. It is not changed. Everything
+        else is fitted anew; classifiers of a cross-fitting begin anew, too, because the weights of `before`
+        know the texts that these classifiers must not know.
 
     Returns
     -------
     FittedState
+
+    Raises
+    ------
+    ValueError
+        If `before` has other labels or other networks.
     """
+    if before is not None:
+        check_same_labels(hierarchy, before)
+        if checkpoint is not None:
+            raise ValueError(
+                "checkpoint does not keep what warm_start=True continues from: leave one of them out."
+            )
     n_parts = parts_to_cross_fit(parameters, training, validation)
     training, held_out = hold_out(parameters, hierarchy, training, validation, n_parts, seed)
     checkpoints = None
     if checkpoint is not None:
         checkpoints = _checkpoints(checkpoint, parameters, hierarchy, training, held_out)
-    state, tokenized = untrained_state(parameters, hierarchy, training, seed, sparse_output)
+    state, tokenized = untrained_state(parameters, hierarchy, training, seed, sparse_output, before)
+    if before is not None:
+        start_from(state, before)
     if held_out is not None:
         held_out = replace(held_out, texts=tokenize(held_out.texts, state))
         if parameters.pretrained is None or parameters.lexical is not None:
@@ -85,6 +104,8 @@ def fit(
         state = stack_and_tune(parameters, state, ScoredTexts.concatenated(scored))
     if held_out is not None and validation is None:
         state = replace(state, ensemble=train_ngrams_on_all(state, tokenized, held_out, way))
+    if before is not None:
+        state = with_earlier_epochs(state, before)
     return replace(state, label_embeddings=embed_labels(state.network))
 
 

@@ -44,7 +44,7 @@ def identity_of_fit(
     """
     relevant = dict(vars(parameters))
     # These do not change the result, or are in the hierarchy already.
-    for name in ("callbacks", "verbose", "hierarchy", "classes"):
+    for name in ("callbacks", "verbose", "hierarchy", "classes", "warm_start"):
         del relevant[name]
     pretrained = parameters.pretrained
     if pretrained is not None:

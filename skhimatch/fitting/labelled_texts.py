@@ -24,9 +24,9 @@ class LabelledTexts:
     texts : list of str, list of lists of str, TokenSequences or SubwordSequences
         n texts.
     targets : csr_array of shape (n, L), float32
-        Their 0/1 targets.
+        Their 0/1 targets; 0 where a target is missing.
     weights : TextWeights or None
-        How much they count; None if all count the same.
+        How much they count, and which targets are missing; None if all count the same and none is missing.
     """
 
     texts: Any
@@ -47,3 +47,8 @@ class LabelledTexts:
     def sample_weight(self) -> NDArray[np.float64] | None:
         """The weights of the texts, of shape (n,)."""
         return None if self.weights is None else self.weights.texts
+
+    @property
+    def missing(self) -> sp.csr_array | None:
+        """Where targets are missing, of shape (n, L)."""
+        return None if self.weights is None else self.weights.missing

@@ -10,6 +10,7 @@ from skhimatch.evaluation.metrics import micro_macro_f1
 from skhimatch.fitting.labelled_texts import LabelledTexts
 from skhimatch.fitting.tune import with_threshold
 from skhimatch.fitting.untrained import untrained_ngrams
+from skhimatch.labels.missing import without_missing
 from skhimatch.scores.ensemble import Ensemble
 from skhimatch.scores.ngrams import Exactly, NGramClassifier, NGramTraining, ways_to_train
 from skhimatch.scores.stacking import as_probabilities
@@ -77,13 +78,14 @@ def train_ngrams(
         ngrams = train("words", untrained, features, way)
         alone = ensemble.with_ngrams(ngrams, None).without_networks()
         scores = alone.scores(held_out.texts)
-        sample_weight = held_out.sample_weight
-        alone = alone.stack(scores, held_out.targets, sample_weight)
+        sample_weight, missing = held_out.sample_weight, held_out.missing
+        alone = alone.stack(scores, held_out.targets, sample_weight, missing)
         probabilities = as_probabilities(alone.combine(scores))
         decision = with_threshold(
-            state.decision, alone, probabilities, held_out.targets, "micro_macro", sample_weight
+            state.decision, alone, probabilities, held_out.targets, "micro_macro", sample_weight, missing
         )
-        f1 = micro_macro_f1(held_out.targets, decision(probabilities), sample_weight)
+        predicted = without_missing(decision(probabilities), missing)
+        f1 = micro_macro_f1(held_out.targets, predicted, sample_weight)
         tried.append((sum(f1), way, ngrams))
     _, best_way, best = max(tried, key=lambda each: each[0])
     return ensemble.with_ngrams(best, characters), best_way

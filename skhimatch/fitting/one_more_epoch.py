@@ -97,7 +97,9 @@ def fit_more(
         state, training = untrained_state(parameters, hierarchy, training, seed, sparse_output)
     else:
         training = replace(training, texts=tokenize(training.texts, state))
-    ensemble, networks = state.ensemble, state.ensemble.networks
+    # A calibration would be that of other scores.
+    ensemble = replace(state.ensemble, calibration=None)
+    networks = ensemble.networks
     trainers = {
         name: _trainer(
             parameters_of(name, parameters, state), scorer.network, hierarchy, (trainers or {}).get(name)
@@ -117,6 +119,7 @@ def fit_more(
         label_embeddings=embed_labels(state.network),
         validation_f1=None,
         history=(*state.history, epoch | {"epoch": len(state.history) + 1}),
+        choices=replace(state.choices, calibration=None),
         sparse_output=sparse_output,
     )
     return state, trainers

@@ -7,7 +7,7 @@ from typing import Any
 from skhimatch.state import FittedState
 from skhimatch.text.sequences import Texts, words_of
 
-__all__ = ["tokenize"]
+__all__ = ["checked_tokens", "tokenize"]
 
 
 def tokenize(texts: Any, state: FittedState) -> Texts:
@@ -29,6 +29,27 @@ def tokenize(texts: Any, state: FittedState) -> Texts:
     ValueError
         When ids are of another vocabulary, or texts come where the training texts came as ids.
     """
+    return state.network.text_encoder.input_of(checked_tokens(texts, state))
+
+
+def checked_tokens(texts: Any, state: FittedState) -> Texts:
+    """Tokenise checked texts with the fitted tokenizer, and check that its vocabulary is the fitted one.
+
+    Parameters
+    ----------
+    texts, state : as for `tokenize`
+        The texts, and what was fitted.
+
+    Returns
+    -------
+    TokenSequences or SubwordSequences of shape (n,)
+        What the scorers of words read, too.
+
+    Raises
+    ------
+    ValueError
+        As `tokenize`.
+    """
     if not isinstance(texts, Texts):
         if state.tokenizer is None:
             raise ValueError(
@@ -36,10 +57,9 @@ def tokenize(texts: Any, state: FittedState) -> Texts:
                 "fitted tokenizer, or put both in a Pipeline."
             )
         texts = state.tokenizer.transform(texts)
-    encoder = state.network.text_encoder
-    texts = encoder.check_input(texts)
+    texts = state.network.text_encoder.check_input(texts)
     if words_of(texts).vocabulary != state.vocabulary:
         raise ValueError(
             "X are TokenSequences over another vocabulary than in fit: use the tokenizer fitted then."
         )
-    return encoder.input_of(texts)
+    return texts

@@ -11,6 +11,7 @@ from sklearn.base import clone
 from skhimatch.choices import Choices, described_decision, described_weights
 from skhimatch.evaluation.decisions import DecisionRule, check_threshold
 from skhimatch.fitting.labelled_texts import LabelledTexts
+from skhimatch.fitting.tokenize import checked_tokens
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.texts import check_label_texts
 from skhimatch.network.build import NetworkSettings, WordNetworkSettings
@@ -39,6 +40,7 @@ def untrained_state(
     training: LabelledTexts,
     seed: int,
     sparse_output: bool,
+    before: FittedState | None = None,
 ) -> tuple[FittedState, LabelledTexts]:
     """Return the state before the first step, and the tokenised training texts.
 
@@ -54,6 +56,8 @@ def untrained_state(
         Seeds the initial weights.
     sparse_output : bool
         Whether predictions are to be sparse.
+    before : FittedState, optional
+        What training is to continue from: its tokenizer and vocabulary are used.
 
     Returns
     -------
@@ -75,7 +79,9 @@ def untrained_state(
     )
     encoder = _load_encoder(parameters, start)
     tokenizer, texts = None, training.texts
-    if not isinstance(texts, Texts):
+    if before is not None:
+        tokenizer, texts = before.tokenizer, checked_tokens(texts, before)
+    elif not isinstance(texts, Texts):
         tokenizer = _unfitted_tokenizer(parameters)
         texts = tokenizer.fit_transform(texts)
         if not isinstance(texts, Texts):
@@ -100,6 +106,7 @@ def untrained_state(
         decoding=parameters.decoding,
         consistency=parameters.consistency,
         n_labels=parameters.n_labels_of_a_text,
+        missing=training.missing,
     )
     ensemble = Ensemble.untrained(
         ngrams,
@@ -107,7 +114,7 @@ def untrained_state(
         characters,
         networks,
         training.targets,
-        TrainingLabels.of(training.targets, decision, training.sample_weight),
+        TrainingLabels.of(training.targets, decision, training.sample_weight, training.missing),
         margins=parameters.margins,
     )
     epochs = parameters.epochs(*training.targets.shape)

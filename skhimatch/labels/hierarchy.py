@@ -379,7 +379,10 @@ class LabelHierarchy:
         return closed
 
     def edge_priors(
-        self, targets: Any, sample_weight: npt.NDArray[np.float64] | None = None
+        self,
+        targets: Any,
+        sample_weight: npt.NDArray[np.float64] | None = None,
+        missing: csr_array | None = None,
     ) -> npt.NDArray[np.float64]:
         """Estimate P(child | parent) of every edge.
 
@@ -393,6 +396,8 @@ class LabelHierarchy:
             An indicator: 0 or 1. Missing ancestors are added.
         sample_weight : ndarray of shape (n,), optional
             Weights of the texts; N is then the sum of the weights.
+        missing : csr_array of shape (n, L), bool, optional
+            Where it is not known whether a text has a label. Such a text is not counted in N(parent).
 
         Returns
         -------
@@ -416,10 +421,14 @@ class LabelHierarchy:
         weights = None if sample_weight is None else np.repeat(sample_weight, np.diff(closed.indptr))
         texts = np.bincount(closed.indices, weights, minlength=len(self))
         parent, child = self.edges.T
-        unseen = 1 / (texts[parent] + np.diff(self.children.indptr)[parent])
-        return np.where(
-            texts[child] > 0, texts[child] / np.where(texts[parent] > 0, texts[parent], 1), unseen
-        )
+        of_parent = texts[parent].astype(np.float64)
+        if missing is not None:
+            of_texts = np.ones(closed.shape[0]) if sample_weight is None else sample_weight
+            uncertain = csr_array(missing > closed)
+            together = (closed.T.astype(np.float64) @ (uncertain * of_texts[:, None])).tocsr()
+            of_parent -= together[parent, child]
+        unseen = 1 / (of_parent + np.diff(self.children.indptr)[parent])
+        return np.where(texts[child] > 0, texts[child] / np.where(of_parent > 0, of_parent, 1), unseen)
 
     def restrict(self, labels: Sequence[str]) -> LabelHierarchy:
         """Keep exactly these labels, in this order.

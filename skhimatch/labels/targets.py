@@ -19,6 +19,8 @@ __all__ = [
     "hold_out",
     "is_indicator",
     "label_names",
+    "nested_rows",
+    "reusable",
     "to_label_sets",
     "validation_pair",
     "warn_of_broken_rows",
@@ -48,6 +50,29 @@ def is_indicator(y: Any) -> bool:
     if len(getattr(y, "shape", ())) == 2:
         return not _is_array_of_names(y)
     return _is_nested_indicator(y)
+
+
+def reusable(y: Any) -> Any:
+    """Return targets that can be read twice: a list for a generator, and an array for what only makes one.
+
+    Parameters
+    ----------
+    y : object
+        The targets, in any format.
+
+    Returns
+    -------
+    object
+        Anything else as it is.
+
+    Examples
+    --------
+    >>> reusable(labels for labels in [{"a"}, {"b"}])
+    [{'a'}, {'b'}]
+    """
+    if isinstance(y, Iterator):
+        return list(y)
+    return np.asarray(y) if hasattr(y, "__array__") and not isinstance(y, Iterable) else y
 
 
 def label_names(y: Any) -> list[str]:
@@ -80,14 +105,19 @@ def label_names(y: Any) -> list[str]:
         return [str(name) for name in y.columns]
     if is_indicator(y):
         _check_two_dimensions(y)
-        n_columns = y.shape[1] if hasattr(y, "shape") and len(y.shape) == 2 else len(_nested_rows(y)[0])
+        n_columns = y.shape[1] if hasattr(y, "shape") and len(y.shape) == 2 else len(nested_rows(y)[0])
         return [str(column) for column in range(n_columns)]
     rows, _ = _rows(y)
     return sorted({str(label) for labels in rows for label in labels})
 
 
 def encode_targets(
-    y: Any, hierarchy: LabelHierarchy, n_texts: int | None = None, *, sep: str = "/"
+    y: Any,
+    hierarchy: LabelHierarchy,
+    n_texts: int | None = None,
+    *,
+    sep: str = "/",
+    check_rows: npt.NDArray[np.bool_] | None = None,
 ) -> sp.csr_array:
     """Turn any accepted format of `y` into a sparse indicator.
 
@@ -110,6 +140,8 @@ def encode_targets(
         The number of texts. By default it is not checked.
     sep : str, default="/"
         The separator of the parts of a path.
+    check_rows : bool ndarray of shape (n,), optional
+        The rows of an indicator that are checked for missing ancestors, all by default.
 
     Returns
     -------
@@ -142,12 +174,11 @@ def encode_targets(
            [1., 0., 1.],
            [0., 0., 1.]], dtype=float32)
     """
-    if isinstance(y, Iterator):
-        y = list(y)
+    y = reusable(y)
     if is_indicator(y):
         encoded = _encode_indicator(y, hierarchy)
         if not hasattr(y, "columns"):
-            warn_of_broken_rows(encoded, hierarchy)
+            warn_of_broken_rows(encoded if check_rows is None else encoded[check_rows], hierarchy)
     else:
         encoded = _encode_rows(y, hierarchy, sep)
     if n_texts is not None and encoded.shape[0] != n_texts:
@@ -388,7 +419,7 @@ def _is_array_of_names(y: Any) -> bool:
 
 
 def _is_nested_indicator(y: Any) -> bool:
-    """Tell whether `y` is a sequence of sequences of 0 and 1, not all of them empty."""
+    """Tell whether `y` is a sequence of sequences of 0, 1 and NaN, with some 0 or 1."""
     if isinstance(y, str | bytes) or not (isinstance(y, Sequence | np.ndarray) or hasattr(y, "iloc")):
         return False
     if getattr(getattr(y, "dtype", None), "kind", "O") != "O" or getattr(y, "shape", None) == ():
@@ -398,14 +429,35 @@ def _is_nested_indicator(y: Any) -> bool:
         if not isinstance(row, list | tuple | np.ndarray) or getattr(row, "ndim", 1) != 1:
             return False
         entries = row.tolist() if isinstance(row, np.ndarray) else row
-        if not all(isinstance(entry, Number | np.bool_) and entry in (0, 1) for entry in entries):
+        if not all(
+            isinstance(entry, Number | np.bool_) and (entry in (0, 1) or _is_nan(entry)) for entry in entries
+        ):
             return False
-        empty = empty and not len(entries)
+        empty = empty and all(map(_is_nan, entries))
     return not empty
 
 
-def _nested_rows(y: Any) -> list[Any]:
-    """Return the rows of a nested indicator, of which all have one length."""
+def _is_nan(entry: Any) -> bool:
+    return entry != entry
+
+
+def nested_rows(y: Any) -> list[Any]:
+    """Return the rows of a nested indicator, of which all have one length.
+
+    Parameters
+    ----------
+    y : sequence of sequences of numbers
+        See `is_indicator`.
+
+    Returns
+    -------
+    list of sequences
+
+    Raises
+    ------
+    ValueError
+        If a row has another length than the first.
+    """
     rows = list(y)
     for position, row in enumerate(rows):
         if len(row) != len(rows[0]):
@@ -525,7 +577,7 @@ def _encode_indicator(y: Any, hierarchy: LabelHierarchy) -> sp.csr_array:
     else:
         _check_two_dimensions(y)
         if len(getattr(y, "shape", ())) != 2:
-            y = np.asarray(_nested_rows(y))
+            y = np.asarray(nested_rows(y))
     if y.shape[1] != len(hierarchy):
         raise ValueError(
             f"y has {y.shape[1]} columns but there are {len(hierarchy)} labels "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from numbers import Real
 from typing import Any
 
@@ -22,7 +23,8 @@ __all__ = ["TextWeights", "check_class_weight", "check_sample_weight"]
 class TextWeights:
     """How much each text counts, and how much more as a positive or a negative text of a label.
 
-    Text i has the weight w_i p_l in the loss of label l if it has the label, and w_i q_l otherwise.
+    Text i has the weight w_i p_l in the loss of label l if it has the label, w_i q_l if it has not, and 0 if
+    that is not known.
 
     Attributes
     ----------
@@ -30,6 +32,8 @@ class TextWeights:
         w, the sample weights, above 0.
     positives, negatives : float64 ndarrays of shape (L,)
         p and q, the class weights.
+    missing : csr_array of shape (n, L), bool, or None
+        Which targets are not known. None if all are known.
 
     Examples
     --------
@@ -48,6 +52,7 @@ class TextWeights:
     texts: NDArray[np.float64]
     positives: NDArray[np.float64]
     negatives: NDArray[np.float64]
+    missing: sp.csr_array | None = None
 
     @classmethod
     def of(
@@ -57,28 +62,32 @@ class TextWeights:
         *,
         sample_weight: NDArray[np.float64] | None = None,
         class_weight: Mapping[str, float] | str | None = None,
+        missing: sp.csr_array | None = None,
     ) -> TextWeights | None:
         """Put the weights of training texts together.
 
         Parameters
         ----------
         targets : csr_array of shape (n, L)
-            0/1 targets.
+            0/1 targets; 0 where the target is not known.
         hierarchy : LabelHierarchy
             L labels.
         sample_weight : float64 ndarray of shape (n,), optional
             Checked, see `check_sample_weight`.
         class_weight : mapping of str to float, "balanced" or None
             Checked, see `check_class_weight`. "balanced" is n / (2 n_l) for the positive texts of a label,
-            and n / (2 (n - n_l)) for its negative texts, where n is the sum of all sample weights and n_l
-            that of the positive texts. It is 1 for a label that all texts have, or none.
+            and n / (2 (n - n_l)) for its negative texts, where n is the sum of the sample weights of all
+            texts whose target is known, and n_l that of the positive texts. It is 1 for a label that all
+            these texts have, or none.
+        missing : csr_array of shape (n, L), bool, optional
+            Which targets are not known.
 
         Returns
         -------
         TextWeights or None
-            None if there are neither sample weights nor class weights.
+            None if there are neither sample weights nor class weights, and all targets are known.
         """
-        if sample_weight is None and class_weight is None:
+        if sample_weight is None and class_weight is None and missing is None:
             return None
         n_texts, n_labels = targets.shape
         texts = np.ones(n_texts) if sample_weight is None else sample_weight
@@ -88,11 +97,23 @@ class TextWeights:
                 positives[hierarchy.index[str(label)]] = weight
         elif class_weight is not None:
             number = np.bincount(targets.indices, minlength=n_labels)
-            both = (number > 0) & (number < n_texts)
+            both = (number > 0) & (number < _number_known(n_texts, n_labels, missing))
             weight = (targets.T @ texts)[both]
-            positives[both] = texts.sum() / (2 * weight)
-            negatives[both] = texts.sum() / (2 * (texts.sum() - weight))
-        return cls(texts, positives, negatives)
+            total = cls(texts, positives, negatives, missing).known[both]
+            positives[both] = total / (2 * weight)
+            negatives[both] = total / (2 * (total - weight))
+        return cls(texts, positives, negatives, missing)
+
+    @cached_property
+    def known(self) -> NDArray[np.float64]:
+        """The sum of the weights of the texts whose target is known, for each label, of shape (L,)."""
+        total = np.full(len(self.positives), self.texts.sum())
+        return total if self.missing is None else total - self.missing.T.astype(np.float64) @ self.texts
+
+    @cached_property
+    def number_known(self) -> NDArray[np.int64]:
+        """The number of texts whose target is known, for each label, of shape (L,)."""
+        return _number_known(len(self.texts), len(self.positives), self.missing)
 
     def pick(self, rows: NDArray[np.int64]) -> TextWeights:
         """Return the weights of some texts; those of labels stay.
@@ -106,7 +127,8 @@ class TextWeights:
         -------
         TextWeights
         """
-        return replace(self, texts=self.texts[rows])
+        missing = None if self.missing is None else self.missing[rows]
+        return replace(self, texts=self.texts[rows], missing=missing)
 
     def followed_by(self, other: TextWeights) -> TextWeights:
         """Return the weights of these texts and of others, with the weights of labels of these.
@@ -120,7 +142,10 @@ class TextWeights:
         -------
         TextWeights
         """
-        return replace(self, texts=np.concatenate([self.texts, other.texts]))
+        missing = None
+        if self.missing is not None or other.missing is not None:
+            missing = sp.vstack([part._all_missing for part in (self, other)], format="csr")
+        return replace(self, texts=np.concatenate([self.texts, other.texts]), missing=missing)
 
     def of_label(self, label: int, target: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Return the weights of all texts in the loss of one label, of shape (n,).
@@ -136,7 +161,11 @@ class TextWeights:
         -------
         float64 ndarray of shape (n,)
         """
-        return self.texts * np.where(target, self.positives[label], self.negatives[label])
+        weights = self.texts * np.where(target, self.positives[label], self.negatives[label])
+        if self._missing_by_label is not None:
+            start, stop = self._missing_by_label.indptr[label : label + 2]
+            weights[self._missing_by_label.indices[start:stop]] = 0
+        return weights
 
     def in_loss(self, targets: NDArray[Any]) -> NDArray[np.float32]:
         """Return the weights of all texts in the losses of all labels.
@@ -151,6 +180,8 @@ class TextWeights:
         float32 ndarray of shape (n, L)
         """
         weights = self.texts[:, None] * np.where(targets > 0, self.positives, self.negatives)
+        if self.missing is not None:
+            weights[self.missing.toarray()] = 0
         return weights.astype(np.float32)
 
     def frequencies(self, targets: sp.csr_array) -> NDArray[np.float32]:
@@ -167,8 +198,25 @@ class TextWeights:
         """
         number = targets.T.astype(np.float64) @ self.texts
         positive = (number * self.positives).astype(np.float32)
-        negative = (np.maximum(0, self.texts.sum() - number) * self.negatives).astype(np.float32)
+        negative = (np.maximum(0, self.known - number) * self.negatives).astype(np.float32)
         return (positive + 0.5) / (positive + negative + 1)
+
+    @property
+    def _all_missing(self) -> sp.csr_array:
+        """Which targets are not known, also if all are."""
+        if self.missing is None:
+            return sp.csr_array((len(self.texts), len(self.positives)), dtype=bool)
+        return self.missing
+
+    @cached_property
+    def _missing_by_label(self) -> sp.csc_array | None:
+        return None if self.missing is None else self.missing.tocsc()
+
+
+def _number_known(n_texts: int, n_labels: int, missing: sp.csr_array | None) -> NDArray[np.int64]:
+    """Return the number of texts whose target is known, for each label."""
+    number = np.full(n_labels, n_texts, dtype=np.int64)
+    return number if missing is None else number - np.bincount(missing.indices, minlength=n_labels)
 
 
 def check_sample_weight(

@@ -89,11 +89,18 @@ class BatchWeights:
     texts : float tensor of shape (B,)
         The weights in the joint embedding loss and in the matching loss.
     pairs : float tensor of shape (B, L)
-        The weights in the classification loss: those of the texts times the class weights.
+        The weights in the classification loss: those of the texts times the class weights. They are 0 where a
+        target is missing, so that it is not known whether the text has the label.
     """
 
     texts: Tensor
     pairs: Tensor
+
+    @property
+    def known(self) -> Tensor | None:
+        """Where targets are known, bool of shape (B, L); None if all are."""
+        known = self.pairs > 0
+        return None if bool(known.all()) else known
 
 
 def joint_embedding_loss(
@@ -422,20 +429,24 @@ class HiMatchLoss(nn.Module):
         """Whether a term of the loss depends on the embeddings."""
         return self.lambda_joint > 0 or self.lambda_match > 0
 
-    def draw_pairs(self, targets: Tensor) -> LabelPairs | None:
+    def draw_pairs(self, targets: Tensor, weights: BatchWeights | None = None) -> LabelPairs | None:
         """Draw the pairs of the matching loss.
 
         Parameters
         ----------
         targets : tensor of shape (B, L)
             0/1 targets.
+        weights : BatchWeights, optional
+            They say which targets are missing: these labels are in no pair.
 
         Returns
         -------
         LabelPairs or None
             None if the weight of the matching loss is 0.
         """
-        return self.negatives(targets) if self.lambda_match > 0 else None
+        if self.lambda_match == 0:
+            return None
+        return self.negatives(targets, None if weights is None else weights.known)
 
     def forward(
         self,
@@ -468,12 +479,14 @@ class HiMatchLoss(nn.Module):
             if self.lambda_joint > 0:
                 joint = joint_distance_loss(output.distances, targets, of_texts)
             if self.lambda_match > 0:
-                pairs = self.negatives(targets, output.distances.isfinite())
+                scored = output.distances.isfinite()
+                known = None if weights is None else weights.known
+                pairs = self.negatives(targets, scored if known is None else scored & known)
                 matching = matching_distance_loss(output.distances, pairs, of_texts)
             return self.combine(classification, joint, matching)
         if output.text_embedding is not None and output.embed_labels is not None:
             if pairs is None:
-                pairs = self.draw_pairs(targets)
+                pairs = self.draw_pairs(targets, weights)
             labels, targets, pairs = _involved(targets, pairs)
             label_embedding = output.embed_labels(labels)
             of_texts = None if weights is None else weights.texts

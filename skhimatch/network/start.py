@@ -166,7 +166,10 @@ def start_pretrained_network(
         if isinstance(network, MatchingNetwork):
             network.start_names(encoded_names, torch.from_numpy(encoded_texts.mean(axis=0)))
         else:
-            network.start_head(*_head_from_names(encoded_texts, encoded_names.numpy(), start.targets[rows]))
+            missing = None if start.weights is None else start.weights.pick(rows).missing
+            network.start_head(
+                *_head_from_names(encoded_texts, encoded_names.numpy(), start.targets[rows], missing)
+            )
     return network
 
 
@@ -176,7 +179,9 @@ def _initial_weights(
     frequencies = start.frequencies
     return InitialWeights(
         edge_priors=start.hierarchy.edge_priors(
-            start.targets, None if start.weights is None else start.weights.texts
+            start.targets,
+            None if start.weights is None else start.weights.texts,
+            None if start.weights is None else start.weights.missing,
         ),
         output_bias=start.criterion.best_constant(frequencies),
         shared_output_bias=float(start.criterion.best_constant(frequencies.mean())),
@@ -186,7 +191,10 @@ def _initial_weights(
 
 
 def _head_from_names(
-    texts: NDArray[np.float32], names: NDArray[np.float32], targets: sp.csr_array
+    texts: NDArray[np.float32],
+    names: NDArray[np.float32],
+    targets: sp.csr_array,
+    missing: sp.csr_array | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return weights of shape (L, d), and what they add to the logits of the mean text, of shape (L,)."""
     names = names - names.mean(axis=0)
@@ -194,7 +202,12 @@ def _head_from_names(
     products = (texts - mean_text) @ names.T
     # The squared hinge loss has targets 1 and -1, twice as far apart as 1 and 0.
     wanted = 2 * targets.toarray()
-    covariance, variance = (products * (wanted - wanted.mean(axis=0))).mean(), (products**2).mean()
+    mean_wanted = wanted.mean(axis=0)
+    if missing is not None:
+        known = ~missing.toarray()
+        products = products * known
+        mean_wanted = wanted.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    covariance, variance = (products * (wanted - mean_wanted)).mean(), (products**2).mean()
     scale = max(0.0, float(covariance / variance)) if variance > 0 else 0.0
     weights = (scale * names).astype(np.float32)
     return weights, weights @ mean_text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network.label_attention import MANY_LABELS
 from skhimatch.network.predict import in_chunks
+from skhimatch.scores.calibration import Calibration
 from skhimatch.scores.names import LabelNames
 from skhimatch.scores.networks import NetworkScorer
 from skhimatch.scores.ngrams import NGramClassifier
@@ -100,6 +102,9 @@ class Ensemble:
         By network of words, the mean score of each label over training texts. The fewer words of a text are
         known, the closer are the network's scores to it: an unknown word has no vector that was trained, and
         the network would be as certain as ever. None before training.
+    calibration : LinearCalibration, IsotonicCalibration or None
+        Changes the log-odds of each label, so that probabilities agree with frequencies. None if there is
+        none.
     """
 
     ngrams: NGramClassifier | None
@@ -111,6 +116,7 @@ class Ensemble:
     stacking: StackingWeights | PathChoice
     score_offsets: Mapping[str, NDArray[np.float32]] | None = None
     mean_scores: Mapping[str, NDArray[np.float32]] | None = None
+    calibration: Calibration | None = None
 
     @classmethod
     def untrained(
@@ -290,7 +296,16 @@ class Ensemble:
             Log-odds. No label is more probable than its parents if training texts have all ancestors.
         """
         log_odds = self.stacking(self._without_offsets(scores))
-        return log_odds if self.stacking.one_path else self.labels.at_most_parents(log_odds)
+        if not self.stacking.one_path:
+            log_odds = self.labels.at_most_parents(log_odds)
+        return (
+            log_odds if self.calibration is None else self.labels.at_most_parents(self.calibration(log_odds))
+        )
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the probabilities of all labels were learned, and not only of those on shortlists."""
+        return self.calibration is not None or self.stacking.calibrated
 
     def log_odds(self, texts: Texts, *, progress: bool = False) -> Iterator[NDArray[np.float32]]:
         """Yield the log-odds of a chunk of texts at a time, float32 of shape (rows, L).
@@ -310,7 +325,11 @@ class Ensemble:
             yield self.combine(self.scores(chunk))
 
     def stack(
-        self, scores: Scores, targets: sp.csr_array, sample_weight: NDArray[np.float64] | None = None
+        self,
+        scores: Scores,
+        targets: sp.csr_array,
+        sample_weight: NDArray[np.float64] | None = None,
+        missing: sp.csr_array | None = None,
     ) -> Ensemble:
         """Return a copy with stacking weights and score offsets learned from held-out texts.
 
@@ -322,6 +341,8 @@ class Ensemble:
             Their 0/1 targets.
         sample_weight : float64 ndarray of shape (n,), optional
             Their weights.
+        missing : csr_array of shape (n, L), bool, optional
+            Where targets are missing. A choice among paths is learned from the texts without any.
 
         Returns
         -------
@@ -340,15 +361,18 @@ class Ensemble:
         comparable = candidate._without_offsets(scores)
         stacking: StackingWeights | PathChoice | None = None
         if labels.paths is not None:
+            complete: Any = np.s_[:] if missing is None else np.flatnonzero(np.diff(missing.indptr) == 0)
             stacking = PathChoice.learn(
-                comparable,
-                targets,
+                {name: part[complete] for name, part in comparable.items()},
+                targets[complete],
                 labels.paths,
                 unlabelled=labels.unlabelled,
-                sample_weight=sample_weight,
+                sample_weight=None if sample_weight is None else sample_weight[complete],
             )
         if stacking is None:
-            stacking = StackingWeights.learn(comparable, targets, shortlist, frequency, sample_weight)
+            stacking = StackingWeights.learn(
+                comparable, targets, shortlist, frequency, sample_weight, missing
+            )
         return self if stacking is None else replace(candidate, stacking=stacking)
 
     def shortlist_by(self, scores: Scores) -> NDArray[np.int64] | None:

@@ -284,11 +284,13 @@ class NGramClassifier:
         Returns
         -------
         NGramClassifier
-            All margins of a label are 1 if all texts have it, and -1 if none has.
+            All margins of a label are 1 if all texts have it, and -1 if none has; texts whose target is not
+            known are left out.
         """
         n_labels = targets.shape[1]
         number = np.asarray(targets.sum(axis=0)).ravel()
-        bias = np.where((number > 0) & (number == targets.shape[0]), 1, -1).astype(np.float32)
+        n_known = targets.shape[0] if weights is None else weights.number_known
+        bias = np.where((number > 0) & (number == n_known), 1, -1).astype(np.float32)
         rows, columns, data = [], [], []
         if len(self.ngrams):
             for label, found, intercept in train_svms(features, targets, C=C, seed=seed, weights=weights):

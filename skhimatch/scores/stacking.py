@@ -68,6 +68,7 @@ class StackingWeights:
         shortlist: NDArray[np.int64] | None = None,
         frequency: NDArray[np.float32] | None = None,
         sample_weight: NDArray[np.float64] | None = None,
+        missing: sp.csr_array | None = None,
     ) -> StackingWeights | None:
         """Learn the weights from texts on which the scorers were not trained.
 
@@ -84,6 +85,8 @@ class StackingWeights:
             The frequency of each label. Without it, there are no slopes.
         sample_weight : float64 array of shape (n,), optional
             The weights of the texts.
+        missing : csr_array of shape (n, L), bool, optional
+            Where targets are missing. Nothing is learned from these pairs.
 
         Returns
         -------
@@ -94,14 +97,18 @@ class StackingWeights:
         width = targets.shape[1] if shortlist is None else shortlist.shape[1]
         rows = slice(None, max(1, MAX_PAIRS // width))
         at = np.s_[:] if shortlist is None else (np.arange(len(shortlist[rows]))[:, None], shortlist[rows])
-        wanted = targets[rows].toarray()[at].ravel() > 0
+        # Of each pair of a text and a label, in rows.
+        known: Any = np.s_[:] if missing is None else ~missing[rows].toarray()[at].ravel()
+        wanted = targets[rows].toarray()[at].ravel()[known] > 0
         if wanted.all() or not wanted.any():
             return None
-        of_label = None if frequency is None else np.broadcast_to(frequency, targets.shape)[rows][at].ravel()
-        of_pair = None if sample_weight is None else np.repeat(sample_weight[rows], width)
+        of_label = None
+        if frequency is not None:
+            of_label = np.broadcast_to(frequency, targets.shape)[rows][at].ravel()[known]
+        of_pair = None if sample_weight is None else np.repeat(sample_weight[rows], width)[known]
         used = list(scores)
         while used:
-            columns = [scores[name][rows][at].ravel() for name in used]
+            columns = [scores[name][rows][at].ravel()[known] for name in used]
             if of_label is not None:
                 columns += [column * of_label for column in columns] + [of_label]
             regression = LogisticRegression(tol=1e-6, max_iter=1000)

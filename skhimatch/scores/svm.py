@@ -29,6 +29,8 @@ def train_svms(
 ) -> Iterator[tuple[int, NDArray[np.float64], float]]:
     """Train a linear SVM for each label that some, but not all, of the texts have.
 
+    Texts whose target is not known are left out.
+
     Parameters
     ----------
     features : sparse of shape (n, F)
@@ -60,13 +62,18 @@ def train_svms(
     features = sp.csr_array(parts, shape=features.shape)
     by_label = targets.tocsc()
     n_texts, n_examples = targets.shape[0], np.diff(by_label.indptr)
+    n_known = n_texts if weights is None else weights.number_known
     # scikit-learn's limit of 1,000 is too low for large weights.
     max_iter = 1_000 if weights is None else 10_000
-    for label in np.flatnonzero((n_examples > 0) & (n_examples < n_texts)):
+    for label in np.flatnonzero((n_examples > 0) & (n_examples < n_known)):
         target = np.zeros(n_texts, dtype=bool)
         target[by_label.indices[by_label.indptr[label] : by_label.indptr[label + 1]]] = True
         of_texts = None if weights is None else weights.of_label(int(label), target)
+        rows: Any = slice(None)
+        if of_texts is not None and not of_texts.all():
+            rows = np.flatnonzero(of_texts)
+            of_texts = of_texts[rows]
         with SOLVER:
             svm = LinearSVC(C=C, dual=True, random_state=seed, max_iter=max_iter)
-            svm.fit(features, target, of_texts)
+            svm.fit(features if isinstance(rows, slice) else features[rows], target[rows], of_texts)
         yield int(label), svm.coef_[0], float(svm.intercept_[0])

@@ -55,6 +55,7 @@ class TrainingLabels:
         targets: sp.csr_array,
         decision: DecisionRule,
         sample_weight: NDArray[np.float64] | None = None,
+        missing: sp.csr_array | None = None,
     ) -> TrainingLabels:
         """Read targets.
 
@@ -66,6 +67,9 @@ class TrainingLabels:
             What it learned from the same targets, about L labels.
         sample_weight : float64 ndarray of shape (n,), optional
             The weights of the texts.
+        missing : csr_array of shape (n, L), bool, optional
+            Where targets are missing. The number of texts of a label is then what it would be if the label
+            were as frequent among all texts as among those whose target is known.
 
         Returns
         -------
@@ -83,6 +87,10 @@ class TrainingLabels:
         n_texts: float = targets.shape[0]
         if sample_weight is not None:
             number, n_texts = targets.T.astype(np.float64) @ sample_weight, float(sample_weight.sum())
+        if missing is not None:
+            of_texts = np.ones(targets.shape[0]) if sample_weight is None else sample_weight
+            known = n_texts - missing.T.astype(np.float64) @ of_texts
+            number = number * n_texts / np.where(known > 0, known, 1)
         return cls.counted(number, n_texts, decision)
 
     @classmethod

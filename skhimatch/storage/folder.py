@@ -35,7 +35,7 @@ from skhimatch.storage.values import from_json
 
 __all__ = ["FORMAT", "MANIFEST", "Manifest", "check_folder", "digest_of_file", "read_folder", "write_folder"]
 
-FORMAT = 12
+FORMAT = 13
 MANIFEST = "classifier.json"
 # The names of the folders of saves. The random part makes each a name of its own.
 PREFIX = "saved-"

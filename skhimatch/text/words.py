@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
@@ -29,8 +30,9 @@ def check_texts(texts: Iterable[Any]) -> list[str] | list[list[str]]:
     Parameters
     ----------
     texts : iterable of str, or of sequences of str
-        A list, tuple, 1-D array, pandas Series, generator, ... Each text is a string, or each is a
-        sequence of tokens.
+        A list, tuple, 1-D array, pandas Series, generator, anything that numpy makes an array of, ...
+        Each text is a string, or each is a sequence of tokens. Or a DataFrame or an array of a single
+        column, as `ColumnTransformer` returns it.
 
     Returns
     -------
@@ -43,7 +45,7 @@ def check_texts(texts: Iterable[Any]) -> list[str] | list[list[str]]:
         If `texts` is a single string or has no order, or a text is missing, a number, bytes or not of
         the same kind as the first text. The message names the position of the text.
     ValueError
-        If there is no text, or `texts` has two dimensions.
+        If there is no text, or `texts` has several columns.
 
     Examples
     --------
@@ -56,11 +58,16 @@ def check_texts(texts: Iterable[Any]) -> list[str] | list[list[str]]:
     """
     if isinstance(texts, (str, bytes)):
         raise TypeError(f"Expected several texts, got a single {type(texts).__name__}; wrap it in a list.")
+    if sp.issparse(texts):
+        raise TypeError("Expected texts, got sparse numbers, which are no texts; pass a list of str.")
+    if not isinstance(texts, Iterable) and hasattr(texts, "__array__"):
+        texts = np.asarray(texts)
+    texts = _only_column(texts)
     shape = getattr(texts, "shape", None)
     if isinstance(shape, tuple) and len(shape) > 1:
         raise ValueError(
-            f"Expected 1D texts, got a {type(texts).__name__} of shape {shape}; "
-            "pass one column, such as df['text']."
+            f"Expected 1D texts, got a {type(texts).__name__} of shape {shape}; pass one column, such as "
+            "df['text'], or join the columns: df['title'] + ' ' + df['text']."
         )
     if not isinstance(texts, Iterable) or isinstance(texts, (Mapping, Set)) or shape == ():
         raise TypeError(
@@ -87,6 +94,16 @@ def check_texts(texts: Iterable[Any]) -> list[str] | list[list[str]]:
         else:
             checked[position] = _check_tokens(text, position)
     return checked
+
+
+def _only_column(texts: Any) -> Any:
+    """Return the column of a DataFrame or of an array that has a single one; anything else as it is."""
+    shape = getattr(texts, "shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] != 1:
+        return texts
+    if hasattr(texts, "columns"):
+        return texts[texts.columns[0]]
+    return texts[:, 0] if isinstance(texts, np.ndarray) else texts
 
 
 def _check_tokens(tokens: Sequence[Any] | NDArray, position: int) -> list[str]:

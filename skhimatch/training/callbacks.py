@@ -19,6 +19,7 @@ from skorch.callbacks import (
 from torch import Tensor
 
 from skhimatch.evaluation.metrics import micro_macro_f1
+from skhimatch.labels.missing import without_missing
 
 __all__ = ["Decide", "EpochLine", "ValidationF1", "check_callbacks"]
 
@@ -57,10 +58,13 @@ class ValidationF1(Callback):
     ) -> None:
         """Store predictions and targets of a validation batch."""
         if not training and y_pred is not None:
-            self.predicted_.append(self.decide(torch.sigmoid(y_pred).cpu().numpy()))
+            predicted = self.decide(torch.sigmoid(y_pred).cpu().numpy())
             self.targets_.append(sp.csr_array(batch[1].numpy()))
             if "text_weights" in batch[0]:
+                # A pair of weight 0 has no known target.
+                predicted = without_missing(predicted, sp.csr_array(batch[0]["pair_weights"].numpy() == 0))
                 self.weights_.append(batch[0]["text_weights"].double().numpy())
+            self.predicted_.append(predicted)
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Record the scores of the epoch."""

@@ -174,7 +174,7 @@ class TrainingNet(ClassifierMixin, NeuralNet):
         pairs = None
         if not self.module_.ranks_distances:
             # The matching loss is a mean over the pairs of the whole batch.
-            pairs = self.criterion_.draw_pairs(targets)
+            pairs = self.criterion_.draw_pairs(targets, self._weights_of(inputs))
         sums = torch.zeros(1 + len(TERMS))
         logits = []
         for part in _parts_of(inputs, targets, pairs, self.accumulation):

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer
@@ -29,6 +30,16 @@ def lists_of(sequences):
     return [ids.tolist() for ids in sequences]
 
 
+class OnlyArray:
+    """What numpy makes an array of, but what is no iterable."""
+
+    def __init__(self, entries):
+        self.entries = entries
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.entries, dtype=dtype)
+
+
 class TestCheckTexts:
     @pytest.mark.parametrize(
         "texts",
@@ -40,6 +51,11 @@ class TestCheckTexts:
             pd.Series(["a b", "c"], index=[7, 3]),
             pd.Series(["a b", "c"], dtype=object),
             (text for text in ["a b", "c"]),
+            OnlyArray(["a b", "c"]),
+            np.array([["a b"], ["c"]]),
+            np.array([["a b"], ["c"]], dtype=object),
+            pd.DataFrame({"text": ["a b", "c"]}, index=[7, 3]),
+            pd.DataFrame([["a b"], ["c"]]),
         ],
     )
     def test_accepts(self, texts):
@@ -68,8 +84,15 @@ class TestCheckTexts:
             (["b", ["a"]], TypeError, "Text 1 is a list of tokens, but text 0"),
             ([["a"], ["b", 3]], TypeError, "Token 1 of text 1 is of type int"),
             ([], ValueError, "0 samples.* minimum of 1 is required"),
-            (np.array([["a"], ["b"]]), ValueError, r"Expected 1D.*\(2, 1\).*df\['text'\]"),
-            (pd.DataFrame({"text": ["a"]}), ValueError, r"Expected 1D.*DataFrame.*df\['text'\]"),
+            (np.array([["a", "b"]]), ValueError, r"Expected 1D.*\(1, 2\).*df\['text'\]"),
+            (np.array([[["a"]]]), ValueError, r"Expected 1D.*\(1, 1, 1\)"),
+            (np.array([[1.0], [2.0]]), TypeError, "Text 0 is of type float"),
+            (sp.csr_array([[1.0], [2.0]]), TypeError, "got sparse numbers, which are no texts"),
+            (
+                pd.DataFrame({"title": ["a"], "text": ["b"]}),
+                ValueError,
+                r"Expected 1D.*DataFrame.*df\['text'\], or join the columns: df\['title'\] \+ ' '",
+            ),
         ],
         ids=str,
     )
