@@ -170,7 +170,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         (``accumulation``: into how many parts a batch is cut if it does not fit into memory). Single entries
         can be searched, for instance as ``net_params__module__dropout``.
     verbose : int
-        1 prints a line for each epoch, and shows a progress bar when it predicts thousands of texts.
+        1 prints a line for each epoch, and shows progress bars. The logger "skhimatch" gets all lines anyway.
 
     Attributes
     ----------

@@ -15,6 +15,7 @@ from skhimatch.fitting.tune import ScoredTexts
 from skhimatch.fitting.untrained import untrained_state
 from skhimatch.labels.targets import divide
 from skhimatch.parameters import Parameters
+from skhimatch.progress import say
 from skhimatch.scores.ngrams import NGramTraining
 from skhimatch.state import FittedState
 
@@ -68,8 +69,7 @@ def cross_fit(
     ways: list[NGramTraining | None] = []
     parts = divide(training.targets, n_parts, np.random.RandomState(whole.seed))
     for number, rows in enumerate(parts, start=1):
-        if parameters.verbose:
-            print(f"cross-fitting: part {number} of {n_parts}", flush=True)
+        say(f"cross-fitting: part {number} of {n_parts}", shown=bool(parameters.verbose))
         others = np.setdiff1d(np.arange(len(training)), rows)
         state, rest = untrained_state(
             parameters_of_parts, whole.hierarchy, training.pick(others), whole.seed, sparse_output=False

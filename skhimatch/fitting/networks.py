@@ -7,6 +7,7 @@ from dataclasses import replace
 from skhimatch.fitting.labelled_texts import LabelledTexts
 from skhimatch.network.batches import FixedShortlist, TextDataset
 from skhimatch.parameters import Parameters
+from skhimatch.progress import say
 from skhimatch.state import EpochRecord, FittedState
 from skhimatch.training.checkpoints import Checkpoints
 from skhimatch.training.loop import train
@@ -43,8 +44,8 @@ def train_networks(
     """
     history: list[EpochRecord] = []
     for name in state.ensemble.networks:
-        if parameters.verbose and len(state.ensemble.networks) > 1:
-            print(f"network {name!r}:", flush=True)
+        if len(state.ensemble.networks) > 1:
+            say(f"network {name!r}:", shown=bool(parameters.verbose))
         history = _train_network(
             name, parameters_of(name, parameters, state), state, training, held_out, checkpoints
         )

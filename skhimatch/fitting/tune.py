@@ -17,6 +17,7 @@ from skhimatch.fitting.labelled_texts import LabelledTexts
 from skhimatch.fitting.tokenize import tokenize
 from skhimatch.labels.missing import without_missing
 from skhimatch.parameters import Parameters
+from skhimatch.progress import say
 from skhimatch.scores.ensemble import Ensemble, Scores
 from skhimatch.scores.stacking import as_probabilities
 from skhimatch.state import FittedState
@@ -166,12 +167,11 @@ def choose_decision(parameters: Parameters, state: FittedState, held_out: Scored
         without_missing(decision(probabilities), held_out.missing),
         held_out.sample_weight,
     )
-    if parameters.verbose:
-        print(
-            f"all scores together | validation F1 {validation_f1.micro:.3f} micro, "
-            f"{validation_f1.macro:.3f} macro",
-            flush=True,
-        )
+    say(
+        f"all scores together | validation F1 {validation_f1.micro:.3f} micro, "
+        f"{validation_f1.macro:.3f} macro",
+        shown=bool(parameters.verbose),
+    )
     choices = replace(
         state.choices,
         decision=described_decision(decision),

@@ -143,7 +143,7 @@ def untrained_state(
             decision=described_decision(decision),
         ),
     )
-    texts = state.network.text_encoder.input_of(texts)
+    texts = state.network.text_encoder.input_of(texts, progress=bool(parameters.verbose))
     return state, replace(training, texts=texts)
 
 

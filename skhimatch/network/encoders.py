@@ -66,7 +66,7 @@ class TextEncoder(nn.Module):
         """
         return self(ids, lengths), lengths
 
-    def input_of(self, texts: Texts) -> Texts:
+    def input_of(self, texts: Texts, *, progress: bool = False) -> Texts:
         """Return the part of tokenised texts that this encoder reads: here, their words."""
         return words_of(texts)
 

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from skhimatch.network.batches import TextDataset
+from skhimatch.progress import progress_bar
 from skhimatch.text.sequences import TokenSequences
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ def store_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "skhimatch"
 
 
-def encode_once(encoder: TransformerEncoder, texts: TokenSequences) -> NDArray[np.float32]:
+def encode_once(
+    encoder: TransformerEncoder, texts: TokenSequences, *, progress: bool = False
+) -> NDArray[np.float32]:
     """Encode texts, except for those whose vectors are stored already.
 
     Parameters
@@ -57,6 +60,8 @@ def encode_once(encoder: TransformerEncoder, texts: TokenSequences) -> NDArray[n
         Frozen.
     texts : TokenSequences of n texts
         Over its subwords.
+    progress : bool
+        Show a progress bar if there are hundreds of texts to encode.
 
     Returns
     -------
@@ -68,11 +73,18 @@ def encode_once(encoder: TransformerEncoder, texts: TokenSequences) -> NDArray[n
     order = np.argsort(-texts.lengths, kind="stable")
     sorted_texts = texts[order]
     encodings = np.empty((len(texts), encoder.output_size), dtype=np.float32)
+    read = np.cumsum(sorted_texts.lengths)
+    shown = progress and len(texts) > CHUNK_SIZE
+
+    def make(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        made = encode(encoder, sorted_texts[rows])
+        # Vectors that are stored already are not made. The bar leaps over them.
+        bar.update(int(read[rows[-1]]) - bar.n)
+        return made
+
     try:
-        store = EncodingStore(store_folder())
-        encodings[order] = store.get(
-            _keys(encoder, sorted_texts), lambda rows: encode(encoder, sorted_texts[rows])
-        )
+        with progress_bar(int(read[-1]) if len(read) else 0, "encode", unit="subword", shown=shown) as bar:
+            encodings[order] = EncodingStore(store_folder()).get(_keys(encoder, sorted_texts), make)
     except (OSError, sqlite3.Error) as error:
         warnings.warn(
             f"Encodings cannot be stored in {store_folder()} ({error}): the next fit has to encode its "

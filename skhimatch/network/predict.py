@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from skhimatch.network.base import HiMatchOutput, Network
 from skhimatch.network.batches import FixedShortlist, InOrder, TextDataset
 from skhimatch.network.encoders import TextReader
+from skhimatch.progress import progress_bar
 from skhimatch.text.sequences import Texts
 
 __all__ = ["embed_labels", "embed_texts", "in_chunks", "score_meaning_too", "score_texts"]
@@ -53,7 +53,7 @@ def in_chunks(texts: Texts, numbers_per_text: int, *, progress: bool = False) ->
         # Several chunks, even if one would do, so that the bar moves.
         size = min(size, TEXTS_PER_TABLE)
     shown = progress and len(texts) >= PROGRESS_BAR_FROM
-    with tqdm(total=len(texts), unit="text", desc="predict", disable=not shown) as bar:
+    with progress_bar(len(texts), "predict", shown=shown) as bar:
         for start in range(0, len(texts), size):
             chunk = texts[start : start + size]
             yield chunk

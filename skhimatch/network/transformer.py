@@ -162,11 +162,16 @@ class TransformerEncoder(TextEncoder, RandomModule):
         """Return states if labels attend to them, else vectors T; parameters as in `TextEncoder.read`."""
         return self.states(ids, lengths) if self.returns_states else (self(ids, lengths), lengths)
 
-    def input_of(self, texts: Texts) -> Texts:
-        """Return subwords; for a frozen encoder with the stored vectors of the texts."""
+    def input_of(self, texts: Texts, *, progress: bool = False) -> Texts:
+        """Return subwords; for a frozen encoder with the stored vectors of the texts.
+
+        With `progress`, a bar is shown while texts are encoded.
+        """
         if not isinstance(texts, SubwordSequences) or not self.frozen or texts.encodings is not None:
             return texts
-        return SubwordSequences(texts.subwords, texts.words, encode_once(self, texts.subwords))
+        return SubwordSequences(
+            texts.subwords, texts.words, encode_once(self, texts.subwords, progress=progress)
+        )
 
     def check_input(self, texts: Texts) -> SubwordSequences:
         """Return texts if they are in this encoder's subwords; warn how many are cut off.

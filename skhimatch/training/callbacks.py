@@ -20,8 +20,9 @@ from torch import Tensor
 
 from skhimatch.evaluation.metrics import micro_macro_f1
 from skhimatch.labels.missing import without_missing
+from skhimatch.progress import on_screen, progress_bar, say
 
-__all__ = ["Decide", "EpochLine", "ValidationF1", "check_callbacks"]
+__all__ = ["Decide", "EpochLine", "TrainingBar", "ValidationF1", "check_callbacks"]
 
 
 Decide = Callable[[np.ndarray], sp.csr_array]
@@ -77,7 +78,7 @@ class ValidationF1(Callback):
 
 
 class EpochLine(Callback):
-    """Record the texts per second of each epoch, and print one line per epoch."""
+    """Record the texts per second of each epoch, and say one line per epoch."""
 
     def on_epoch_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Store the time at which the epoch begins."""
@@ -91,10 +92,8 @@ class EpochLine(Callback):
             self.seconds_ = time.perf_counter() - self.started_
 
     def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Record the speed, and print losses and scores."""
+        """Record the speed, and say losses and scores."""
         net.history.record("docs_per_second", self.texts_ / self.seconds_)
-        if not net.verbose:
-            return
         epoch = net.history[-1]
         line = (
             f"epoch {epoch['epoch']:>3}/{net.max_epochs} | loss {epoch['train_loss']:.3f}: classification "
@@ -104,7 +103,35 @@ class EpochLine(Callback):
         if "valid_score" in epoch:
             micro, macro = epoch["valid_micro_f1"], epoch["valid_macro_f1"]
             line += f" | validation F1 {micro:.3f} micro, {macro:.3f} macro"
-        print(f"{line} | {epoch['docs_per_second']:.0f} docs/s", flush=True)
+        say(f"{line} | {epoch['docs_per_second']:.0f} docs/s", shown=bool(net.verbose))
+
+
+class TrainingBar(Callback):
+    """Show how much time is left until the last epoch, in a terminal or notebook.
+
+    Parameters
+    ----------
+    n_texts : int
+        The number of training texts.
+    """
+
+    def __init__(self, n_texts: int) -> None:
+        self.n_texts = n_texts
+
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Begin with what earlier epochs have done."""
+        shown = bool(net.verbose) and on_screen()
+        self.bar_ = progress_bar(net.max_epochs * self.n_texts, "train", shown=shown)
+        self.bar_.update(len(net.history) * self.n_texts)
+
+    def on_batch_end(self, net: NeuralNet, training: bool = False, **kwargs: Any) -> None:
+        """Count the texts of a training batch."""
+        if training:
+            self.bar_.update(net.history[-1, "batches", -1, "train_batch_size"])
+
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Leave the bar as it is."""
+        self.bar_.close()
 
 
 def check_callbacks(callbacks: Sequence[Any], *, has_validation: bool, schedule: str) -> None:

@@ -25,6 +25,7 @@ from skorch.callbacks import (
 from skorch.history import History
 
 from skhimatch.network.batches import TextDataset
+from skhimatch.progress import say
 from skhimatch.scores.ngrams import NGramClassifier
 from skhimatch.training.net import TrainingNet
 
@@ -163,8 +164,7 @@ class EpochCheckpoint(Callback):
             saved = state["rng"]
             key = saved["key"].numpy().astype(np.uint32)
             rng.set_state(("MT19937", key, saved["pos"], saved["has_gauss"], saved["gauss"]))
-        if net.verbose:
-            print(f"{self.path}: going on after epoch {len(net.history)}", flush=True)
+        say(f"{self.path}: going on after epoch {len(net.history)}", shown=bool(net.verbose))
 
     def on_epoch_end(self, net: TrainingNet, dataset_train: Any = None, **kwargs: Any) -> None:
         """Write the state after this epoch."""

@@ -14,7 +14,7 @@ from skhimatch.network.base import Network
 from skhimatch.network.batches import InOrder, LengthBuckets, TextDataset
 from skhimatch.network.objective import HiMatchLoss
 from skhimatch.network.random_numbers import Generators
-from skhimatch.training.callbacks import Decide, EpochLine, ValidationF1, check_callbacks
+from skhimatch.training.callbacks import Decide, EpochLine, TrainingBar, ValidationF1, check_callbacks
 from skhimatch.training.checkpoints import EpochCheckpoint
 from skhimatch.training.net import NonFiniteLossError, TrainingNet
 
@@ -191,7 +191,10 @@ def train(
         validation=validation,
         decide=decide,
         first_callbacks=_schedule_and_stopping(settings, len(training), validation is not None),
-        last_callbacks=[] if checkpoint is None else [("epoch_checkpoint", checkpoint)],
+        last_callbacks=[
+            *([] if checkpoint is None else [("epoch_checkpoint", checkpoint)]),
+            ("training_bar", TrainingBar(len(training))),
+        ],
     )
     epochs = settings.max_epochs - (0 if checkpoint is None else checkpoint.n_done)
     with net.drawing_from(Generators(seed)):
