@@ -52,8 +52,8 @@ class PathLabels:
     def label_texts(self) -> dict[str, str]:
         """The last component of each label's path, for ``HiMatchClassifier(label_texts=...)``.
 
-        On 1,000 abstracts of WOS, names without their ancestors are .772 / .539 on the validation part, and
-        whole paths .770 / .531.
+        Micro-F1 / macro-F1 on the validation part are .772 / .539 with them and .770 / .531 with whole paths on
+        1,000 abstracts of WOS, and .473 / .073 against .455 / .069 on 300 blurbs of GermEval (one seed).
         """
         return {label: label.split(JOINT)[-1] for label in self.hierarchy}
 
