@@ -52,8 +52,8 @@ class PathLabels:
     def label_texts(self) -> dict[str, str]:
         """The last component of each label's path, for ``HiMatchClassifier(label_texts=...)``.
 
-        Micro-F1 / macro-F1 on the validation part are .772 / .539 with them and .770 / .531 with whole paths on
-        1,000 abstracts of WOS, and .473 / .073 against .455 / .069 on 300 blurbs of GermEval (one seed).
+        Micro-F1 / macro-F1 on the validation part, with them and with whole paths, one seed: .772 / .539 and
+        .770 / .531 on 1,000 abstracts of WOS, .473 / .073 and .455 / .069 on 300 blurbs of GermEval.
         """
         return {label: label.split(JOINT)[-1] for label in self.hierarchy}
 

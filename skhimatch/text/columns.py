@@ -41,13 +41,13 @@ class Columns:
         Parameters
         ----------
         names : sequence of str
-            All columns, without spaces around them and in lower case.
+            All columns.
 
         Returns
         -------
         bool
         """
-        return set(map(_folded, self._needed)) <= set(names)
+        return set(map(_folded, self._needed)) <= set(map(_folded, names))
 
     def positions(self, names: Sequence[str], place: str, separator: str = "") -> tuple[int, tuple[int, ...]]:
         """Return the numbers of the columns, counted from 0.
@@ -55,7 +55,7 @@ class Columns:
         Parameters
         ----------
         names : sequence of str
-            All columns, without spaces around them and in lower case.
+            All columns.
         place : str
             Where they are, for messages.
         separator : str
@@ -73,14 +73,15 @@ class Columns:
         ValueError
             If a column is not there, or is there several times. The message names those that are.
         """
+        folded = list(map(_folded, names))
         for name in self._needed:
-            if _folded(name) not in names:
+            if _folded(name) not in folded:
                 raise ValueError(f"{place} has no column {name!r}: {self._remedy(name, names, separator)}")
-        wanted = [name for name in map(_folded, (self.text, *self.labels)) if name in names]
+        wanted = [name for name in map(_folded, (self.text, *self.labels)) if name in folded]
         for name in wanted:
-            if names.count(name) > 1:
+            if folded.count(name) > 1:
                 raise ValueError(f"{place} has several columns {name!r}: keep one of them")
-        return names.index(wanted[0]), tuple(names.index(name) for name in wanted[1:])
+        return folded.index(wanted[0]), tuple(folded.index(name) for name in wanted[1:])
 
     @property
     def _needed(self) -> tuple[str, ...]:
@@ -90,7 +91,7 @@ class Columns:
         near = suggestion(name, names)
         if near:
             return f"did you mean {near}?"
-        kind = {",": ", parted by commas", ";": ", parted by semicolons", "\t": ", parted by tabs"}
+        kind = {",": ", separated by commas", ";": ", separated by semicolons", "\t": ", separated by tabs"}
         found = f"its columns are {', '.join(map(repr, names))}{kind.get(separator, '')}"
         option = "--text-column" if name == self.text else "--label-column"
         return f"{found}; name the right one ({option})"

@@ -274,7 +274,7 @@ def _read_parquet(path: Path, columns: Columns, with_others: bool) -> Iterator[E
         raise ValueError(f"{path} is not a parquet file: {error}") from error
     with file:
         names = file.schema_arrow.names
-        text, labels = columns.positions([name.strip().lower() for name in names], str(path))
+        text, labels = columns.positions(names, str(path))
         number = 0
         wanted = None if with_others else [names[column] for column in (text, *labels)]
         for batch in file.iter_batches(columns=wanted):

@@ -69,8 +69,7 @@ def read_table(path: Path, columns: Columns) -> Iterator[tuple[str, str, tuple[s
         n_skipped = int(first.lower().startswith("sep="))
         if n_skipped:
             first = lines.readline()
-    separator, header = _header(first, path, columns)
-    names = [name.lower() for name in header]
+    separator, names = _header(first, path, columns)
     quoted = separator != "\t" or _has_quotes(path, n_skipped, len(names))
     text, labels = columns.positions(names, f"line {n_skipped + 1} of {path}", separator)
     with open_text(path, newline="") as lines:
@@ -88,7 +87,7 @@ def read_table(path: Path, columns: Columns) -> Iterator[tuple[str, str, tuple[s
                 if len(row) != len(names):
                     raise ValueError(f"{place} {_wrong_number(row, names, separator, quoted)}")
                 of_labels = tuple(row[column] for column in labels)
-                yield place, row[text], of_labels, dict(zip(header, row, strict=True))
+                yield place, row[text], of_labels, dict(zip(names, row, strict=True))
         except csv.Error as error:
             raise ValueError(
                 f"line {start} of {path} is not CSV: {error}; a field with quotes is in quotes, and its own "
@@ -106,7 +105,7 @@ def _header(first: str, path: Path, columns: Columns) -> tuple[str, list[str]]:
     for separator in _SEPARATORS[format_of(path)]:
         row = next(csv.reader([first], delimiter=separator), [])
         names = [name.strip() for name in row]
-        if columns.are_in([name.lower() for name in names]):
+        if columns.are_in(names):
             return separator, names
         headers.append((separator, names))
     return max(headers, key=lambda header: len(header[1]))

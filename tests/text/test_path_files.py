@@ -96,12 +96,12 @@ def test_parquet(tmp_path):
         (
             PRODUCTS,
             Columns("titel", ("category",)),
-            r"line 1 of .* no column 'titel': did you mean 'title'\?",
+            r"line 1 of .* no column 'titel': did you mean 'Title'\?",
         ),
         (
             PRODUCTS,
             Columns(),
-            "no column 'text': its columns are 'id', 'title', 'category', 'price', parted by commas; "
+            "no column 'text': its columns are 'id', 'Title', 'category', 'price', separated by commas; "
             "name the right one .--text-column",
         ),
         (
