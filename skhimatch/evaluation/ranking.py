@@ -59,7 +59,7 @@ def recall_at_k(
 ) -> float:
     """Compute recall at k: the share of true labels among the k highest scores, mean over texts.
 
-    R@k = |true labels among the first k| / |true labels|. Ties are broken at random, and the result is
+    R@k = (true labels among the first k) / (true labels). Ties are broken at random, and the result is
     the expected value.
 
     Parameters
@@ -104,7 +104,7 @@ def rprecision_at_k(
 ) -> float:
     """Compute R-precision at k: recall at k divided by its maximum, mean over texts.
 
-    RP@k = |true labels among the first k| / min(k, |true labels|).
+    RP@k = (true labels among the first k) / min(k, true labels).
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ def read_taxonomy(path: str | os.PathLike[str], root: str = "Root") -> LabelHier
         - a table whose header has the columns ``parent`` and ``child``, separated by commas, semicolons or
           tabs. If the parent is empty, the child is a root;
         - a line is a path from a root down: ``science > physics``, or ``science/physics`` if no line has
-          `` > ``;
+          a ``>`` between spaces;
         - a line is a label, and is indented, with tabs or with spaces, farther than its parent above it.
     root : str, default="Root"
         The virtual node above all labels. It is dropped.
