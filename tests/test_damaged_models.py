@@ -20,7 +20,7 @@ from saved_folders import (
     write_description,
     write_digests,
 )
-from toy_corpus import HIERARCHY, QUICK, make_corpus
+from toy_corpus import HIERARCHY, LABEL_TEXTS, QUICK, make_corpus
 
 from skhimatch import HiMatchClassifier, ModelFormatError
 from skhimatch.scores import networks
@@ -32,8 +32,7 @@ REMEDY = "save the classifier again, or copy its whole folder again"
 
 
 def quick(hierarchy=HIERARCHY, **parameters):
-    names = {"optics": ["lens", "light"], "botany": "leaf", "rowing": "oar boat"}
-    return HiMatchClassifier(hierarchy, **QUICK | {"label_texts": names} | parameters)
+    return HiMatchClassifier(hierarchy, **QUICK | {"label_texts": LABEL_TEXTS} | parameters)
 
 
 @pytest.fixture(scope="module")
