@@ -1,8 +1,8 @@
 """Small saved classifiers of each format, with the predictions that they had when they were saved.
 
-``python tests/saved_formats.py`` adds those of the present format. Do so when `FORMAT` rises, and leave the
-folders of older formats where they are: they have to be refused with an error that says what to do. As long as
-`FORMAT` is the same, its folders are never written anew: what an earlier version saved has to be read.
+``python tests/saved_formats.py`` adds those of the present format. Do so when `FORMAT` rises. Leave the
+folders of older formats where they are: they have to be refused with an error that says what to do. As long
+as `FORMAT` is the same, do not write its folders again: what an earlier version saved has to be read.
 """
 
 import sys
