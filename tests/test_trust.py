@@ -75,9 +75,10 @@ class TestPage:
             for name in ("one", "two", "three")
         ]
         result = {"cases": 1000, "failures": ["a"], "note": "quick", "not_tried": "", "commit": "0" * 12}
+        result["commit"] += "-dirty"
         none = {"cases": 0, "failures": [], "note": "", "not_tried": "no GPU", "commit": "0" * 12}
         lines = page.render(promises, {"one": result, "two": none}).splitlines()
-        assert "| **one**: It works. | `tests/test_trust.py` | 1,000 | 1 | quick | `0000000` |" in lines
+        assert "| **one**: It works. | `tests/test_trust.py` | 1,000 | 1 | quick | `0000000`* |" in lines
         assert (
             "| **two**: It works. | `tests/test_trust.py` | 0 |  | not tried: no GPU | `0000000` |" in lines
         )

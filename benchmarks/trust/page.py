@@ -17,7 +17,8 @@ generated: `python -m benchmarks.trust` tries all promises and writes it. The te
 of these cases, and `python -m pytest -m slow` tries all of them. The guide says
 [what is safe to load, and from whom](guide.md#what-is-safe-to-load-and-from-whom).
 
-"Bit by bit" means that all numbers are equal. A failure is a case in which the promise does not hold.
+"Bit by bit" means that all numbers are equal. A failure is a case in which the promise does not hold. An asterisk
+means that files were changed beside the commit.
 """
 
 
@@ -44,4 +45,5 @@ def _cells(result: dict[str, Any] | None) -> str:
     missing = [f"not tried: {result['not_tried']}"] if result["not_tried"] else []
     notes = "; ".join([note for note in (result["note"], *missing) if note])
     failures = str(len(result["failures"])) if result["cases"] else ""
-    return f"{result['cases']:,} | {failures} | {notes} | `{result['commit'][:7]}`"
+    commit, mark = result["commit"].removesuffix("-dirty"), "*" * result["commit"].endswith("-dirty")
+    return f"{result['cases']:,} | {failures} | {notes} | `{commit[:7]}`{mark}"
