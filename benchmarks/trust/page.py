@@ -17,8 +17,8 @@ generated: `python -m benchmarks.trust` tries all promises and writes it. The te
 of these cases, and `python -m pytest -m slow` tries all of them. The guide says
 [what is safe to load, and from whom](guide.md#what-is-safe-to-load-and-from-whom).
 
-"Bit by bit" means that all numbers are equal. A failure is a case in which the promise does not hold. An asterisk
-means that files were changed beside the commit.
+"Bit by bit" means that all numbers are equal. A failure is a case in which the promise does not hold. An
+asterisk means that files were changed beside the commit.
 """
 
 

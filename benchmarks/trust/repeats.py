@@ -56,7 +56,7 @@ def batches(cases: int) -> Outcome:
         largest, equal = max(largest, difference), equal + (difference == 0)
         if not difference <= TOLERANCE:
             failures.append(f"case {number}, {kind}: {difference:.1e}")
-    note = f"bit by bit in {equal} of {cases} cases; largest difference {largest:.0e}"
+    note = f"bit by bit in {equal} of {cases} cases; largest difference {largest:.2g}"
     return Outcome(cases, failures, note, "" if pretrained else NO_TRANSFORMERS)
 
 
