@@ -13,7 +13,16 @@ from saved_folders import files_of
 
 from benchmarks.trust import __main__ as trust
 from benchmarks.trust import classifiers, folders, page, stops
-from benchmarks.trust.forks import at_call, failures_of, in_fork, interrupt, kill, moments_of
+from benchmarks.trust.forks import (
+    Moment,
+    Moments,
+    at_moment,
+    failures_of,
+    in_fork,
+    interrupt,
+    kill,
+    moments_of,
+)
 from benchmarks.trust.promise import Outcome, Promise
 from benchmarks.trust.promises import PROMISES
 from skhimatch import HiMatchClassifier
@@ -22,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 # These have tests of their own, which try the same.
 ELSEWHERE = ("random inputs", "formats", "references", "equal seeds", "pickles from a GPU")
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are watched in /proc")
 
 
 @pytest.mark.parametrize(
@@ -171,11 +180,29 @@ class TestForks:
         def predict():
             return classifier.predict_proba(classifiers.UNSEEN)
 
-        assert moments_of(predict) == moments_of(predict) > 1_000
-        for moment in (1, 1_000):
-            with pytest.raises(KeyboardInterrupt), at_call(moment, interrupt):
+        moments = moments_of(predict)
+        assert moments == moments_of(predict)
+        assert moments.number > 1_000
+        assert moments.changes == 0
+        for moment in (Moment(1), moments.draw(0)):
+            with pytest.raises(KeyboardInterrupt), at_moment(moment, interrupt):
                 predict()
             assert in_fork(lambda moment=moment: kill_at(moment, predict)).killed
+
+    def test_many_moments_are_after_changes_of_the_disk(self, tmp_path):
+        def change():
+            for number in range(1_000):
+                max(number, 1)
+            (tmp_path / "a").mkdir()
+            (tmp_path / "a").rmdir()
+
+        assert moments_of(change).changes == 2
+        assert in_fork(lambda: kill_at(Moment(1, of_changes=True), change)).killed
+        assert (tmp_path / "a").is_dir()
+        (tmp_path / "a").rmdir()
+        drawn = [Moments(1_000, 2).draw(seed) for seed in range(100)]
+        assert {moment.number for moment in drawn if moment.of_changes} == {1, 2}
+        assert 40 < sum(moment.of_changes for moment in drawn) < 60
 
     def test_damage_that_is_not_noticed_is_a_failure(self, tmp_path, monkeypatch):
         """Here all files have the same digest."""
@@ -209,7 +236,7 @@ class TestForks:
 
         def case(_):
             HiMatchClassifier.fit = spoil
-            stops.INTERRUPTED["fit"]("default", 10**9, None, 0)
+            stops.INTERRUPTED["fit"]("default", Moment(10**9), None, 0)
 
         classifiers.fitted()
         [failure] = failures_of(case, range(1))
@@ -217,7 +244,7 @@ class TestForks:
 
 
 def kill_at(moment, action):
-    with at_call(moment, kill):
+    with at_moment(moment, kill):
         action()
 
 

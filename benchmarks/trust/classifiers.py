@@ -1,6 +1,5 @@
 """The small classifiers that the promises are tried with."""
 
-import random
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,11 +52,6 @@ def _fitted(kind: str, seed: int) -> tuple[HiMatchClassifier, np.ndarray]:
 def kind_of(number: int) -> str:
     """Return the kind of classifier of a case."""
     return list(KINDS)[number % len(KINDS)]
-
-
-def moment_of(number: int, moments: int) -> int:
-    """Draw a moment for a case, always the same one."""
-    return random.Random(number).randint(1, moments)
 
 
 @contextmanager

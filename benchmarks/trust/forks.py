@@ -1,7 +1,9 @@
 """Cases in processes of their own: a crash, an endless loop or much memory ends only the case."""
 
+import faulthandler
 import json
 import os
+import random
 import resource
 import signal
 import sys
@@ -15,6 +17,9 @@ from typing import Any
 
 # A case takes less than a second.
 SECONDS = 120
+# The calls of the operating system that change a disk, and their modules.
+CHANGES = {"open", "fsync", "replace", "rename", "unlink", "mkdir", "rmdir"}
+SYSTEM = {"posix", "_io", "io"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,8 @@ def in_fork(action: Callable[[], Any], *, more_memory: int | None = None, second
         child = os.fork()
     if child == 0:
         os.close(reading)
+        # A crash is reported as what went wrong.
+        faulthandler.disable()
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(seconds)
         said: dict[str, Any] = {}
@@ -105,36 +112,78 @@ def _memory(name: str) -> int:
 # ------------------------------------------------------------------ stopping at a certain moment
 
 
-@contextmanager
-def at_call(number: int, do: Callable[[], object]) -> Iterator[Callable[[], int]]:
-    """Do something at one of the function calls that this thread makes.
+@dataclass(frozen=True)
+class Moment:
+    """A moment at which a process is stopped.
 
-    Python looks for Ctrl-C when a function of Python begins, and when one of C is done. These moments are
-    counted from 1. The moment of a case is so the same in every run. Yields a function that returns how many
-    moments there were.
+    Attributes
+    ----------
+    number : int
+        The how many-th one, from 1.
+    of_changes : bool
+        Whether only the moments just after a change of the disk are counted.
     """
-    count = 0
 
-    def watch(frame: object, event: str, argument: object) -> None:
-        nonlocal count
-        if event in ("call", "c_return"):
-            count += 1
-            if count == number:
-                sys.setprofile(None)
-                do()
+    number: int
+    of_changes: bool = False
+
+
+@dataclass
+class Moments:
+    """How many moments there are at which a process can be stopped.
+
+    Attributes
+    ----------
+    number : int
+        All of them.
+    changes : int
+        Those just after a change of the disk. They are few, and matter most.
+    """
+
+    number: int = 0
+    changes: int = 0
+
+    def draw(self, seed: int) -> Moment:
+        """Return a moment, every other time one after a change; always the same one for a seed."""
+        draws = random.Random(seed)
+        if self.changes and draws.random() < 0.5:
+            return Moment(draws.randint(1, self.changes), True)
+        return Moment(draws.randint(1, self.number))
+
+
+@contextmanager
+def at_moment(moment: Moment | None, do: Callable[[], object]) -> Iterator[Moments]:
+    """Do something at one of the moments of what this thread does.
+
+    Python looks for Ctrl-C when a function of Python begins, and when one of C is done. These are the
+    moments, so that those of a case are the same in every run. Yields how many there were.
+    """
+    moments = Moments()
+
+    def watch(frame: object, event: str, argument: Any) -> None:
+        if event not in ("call", "c_return"):
+            return
+        moments.number += 1
+        changes = event == "c_return" and argument.__name__ in CHANGES and argument.__module__ in SYSTEM
+        moments.changes += changes
+        if moment is None or (moment.of_changes and not changes):
+            return
+        if moment.number == (moments.changes if moment.of_changes else moments.number):
+            sys.setprofile(None)
+            do()
 
     sys.setprofile(watch)
     try:
-        yield lambda: count
+        yield moments
     finally:
         sys.setprofile(None)
 
 
-def moments_of(action: Callable[[], object]) -> int:
-    """Return how many moments an action has, see `at_call`."""
-    with at_call(0, lambda: None) as count:
+def moments_of(action: Callable[[], object]) -> Moments:
+    """Return how many moments an action has."""
+    with at_moment(None, lambda: None) as moments:
         action()
-    return count()
+    return moments
 
 
 def kill() -> None:

@@ -17,10 +17,9 @@ from benchmarks.trust.classifiers import (
     fitted,
     folder,
     kind_of,
-    moment_of,
     unfitted,
 )
-from benchmarks.trust.forks import at_call, failures_of, in_fork, interrupt, kill, moments_of
+from benchmarks.trust.forks import Moment, at_moment, failures_of, in_fork, interrupt, kill, moments_of
 from benchmarks.trust.promise import Outcome, Promise
 from skhimatch import HiMatchClassifier
 
@@ -39,10 +38,10 @@ def kills_in_fit(cases: int) -> Outcome:
         def case(number: int) -> None:
             kind, checkpoint = kind_of(number), parent / str(number)
             for attempt in range(1 + number % 2):
-                moment = moment_of(number + 10_000 * attempt, moments[kind])
+                moment = moments[kind].draw(number + 10_000 * attempt)
 
-                def fit_until_killed(moment: int = moment) -> None:
-                    with at_call(moment, kill):
+                def fit_until_killed(moment: Moment = moment) -> None:
+                    with at_moment(moment, kill):
                         unfitted(kind).fit(TEXTS, LABEL_SETS, checkpoint=checkpoint)
 
                 ended = in_fork(fit_until_killed)
@@ -68,7 +67,7 @@ def kills_in_save(cases: int) -> Outcome:
             path, replaces = parent / str(number), bool(number % 4)
             if replaces:
                 shutil.copytree(parent / "old", path)
-            moment = moment_of(number, moments[replaces])
+            moment = moments[replaces].draw(number)
             ended = in_fork(lambda: _save_until(path, moment))
             assert ended.killed, ended.failure or "not killed"
             try:
@@ -80,8 +79,8 @@ def kills_in_save(cases: int) -> Outcome:
         return Outcome(cases, failures_of(case, range(cases)))
 
 
-def _save_until(path: Path, moment: int) -> None:
-    with at_call(moment, kill):
+def _save_until(path: Path, moment: Moment) -> None:
+    with at_moment(moment, kill):
         fitted(seed=1).save(path)
 
 
@@ -115,19 +114,19 @@ def interrupts(cases: int) -> Outcome:
             kind = kind_of(number // len(INTERRUPTED))
             kind = kind if (name, kind) in moments else "default"
             draws = torch.get_rng_state()
-            INTERRUPTED[name](kind, moment_of(number, moments[name, kind]), parent, number)
+            INTERRUPTED[name](kind, moments[name, kind].draw(number), parent, number)
             assert torch.equal(torch.get_rng_state(), draws), "torch's generator was changed"
 
         return Outcome(cases, failures_of(case, range(cases)))
 
 
-def _interrupted(action: Callable[[], object], moment: int) -> bool:
+def _interrupted(action: Callable[[], object], moment: Moment) -> bool:
     """Tell whether an action ended by the interrupt, or by an error that was caused by it.
 
     If Ctrl-C comes just before a file in a zip archive is closed, zipfile raises an error of its own.
     """
     try:
-        with at_call(moment, interrupt):
+        with at_moment(moment, interrupt):
             action()
     except BaseException as error:
         cause: BaseException | None = error
@@ -139,12 +138,12 @@ def _interrupted(action: Callable[[], object], moment: int) -> bool:
     return False
 
 
-def _predict(kind: str, moment: int, parent: Path, number: int) -> None:
+def _predict(kind: str, moment: Moment, parent: Path, number: int) -> None:
     _interrupted(lambda: fitted(kind).predict_proba(UNSEEN), moment)
     assert_is(fitted(kind), expected(kind))
 
 
-def _fit(kind: str, moment: int, parent: Path, number: int) -> None:
+def _fit(kind: str, moment: Moment, parent: Path, number: int) -> None:
     """A classifier that was fitted before is as it was, or has learned for fewer epochs."""
     classifier = fitted(kind)
     if _interrupted(lambda: classifier.fit(TEXTS, LABEL_SETS), moment):
@@ -153,7 +152,7 @@ def _fit(kind: str, moment: int, parent: Path, number: int) -> None:
     assert_is(classifier.fit(TEXTS, LABEL_SETS), expected(kind))
 
 
-def _partial_fit(kind: str, moment: int, parent: Path, number: int) -> None:
+def _partial_fit(kind: str, moment: Moment, parent: Path, number: int) -> None:
     classifier = unfitted().partial_fit(TEXTS, LABEL_SETS)
     before = classifier.predict_proba(UNSEEN)
     if _interrupted(lambda: classifier.partial_fit(TEXTS, LABEL_SETS), moment):
@@ -161,7 +160,7 @@ def _partial_fit(kind: str, moment: int, parent: Path, number: int) -> None:
     assert_valid(classifier.partial_fit(TEXTS, LABEL_SETS))
 
 
-def _save(kind: str, moment: int, parent: Path, number: int) -> None:
+def _save(kind: str, moment: Moment, parent: Path, number: int) -> None:
     path = parent / str(number)
     shutil.copytree(parent / "old", path)
     with warnings.catch_warnings():
@@ -171,7 +170,7 @@ def _save(kind: str, moment: int, parent: Path, number: int) -> None:
     _save_again(path)
 
 
-def _load(kind: str, moment: int, parent: Path, number: int) -> None:
+def _load(kind: str, moment: Moment, parent: Path, number: int) -> None:
     _interrupted(lambda: HiMatchClassifier.load(parent / "old"), moment)
     assert_is(HiMatchClassifier.load(parent / "old"), expected())
 
