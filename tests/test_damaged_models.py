@@ -474,6 +474,11 @@ class TestEncoder:
             ("num_attention_heads", 0),
             ("hidden_act", "no-such-function"),
             ("hidden_size", None),
+            ("layer_norm_eps", -1e9),
+            ("layer_norm_eps", -1e-3),
+            ("layer_norm_eps", float("nan")),
+            ("layer_norm_eps", float("inf")),
+            ("layer_norm_eps", "x"),
         ],
     )
     def test_a_configuration_of_another_model(self, folder, entry, value):
@@ -481,6 +486,19 @@ class TestEncoder:
         path.write_text(json.dumps(json.loads(path.read_text()) | {entry: value}))
         write_digests(folder)
         assert peak_of_refused(folder, r"scorer 'pretrained', is damaged") < 10**8
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, 1e13])
+    def test_weights_that_are_not_finite(self, folder, value):
+        """Of a word that few texts have."""
+        numpy = pytest.importorskip("safetensors.numpy", reason="it comes with transformers")
+        path = files_of(folder) / "encoder" / "model.safetensors"
+        weights = numpy.load_file(path)
+        weights["embeddings.word_embeddings.weight"][-1, -1] = value
+        numpy.save_file(weights, path, {"format": "pt"})
+        write_digests(folder)
+        refused(
+            folder, r"scorer 'pretrained', is damaged .*word_embeddings.weight holds numbers that are not"
+        )
 
     @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "tokenizer.json"])
     def test_other_values_are_an_error_or_do_no_harm(self, folder, name):

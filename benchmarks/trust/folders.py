@@ -95,13 +95,29 @@ def _contents(path: Path) -> dict[Path, bytes]:
 
 
 def edit_encoder(path: Path, rng: random.Random) -> str:
-    """Replace a value in one of the JSON files of a pretrained encoder."""
-    file = files_of(path) / "encoder" / rng.choice(["config.json", "tokenizer_config.json", "tokenizer.json"])
-    content = read_json(file)
-    what = replace_a_value(content, rng)
-    write_json(file, content)
+    """Replace a value in one of the JSON files of a pretrained encoder, or numbers of one of its weights."""
+    names = ["config.json", "tokenizer_config.json", "tokenizer.json", "model.safetensors"]
+    file = files_of(path) / "encoder" / rng.choice(names)
+    if file.suffix == ".json":
+        content = read_json(file)
+        what = replace_a_value(content, rng)
+        write_json(file, content)
+    else:
+        what = edit_weights(file, rng)
     write_digests(path)
     return f"{file.name}: {what}"
+
+
+def edit_weights(file: Path, rng: random.Random) -> str:
+    """Replace numbers of one of the weights of a pretrained encoder."""
+    from safetensors.numpy import load_file, save_file
+
+    weights = load_file(file)
+    name, value = rng.choice(list(weights)), rng.choice([np.nan, np.inf, -1e30, 1e13, 1e11, 0, -1])
+    weight = weights[name].copy()
+    weight.flat[[rng.randrange(weight.size) for _ in range(3)]] = value
+    save_file(weights | {name: weight}, file, {"format": "pt"})
+    return f"{name}: {value}"
 
 
 def _several_paths() -> list[set[str]]:
