@@ -12,7 +12,7 @@ import torch
 from saved_folders import files_of
 
 from benchmarks.trust import __main__ as trust
-from benchmarks.trust import classifiers, folders, page, stops
+from benchmarks.trust import classifiers, folders, inputs, page, stops
 from benchmarks.trust.forks import (
     Moment,
     Moments,
@@ -132,6 +132,12 @@ class TestResults:
         assert self.run(monkeypatch, "--cases", "7") == 1
         assert tried == [7, 7]
         assert "one: 7 cases, 1 failures" in capsys.readouterr().out
+
+
+def test_cases_of_hypothesis_are_counted():
+    """In the words of its versions."""
+    found = ["    - 20 passing, 0 failing, and 3 invalid test cases", "    - 5 passing examples, 0 failing"]
+    assert inputs.passing("\n\n".join(found)) == 25
 
 
 class TestForks:

@@ -21,11 +21,16 @@ def random_inputs(cases: int) -> Outcome:
         text=True,
         check=False,
     )
-    tried = sum(int(number) for number in re.findall(r"(\d+) passing examples", run.stdout))
+    tried = passing(run.stdout)
     failures = re.findall(r"^FAILED .*", run.stdout, re.MULTILINE)
-    if run.returncode and not failures:
+    if not failures and (run.returncode or tried < cases):
         failures = [(run.stdout + run.stderr)[-3000:]]
     return Outcome(tried, failures)
+
+
+def passing(statistics: str) -> int:
+    """Return the number of cases that hypothesis counts."""
+    return sum(int(number) for number in re.findall(r"- (\d+) passing", statistics))
 
 
 PROMISES = [
