@@ -31,7 +31,9 @@ def attempt(promise: Promise, cases: int) -> None:
     started = time.perf_counter()
     outcome = promise.attempt(cases)
     seconds = round(time.perf_counter() - started)
+    # Some promises count more than they are asked for: each test, or each load.
     result = asdict(outcome) | {
+        "asked": cases,
         "seconds": seconds,
         "code": code_digest(),
         "commit": commit(),
@@ -68,7 +70,7 @@ def main() -> int:
         if promise.name not in arguments.promise:
             continue
         cases, before = arguments.cases or promise.cases, read().get(promise.name)
-        known = before is not None and before["code"] == code_digest() and before["cases"] >= cases
+        known = before is not None and before["code"] == code_digest() and before["asked"] >= cases
         if not known or before["failures"]:
             attempt(promise, cases)
         failures += len(read()[promise.name]["failures"])
