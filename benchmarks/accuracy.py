@@ -467,8 +467,9 @@ def commit() -> str:
     """Return the commit of the measured code, "-dirty" if code was changed since; "unknown" without git."""
     try:
         described = _git("describe", "--always", "--abbrev=12")
-        # A run writes results, which are no code.
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results")
+        # A run writes results and their page, which are no code.
+        written = (":!benchmarks/results", ":!docs/trust.md")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *written)
     except (FileNotFoundError, subprocess.CalledProcessError):
         return "unknown"
     return described + "-dirty" * bool(changed)

@@ -61,8 +61,9 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         Turns texts into `TokenSequences`; None means `WordTokenizer()`. Ignored if `X` already is
         `TokenSequences`. With a pretrained encoder, it cuts the words for the n-grams.
     classes : sequence of str, optional
-        The labels in the column order of indicators, such as ``MultiLabelBinarizer().classes_``; by default
-        the sorted labels of the hierarchy. Labels of the hierarchy that are left out are contracted.
+        The labels in the column order of indicators and results, such as ``MultiLabelBinarizer().classes_``;
+        by default the sorted labels of the hierarchy. Labels of the hierarchy that are left out are
+        contracted.
     label_texts : mapping of str to str or list of str, optional
         Descriptions or alternative names of labels, to use in place of their names. Entries for other labels
         are ignored.
@@ -155,8 +156,8 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
         The number format of training. "auto" is bfloat16 on NVIDIA GPUs that have it, and with a pretrained
         encoder on CPUs that have it, else float32. Predictions are always computed in float32.
     random_state : int, RandomState or None
-        With an int, fits on a CPU are equal bit by bit. Global random generators are neither used nor
-        changed.
+        With an int, fits on a CPU are equal bit by bit, with the same number of threads. Global random
+        generators are neither used nor changed.
     warm_start : bool
         Whether `fit` continues from the last fit: with its vocabulary, the weights of its networks, and its
         seed, so that the same of the same texts are held out. The labels have to be the same. N-gram

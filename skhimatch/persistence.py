@@ -34,7 +34,7 @@ from skhimatch.state import FittedState
 from skhimatch.storage import folder as storage
 from skhimatch.storage.arrays import of_shape, positions, read_arrays, write_arrays
 from skhimatch.storage.errors import ModelFormatError, damage_named
-from skhimatch.storage.folder import read_folder, write_folder
+from skhimatch.storage.folder import FORMAT, read_folder, write_folder
 from skhimatch.storage.values import check, from_json
 from skhimatch.text.pretrained import PretrainedEncoder
 from skhimatch.text.sequences import Vocabulary
@@ -47,6 +47,8 @@ DESCRIPTION, WEIGHTS, ENCODER = "description.json", "weights.npz", "encoder"
 
 # Parameters that are not written. Their effect is in the state.
 NOT_SAVED = ("hierarchy", "tokenizer", "word_vectors", "callbacks")
+# What the description of format 12 does not have, and what was so then.
+LATER: dict[str, dict[str, Any]] = {"parameters": {"warm_start": False}, "choices": {"calibration": None}}
 # The networks of an ensemble, in the order in which they are trained.
 NETWORKS = ("words", "pretrained")
 # Files that no save writes, and from which transformers would run code or load another model.
@@ -217,14 +219,16 @@ def load(folder: str | PathLike[str]) -> tuple[FittedState, dict[str, Any]]:
     return read_folder(Path(folder), _read)
 
 
-def _read(of_save: Path) -> tuple[FittedState, dict[str, Any]]:
+def _read(of_save: Path, format: int) -> tuple[FittedState, dict[str, Any]]:
     """Read the files of one save."""
     for name in (DESCRIPTION, WEIGHTS):
         if not (of_save / name).is_file():
             raise ModelFormatError(f"{of_save / name} is missing: copy the whole folder {of_save.parent}.")
     with damage_named(of_save / DESCRIPTION):
         stored = json.loads((of_save / DESCRIPTION).read_text(encoding="utf-8"))
-        description = from_json(_Description, stored, "the description")
+        description = from_json(
+            _Description, stored if format == FORMAT else _completed(stored), "the description"
+        )
     with damage_named(of_save / WEIGHTS):
         arrays = read_arrays(of_save / WEIGHTS)
     encoder = of_save / ENCODER
@@ -367,6 +371,14 @@ def _rebuild(
         )
         check("label_embeddings", fitted.label_embeddings.shape[1] > 0, "is empty")
     return fitted, parameters
+
+
+def _completed(stored: Any) -> Any:
+    """Add what the description of an older format lacks."""
+    if not isinstance(stored, dict):
+        return stored
+    parts = {name: stored.get(name) for name in LATER}
+    return stored | {name: LATER[name] | part for name, part in parts.items() if isinstance(part, dict)}
 
 
 def _parameters(stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -147,7 +147,9 @@ class FittedPredictor:
         Returns
         -------
         float32 ndarray of shape (n, L), in (0, 1)
-            See `iter_predict_proba` and `predict_topk` for results that do not fit into memory.
+            See `iter_predict_proba` and `predict_topk` for results that do not fit into memory. A text has
+            the same probabilities alone, in any batch and in any order of texts. On a CPU they are equal to
+            1e-6, and not bit by bit: the size of a batch decides in which order sums are rounded.
         """
         return as_probabilities(self.decision_function(X))
 

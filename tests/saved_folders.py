@@ -12,7 +12,15 @@ def files_of(folder):
 
 
 def read_description(folder):
-    return json.loads((files_of(folder) / "description.json").read_text())
+    return read_json(files_of(folder) / "description.json")
+
+
+def read_json(path):
+    return json.loads(path.read_text())
+
+
+def write_json(path, content):
+    path.write_text(json.dumps(content))
 
 
 def read_arrays(folder):
@@ -33,7 +41,7 @@ def write_digests(folder):
 
 
 def write_description(folder, description):
-    (files_of(folder) / "description.json").write_text(json.dumps(description))
+    write_json(files_of(folder) / "description.json", description)
     write_digests(folder)
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+from random_damage import check_predictions, edit_array, edit_bytes, edit_value, replace_a_value
 from saved_folders import (
     edit_manifest,
     files_of,
@@ -19,9 +20,9 @@ from saved_folders import (
     write_description,
     write_digests,
 )
-from toy_corpus import HIERARCHY, QUICK, make_corpus
+from toy_corpus import HIERARCHY, LABEL_TEXTS, QUICK, make_corpus
 
-from skhimatch import HiMatchClassifier, ModelFormatError, TokenSequences, WordTokenizer
+from skhimatch import HiMatchClassifier, ModelFormatError
 from skhimatch.scores import networks
 
 TEXTS, LABEL_SETS = make_corpus(60)
@@ -31,8 +32,7 @@ REMEDY = "save the classifier again, or copy its whole folder again"
 
 
 def quick(hierarchy=HIERARCHY, **parameters):
-    names = {"optics": ["lens", "light"], "botany": "leaf", "rowing": "oar boat"}
-    return HiMatchClassifier(hierarchy, **QUICK | {"label_texts": names} | parameters)
+    return HiMatchClassifier(hierarchy, **QUICK | {"label_texts": LABEL_TEXTS} | parameters)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,9 @@ class TestFiles:
     @pytest.mark.parametrize("written", [11, 99, None, "12", [12]])
     def test_another_format(self, folder, written):
         edit_manifest(folder, format=written, version="7.0")
-        refused(folder, r"saved in format .* by skhimatch 7\.0; .* reads format 13: load it .* or train")
+        refused(
+            folder, r"saved in format .* by skhimatch 7\.0; .* reads formats 12 to 13: load it .* or train"
+        )
 
 
 class TestDescription:
@@ -287,7 +289,7 @@ class TestArrays:
             for value in (np.nan, np.inf, -np.inf, 1e13):
                 array = whole[name].copy()
                 array.flat[-1] = value
-                write_arrays_unchecked(folder, whole | {name: array})
+                write_arrays(folder, whole | {name: array})
                 refused(folder, rf"weights.npz is damaged \({name} holds numbers that are not finite")
 
     @pytest.mark.parametrize("name", SPARSE)
@@ -474,6 +476,11 @@ class TestEncoder:
             ("num_attention_heads", 0),
             ("hidden_act", "no-such-function"),
             ("hidden_size", None),
+            ("layer_norm_eps", -1e9),
+            ("layer_norm_eps", -1e-3),
+            ("layer_norm_eps", float("nan")),
+            ("layer_norm_eps", float("inf")),
+            ("layer_norm_eps", "x"),
         ],
     )
     def test_a_configuration_of_another_model(self, folder, entry, value):
@@ -481,6 +488,19 @@ class TestEncoder:
         path.write_text(json.dumps(json.loads(path.read_text()) | {entry: value}))
         write_digests(folder)
         assert peak_of_refused(folder, r"scorer 'pretrained', is damaged") < 10**8
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf, 1e13])
+    def test_weights_that_are_not_finite(self, folder, value):
+        """Of a word that few texts have."""
+        numpy = pytest.importorskip("safetensors.numpy", reason="it comes with transformers")
+        path = files_of(folder) / "encoder" / "model.safetensors"
+        weights = numpy.load_file(path)
+        weights["embeddings.word_embeddings.weight"][-1, -1] = value
+        numpy.save_file(weights, path, {"format": "pt"})
+        write_digests(folder)
+        refused(
+            folder, r"scorer 'pretrained', is damaged .*word_embeddings.weight holds numbers that are not"
+        )
 
     @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "tokenizer.json"])
     def test_other_values_are_an_error_or_do_no_harm(self, folder, name):
@@ -493,11 +513,6 @@ class TestEncoder:
             write_digests(folder)
             with suppress(ModelFormatError):
                 check_predictions(HiMatchClassifier.load(folder), what)
-
-
-def write_arrays_unchecked(folder, arrays):
-    np.savez(files_of(folder) / "weights.npz", **arrays)
-    write_digests(folder)
 
 
 def forge(path, change, name):
@@ -519,116 +534,6 @@ def peak_of_refused(folder, message):
         tracemalloc.stop()
 
 
-# ---------------------------------------------------------------------- damage at random places
-
-
-def values_of(part, place=()):
-    """Yield the place of each value of a JSON value."""
-    items = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
-    for key, value in items:
-        yield (*place, key)
-        yield from values_of(value, (*place, key))
-
-
-def replace_a_value(description, rng):
-    """Replace or remove a value of a JSON value, in place."""
-    # The many words and n-grams are no more likely than anything else.
-    of_kind = {}
-    for place in values_of(description):
-        of_kind.setdefault(tuple(key for key in place if isinstance(key, str)), []).append(place)
-    place = rng.choice(of_kind[rng.choice(list(of_kind))])
-    part = description
-    for key in place[:-1]:
-        part = part[key]
-    old = part[place[-1]]
-    others = [
-        None,
-        True,
-        False,
-        -1,
-        0,
-        1,
-        7,
-        2**40,
-        10**30,
-        0.5,
-        -1e9,
-        1e300,
-        float("nan"),
-        "",
-        "x",
-        [],
-        {},
-        [[]],
-    ]
-    if isinstance(old, (int, float)):
-        others += [old + 1, -old, old * 1000]
-    if isinstance(old, list):
-        others += [old[::-1], old * 2, old[1:]]
-    value = rng.choice([*others, "removed"])
-    if value == "removed":
-        del part[place[-1]]
-    else:
-        part[place[-1]] = value
-    return f"{place}: {value!r:.60}"
-
-
-def edit_value(folder, rng):
-    """Replace or remove a value of the description."""
-    description = read_description(folder)
-    what = replace_a_value(description, rng)
-    write_description(folder, description)
-    return what
-
-
-def edit_array(folder, rng):
-    """Change some numbers, the shape or the type of an array, or put it in the place of another one."""
-    arrays = read_arrays(folder)
-    name = rng.choice(list(arrays))
-    array = arrays[name].copy()
-    how = rng.choice(["numbers"] * 4 + ["shape", "type", "all", "shorter", "removed", "swapped"])
-    value = rng.choice([-1, 0, 1, 10, 10**6, 2**31 - 1, -(2**31), 0.5, -1e11, 1e11, np.nan, np.inf])
-    if how == "numbers" and array.size:
-        with np.errstate(invalid="ignore"):
-            array.flat[[rng.randrange(array.size) for _ in range(3)]] = np.array(value).astype(array.dtype)
-    elif how == "all":
-        with np.errstate(invalid="ignore"):
-            array[...] = np.array(value).astype(array.dtype)
-    elif how == "shape":
-        array = array.reshape(-1, 1) if array.ndim < 2 else array.T.copy()
-    elif how == "type":
-        array = array.astype(rng.choice(["f4", "f8", "f2", "i8", "i1", "?"]))
-    elif how == "shorter" and array.ndim:
-        array = array[:-1]
-    arrays[name] = array
-    if how == "removed":
-        del arrays[name]
-    if how == "swapped":
-        other = rng.choice(list(arrays))
-        arrays[name], arrays[other] = arrays[other], arrays[name]
-    with np.errstate(all="ignore"):
-        write_arrays_unchecked(folder, arrays)
-    return f"{name}: {how} {value}"
-
-
-def edit_bytes(folder, rng):
-    """Flip bytes of a file, cut it off, or repeat a part of it; with a new digest or without."""
-    path = rng.choice([folder / "classifier.json", *sorted(files_of(folder).iterdir())])
-    data, how = bytearray(path.read_bytes()), rng.choice(["flipped", "cut", "repeated"])
-    place = rng.randrange(len(data))
-    if how == "flipped":
-        for _ in range(rng.choice([1, 3, 30])):
-            data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-    elif how == "cut":
-        del data[place:]
-    else:
-        data[place:place] = data[place // 2 : place]
-    path.write_bytes(data)
-    if path.name != "classifier.json" and rng.random() < 0.7:
-        write_digests(folder)
-    return f"{path.name}: {how}"
-
-
 @pytest.mark.parametrize(("edit", "number"), [(edit_value, 120), (edit_array, 120), (edit_bytes, 60)])
 @pytest.mark.parametrize("name", ["paths", "sums"])
 def test_random_damage_is_an_error_or_does_no_harm(saved, tmp_path, edit, number, name):
@@ -648,16 +553,3 @@ def test_random_damage_is_an_error_or_does_no_harm(saved, tmp_path, edit, number
             check_predictions(classifier, what)
         shutil.rmtree(folder)
     assert refused_ones > number // 3
-
-
-def check_predictions(classifier, what):
-    shape = (len(UNSEEN), len(classifier.classes_))
-    texts = UNSEEN
-    if classifier.tokenizer_ is None:
-        texts = WordTokenizer(min_count=1).fit(TEXTS).transform(UNSEEN)
-        texts = TokenSequences(texts.ids % len(classifier.vocabulary_), texts.offsets, classifier.vocabulary_)
-    probabilities = classifier.predict_proba(texts)
-    assert probabilities.shape == shape, what
-    assert np.isfinite(probabilities).all(), what
-    assert classifier.predict(texts).shape == shape, what
-    assert np.isfinite(classifier.transform(texts)).all(), what

@@ -27,6 +27,8 @@ WORDS = {
     "tennis": "racket serve volley net",
     "rowing": "oar boat river crew",
 }
+# Other names for some of the labels.
+LABEL_TEXTS = {"optics": ["lens", "light"], "botany": "leaf", "rowing": "oar boat"}
 FILLERS = ["the", "a", "of", "and", "with", "for", "this", "that", "very", "new"]
 
 # A network of a few thousand weights.

@@ -21,11 +21,12 @@ from skhimatch.network.build import (
     build_pretrained_network,
     build_word_network,
 )
+from skhimatch.network.encodings import encode
 from skhimatch.network.predict import score_meaning_too, score_texts
 from skhimatch.network.random_numbers import seeded_construction
 from skhimatch.network.transformer import TransformerEncoder
 from skhimatch.scores.state import ScorerState
-from skhimatch.storage.arrays import of_shape
+from skhimatch.storage.arrays import check_finite, of_shape
 from skhimatch.storage.values import check, from_json
 from skhimatch.text.pretrained import WORD_ENCODERS, PretrainedEncoder
 from skhimatch.text.sequences import Texts
@@ -210,9 +211,12 @@ def _stored_encoder(state: ScorerState) -> TransformerEncoder:
     if state.encoder_folder is None:
         raise ValueError("the folder of the trained encoder is missing")
     try:
-        encoder = _loaded(settings.set_params(name=state.encoder_folder))
-        # A damaged tokenizer may have no token for a character that it does not know.
-        encoder.tokenize(["\N{SNOWMAN}"])
+        encoder = _loaded(settings.set_params(name=state.encoder_folder)).eval()
+        for name, weight in encoder.named_parameters():
+            check_finite(name, weight.detach().numpy())
+        # A damaged tokenizer may have no token for a character that it does not know. With a damaged
+        # configuration, finite weights may make a vector that is not finite.
+        check_finite("the vector of a text", encode(encoder, encoder.tokenize(["\N{SNOWMAN}"])))
         return encoder
     except ImportError:
         raise

@@ -33,9 +33,20 @@ import skhimatch
 from skhimatch.storage.errors import ModelFormatError, damage_named
 from skhimatch.storage.values import from_json
 
-__all__ = ["FORMAT", "MANIFEST", "Manifest", "check_folder", "digest_of_file", "read_folder", "write_folder"]
+__all__ = [
+    "FORMAT",
+    "MANIFEST",
+    "READABLE",
+    "Manifest",
+    "check_folder",
+    "digest_of_file",
+    "read_folder",
+    "write_folder",
+]
 
 FORMAT = 13
+# Formats that can be read. In format 12 there are no calibrations and no parameter `warm_start`.
+READABLE = (12, FORMAT)
 MANIFEST = "classifier.json"
 # The names of the folders of saves. The random part makes each a name of its own.
 PREFIX = "saved-"
@@ -168,7 +179,7 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
         )
 
 
-def read_folder(folder: Path, read: Callable[[Path], Result]) -> Result:
+def read_folder(folder: Path, read: Callable[[Path, int], Result]) -> Result:
     """Read the save that a folder holds, after a check of all of its files.
 
     Parameters
@@ -176,8 +187,8 @@ def read_folder(folder: Path, read: Callable[[Path], Result]) -> Result:
     folder : path
         Where `write_folder` wrote.
     read : callable
-        Gets the folder of the files, and returns what it reads from them. It is called again with other files
-        if another process has saved meanwhile.
+        Gets the folder of the files and their format, and returns what it reads from them. It is called again
+        with other files if another process has saved meanwhile.
 
     Returns
     -------
@@ -203,7 +214,7 @@ def read_folder(folder: Path, read: Callable[[Path], Result]) -> Result:
     return _read_save(folder, _read_manifest(folder), read)
 
 
-def _read_save(folder: Path, manifest: Manifest, read: Callable[[Path], Result]) -> Result:
+def _read_save(folder: Path, manifest: Manifest, read: Callable[[Path, int], Result]) -> Result:
     of_save = folder / manifest.folder
     for path in (of_save, *(of_save / name for name in manifest.files)):
         if not path.resolve().is_relative_to(folder):
@@ -225,7 +236,7 @@ def _read_save(folder: Path, manifest: Manifest, read: Callable[[Path], Result])
         is_file = path.is_symlink() or not path.is_dir()
         if is_file and not path.name.startswith(".") and name not in manifest.files:
             raise ModelFormatError(f"{path} was not saved with this classifier: delete it.")
-    return read(of_save)
+    return read(of_save, manifest.format)
 
 
 def _read_manifest(folder: Path) -> Manifest:
@@ -236,11 +247,11 @@ def _read_manifest(folder: Path) -> Manifest:
         stored = json.loads(path.read_text(encoding="utf-8-sig"))
         if not isinstance(stored, dict):
             raise ValueError("it holds no JSON object")
-        if stored.get("format") != FORMAT:
+        if stored.get("format") not in READABLE:
             raise ModelFormatError(
                 f"{folder} was saved in format {stored.get('format')!r:.20} by skhimatch "
-                f"{stored.get('version')!s:.20}; version {skhimatch.__version__} reads format {FORMAT}: load "
-                "it with that version, or train the classifier again."
+                f"{stored.get('version')!s:.20}; version {skhimatch.__version__} reads formats {READABLE[0]} "
+                f"to {READABLE[-1]}: load it with that version, or train the classifier again."
             )
         manifest = from_json(Manifest, stored, "the manifest")
         if not OF_SAVE.fullmatch(manifest.folder):

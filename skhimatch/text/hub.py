@@ -148,6 +148,11 @@ def load_model(
         )
         if getattr(config, "num_hidden_layers", 0) > MAX_LAYERS:
             raise ValueError(f"Its configuration asks for {config.num_hidden_layers:,} layers.")
+        for entry, value in config.to_dict().items():
+            # These are added to variances: with a negative one, some texts would have no finite vector.
+            is_small = value is None or (isinstance(value, float | int) and 0 < value < 1)
+            if entry.endswith(("_eps", "epsilon")) and not is_small:
+                raise ValueError(f"Its configuration has {entry}={value!r:.60}, which is not in (0, 1).")
         for entry, value in changes.items():
             if hasattr(config, entry):
                 setattr(config, entry, value)
