@@ -23,9 +23,11 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 ORDER = [
     "storage/",
     "input_files",
+    "progress",
     "labels/",
     "text/",
     "evaluation/",
+    "displays/",
     "network/",
     "scores/",
     "training/",
@@ -38,7 +40,7 @@ ORDER = [
     "classifier",
     "cli",
 ]
-WITHOUT_TORCH = ("storage/", "labels/", "text/", "evaluation/", "datasets/")
+WITHOUT_TORCH = ("storage/", "labels/", "text/", "evaluation/", "displays/", "datasets/")
 
 
 def modules():
