@@ -32,6 +32,7 @@ from skhimatch.fitting.tune import tune
 from skhimatch.labels import targets
 from skhimatch.labels.formats import as_hierarchy, hierarchy_over
 from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.model_card import model_card
 from skhimatch.network.device import one_thread
 from skhimatch.new_labels import with_labels
 from skhimatch.parameters import Parameters
@@ -706,6 +707,8 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
     def save(self, folder: str | PathLike[str]) -> None:
         """Write the fitted classifier to a folder, without pickle.
 
+        Its ``README.md`` says how to load it, which labels it knows, and how it was trained.
+
         Parameters
         ----------
         folder : path
@@ -727,7 +730,8 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, Base
             When the folder holds the files of a save that was stopped.
         """
         check_is_fitted(self)
-        persistence.save(self.state_, self.get_params(deep=False), folder)
+        card = model_card(self.state_, repr(self))
+        persistence.save(self.state_, self.get_params(deep=False), folder, card)
 
     @classmethod
     def load(cls, folder: str | PathLike[str]) -> HiMatchClassifier:

@@ -44,6 +44,8 @@ from skhimatch.text.words import WordTokenizer
 __all__ = ["check_folder", "load", "save"]
 
 DESCRIPTION, WEIGHTS, ENCODER = "description.json", "weights.npz", "encoder"
+# For people; `load` does not read it.
+CARD = "README.md"
 
 # Parameters that are not written. Their effect is in the state.
 NOT_SAVED = ("hierarchy", "tokenizer", "word_vectors", "callbacks")
@@ -111,7 +113,7 @@ class _Description:
     choices: Choices
 
 
-def save(state: FittedState, parameters: Mapping[str, Any], folder: str | PathLike[str]) -> None:
+def save(state: FittedState, parameters: Mapping[str, Any], folder: str | PathLike[str], card: str) -> None:
     """Write a fitted state and the classifier's parameters to a folder.
 
     See `skhimatch.storage.folder` for its files. A pretrained encoder is written by its own
@@ -128,6 +130,8 @@ def save(state: FittedState, parameters: Mapping[str, Any], folder: str | PathLi
         The classifier's parameters.
     folder : path
         Created. If it holds a saved classifier, this is replaced.
+    card : str
+        What people read of it, in Markdown.
 
     Raises
     ------
@@ -162,6 +166,8 @@ def save(state: FittedState, parameters: Mapping[str, Any], folder: str | PathLi
         """Write all files."""
         write_arrays(of_save / WEIGHTS, arrays)
         (of_save / DESCRIPTION).write_text(description, encoding="utf-8")
+        # Names of labels may hold lone surrogates, which UTF-8 does not have.
+        (of_save / CARD).write_text(card, encoding="utf-8", errors="replace")
         for scorer in scorers.values():
             if scorer.write_encoder is not None:
                 scorer.write_encoder(of_save / ENCODER)

@@ -148,7 +148,8 @@ class TestFiles:
     def test_arrays_and_json_without_pickle(self, fitted, folder):
         of_save = files_of(folder)
         assert sorted(path.name for path in folder.iterdir()) == ["classifier.json", of_save.name]
-        assert sorted(path.name for path in of_save.iterdir()) == ["description.json", "weights.npz"]
+        names = ["README.md", "description.json", "weights.npz"]
+        assert sorted(path.name for path in of_save.iterdir()) == names
         arrays = read_arrays(folder)
         assert all(array.dtype.kind in "fib" for array in arrays.values())
         weights = fitted.network_.state_dict()
@@ -165,11 +166,12 @@ class TestFiles:
         assert manifest["format"] == 13
         assert manifest["files"] == {
             name: hashlib.sha256((files_of(folder) / name).read_bytes()).hexdigest()
-            for name in ("description.json", "weights.npz")
+            for name in ("README.md", "description.json", "weights.npz")
         }
 
     def test_no_training_text(self, folder):
-        assert TEXTS[0] not in (files_of(folder) / "description.json").read_text()
+        for name in ("README.md", "description.json"):
+            assert TEXTS[0] not in (files_of(folder) / name).read_text(encoding="utf-8")
 
     def test_replaces_what_it_saved_before(self, folder):
         other = quick(random_state=1).fit(TEXTS, LABEL_SETS)
