@@ -1,0 +1,1 @@
+"""One page of HTML about a classifier on texts with known labels."""
