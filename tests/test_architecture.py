@@ -34,6 +34,7 @@ ORDER = [
     "state",
     "persistence",
     "fitting/",
+    "explanation/",
     "predictor",
     "classifier",
     "cli",
