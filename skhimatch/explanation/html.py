@@ -37,6 +37,10 @@ MAX_OPACITY = 0.55
 MAX_CHARACTERS = 1_000
 # Halves of characters, which no encoding of a file has, and control characters that HTML forbids.
 _FORBIDDEN = re.compile("[\ud800-\udfff\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
+LEGEND = (
+    f'<mark style="color:inherit;background:rgba({FOR}, 0.4)">These words</mark> speak for a label, '
+    f'<mark style="color:inherit;background:rgba({AGAINST}, 0.4)">these</mark> against it.'
+)
 STYLE = "font-family:sans-serif;line-height:1.5;max-width:60em;color:#111;background:#fff;padding:.5em"
 CELL = "text-align:left;vertical-align:top;padding:.1em .8em .1em 0"
 
@@ -61,6 +65,8 @@ def html_of_explanation(explanation: Explanation) -> str:
         parts.append(f"<p>{_text(sentence_of_changes(explanation))}</p>")
     if not explanation.labels:
         parts.append(f"<p>{_text(explanation.text)}</p>")
+    if any(explained.words for explained in explanation.labels):
+        parts.append(f"<p>{LEGEND}</p>")
     for number, explained in enumerate(explanation.labels):
         parts.append(_section(explained, explanation.text, opened=explained.predicted or number == 0))
     return _block(parts)
@@ -141,7 +147,8 @@ def _section(explained: ExplainedLabel, text: str, *, opened: bool) -> str:
         for name, value, remark in rows_of_sum(explained)
     )
     return (
-        f"<details{' open' * opened}><summary><b>{_text(heading_of_label(explained))}</b></summary>"
+        f'<details{" open" * opened} style="margin:.8em 0">'
+        f"<summary><b>{_text(heading_of_label(explained))}</b></summary>"
         f'<p style="white-space:pre-wrap">{marked_text(text, explained.words)}</p>'
         f"{_table(lines_of_label(explained))}<table>{rows}</table></details>"
     )

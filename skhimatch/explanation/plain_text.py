@@ -305,7 +305,7 @@ def remarks_of(evidence: Evidence) -> str:
     if evidence.name_words:
         parts.append("in the text: " + ", ".join(evidence.name_words[:SHOWN]))
     if evidence.attention:
-        attended = (f"{part.word} {part.weight:.0%}" for part in evidence.attention[:SHOWN])
+        attended = (f"{part.word!r} {part.weight:.0%}" for part in evidence.attention[:SHOWN])
         parts.append("attends to " + ", ".join(attended))
     return "; ".join(parts)
 

@@ -84,7 +84,7 @@ optics: probability 0.875, predicted, threshold 0.50
   distance in the joint space: 0.500
   n-grams of words       +1.50  'lens' +1.25
   name of the label      +0.00  in the text: lens
-  network of words       +0.40  attends to lens 75%, the 25%
+  network of words       +0.40  attends to 'lens' 75%, 'the' 25%
   pretrained encoder     +0.00  not scored: the label is not on the shortlist of the text
   constant               -0.25
   not linear             +0.30  other paths, limits of the parents, calibration
