@@ -484,13 +484,14 @@ def faithfulness_table(content: dict[str, Any] | None) -> str:
     if content is None:
         return NOT_MEASURED
     lines = [
-        "| corpus | texts | named words count more | words removed | log-odds fall | without random words |",
-        "|---|---|---|---|---|---|",
+        "| corpus | texts | named words count more | than in each draw | words removed | log-odds fall "
+        "| without random words |",
+        "|---|---|---|---|---|---|---|",
     ]
     for dataset, found in content.items():
         lines.append(
-            f"| {dataset} | {found['texts']} | {found['share']:.1%} | {found['removed']:.1f} "
-            f"| {found['named']:.2f} | {found['random']:.2f} |"
+            f"| {dataset} | {found['texts']} | {found['share']:.1%} | {found['share_of_all_draws']:.1%} "
+            f"| {found['removed']:.1f} | {found['named']:.2f} | {found['random']:.2f} |"
         )
     return "\n".join(lines)
 

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from sklearn.preprocessing import normalize
 
 from benchmarks import accuracy, linear_by_blocks, pictures, sentence_vectors, speed, tables
+from benchmarks.accuracy import CORPORA
 from benchmarks.confidence import N_TEXTS, confidence, made_up_texts
 from benchmarks.faithfulness import random_words
 from benchmarks.linear_by_blocks import LinearByBlocks
@@ -864,10 +865,17 @@ def test_texts_in_and_out_of_scope():
 
 class TestFaithfulness:
     def test_table(self):
-        found = {"texts": 500, "share": 0.954, "removed": 6.25, "named": 8.0, "random": 0.5}
+        found = {"texts": 500, "share": 0.954, "share_of_all_draws": 0.9}
+        found |= {"removed": 6.25, "named": 8.0, "random": 0.5}
         [*_, row] = tables.faithfulness_table({"toy": found}).splitlines()
-        assert row == "| toy | 500 | 95.4% | 6.2 | 8.00 | 0.50 |"
+        assert row == "| toy | 500 | 95.4% | 90.0% | 6.2 | 8.00 | 0.50 |"
         assert tables.faithfulness_table(None) == tables.NOT_MEASURED
+
+    def test_results_say_where_they_come_from(self):
+        for dataset, found in tables.read_faithfulness().items():
+            assert dataset in CORPORA
+            assert {"seed", "words", "draws", "texts", "share", "commit", "code", "versions"} <= set(found)
+            assert found["texts"] == 500
 
     def test_random_words_occur_as_often_as_wanted(self):
         words = [WordEffect(str(number), 0.0, ((0, 1),) * number) for number in (1, 2, 3, 4)]
