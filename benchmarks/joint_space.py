@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from skhimatch import HiMatchClassifier
 from skhimatch.evaluation.metrics import micro_macro_f1
 from skhimatch.fitting.tokenize import tokenize
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.targets import encode_targets
-from skhimatch.network.matching import MatchingNetwork
-from skhimatch.network.predict import score_texts
+from skhimatch.network.predict import distances_to_labels
 
 __all__ = ["describe_joint_space", "distances_of", "order_of_labels"]
 
@@ -67,13 +65,9 @@ def describe_joint_space(
 def distances_of(classifier: HiMatchClassifier, texts: Sequence[str]) -> NDArray[np.float64] | None:
     """Return the distances D of texts and labels, of shape (n, L); None if no loss depends on them."""
     network = classifier.network_
-    if not isinstance(network, MatchingNetwork):
-        if classifier.lambda_joint == classifier.lambda_match == 0:
-            return None
-        return cdist(classifier.transform(texts), classifier.label_embeddings_)
-    logits = score_texts(network, tokenize(texts, classifier.state_)).astype(np.float64)
-    bias, scale = network.head.bias.detach().cpu().numpy(), network.head.scale.item()
-    return np.sqrt(np.maximum(0, 2 - 2 * (logits - bias) / scale))
+    if not network.ranks_distances and classifier.lambda_joint == classifier.lambda_match == 0:
+        return None
+    return distances_to_labels(network, tokenize(texts, classifier.state_)).astype(np.float64)
 
 
 def order_of_labels(

@@ -23,6 +23,7 @@ from benchmarks.paper import paper_tables
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 SPEED = RESULTS / "speed.json"
+FAITHFULNESS = RESULTS / "faithfulness.json"
 IDEAS = ROOT / "benchmarks" / "ideas.json"
 PUBLISHED = ROOT / "benchmarks" / "published.json"
 GROUPS = ("frequent", "few", "zero", "overall")
@@ -473,6 +474,28 @@ def _threads(number: int) -> str:
     return f"{number} thread{'' if number == 1 else 's'}"
 
 
+def read_faithfulness() -> dict[str, Any] | None:
+    """Return the results of `benchmarks.faithfulness` by corpus, or None."""
+    return json.loads(FAITHFULNESS.read_text()) if FAITHFULNESS.exists() else None
+
+
+def faithfulness_table(content: dict[str, Any] | None) -> str:
+    """Render on which share of the texts the named words count more than random ones, by corpus."""
+    if content is None:
+        return NOT_MEASURED
+    lines = [
+        "| corpus | texts | named words count more | than in each draw | words removed | log-odds fall "
+        "| without random words |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for dataset, found in content.items():
+        lines.append(
+            f"| {dataset} | {found['texts']} | {found['share']:.1%} | {found['share_of_all_draws']:.1%} "
+            f"| {found['removed']:.1f} | {found['named']:.2f} | {found['random']:.2f} |"
+        )
+    return "\n".join(lines)
+
+
 def ideas_table(ideas: list[dict[str, Any]]) -> str:
     """Render the experiments in the order of the file."""
     lines = ["| of | tried | corpus | micro-F1 | macro-F1 | kept |", "|---|---|---|---|---|---|"]
@@ -579,6 +602,7 @@ def main() -> int:
         "frequencies": frequency_table(own),
         "speed": speed_table(speed),
         "growth": growth_table(speed),
+        "faithfulness": faithfulness_table(read_faithfulness()),
         "speed ideas": speed_ideas_table(json.loads(SPEED_IDEAS.read_text())),
         "ideas": ideas_table(json.loads(IDEAS.read_text())),
         "ranking ideas": ranking_ideas_table(json.loads(RANKING_IDEAS.read_text())),

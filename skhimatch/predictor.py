@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from numbers import Integral
 from operator import attrgetter
@@ -18,6 +18,9 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from skhimatch.evaluation.decisions import DecisionRule, check_threshold, highest
+from skhimatch.explanation.explain_label import explain_label, with_texts
+from skhimatch.explanation.explain_text import explain_text
+from skhimatch.explanation.results import Explanation, LabelExplanation
 from skhimatch.fitting.checked_input import checked_texts
 from skhimatch.fitting.tokenize import tokenize
 from skhimatch.labels import targets
@@ -74,6 +77,8 @@ class FittedPredictor:
         As set now, see `HiMatchClassifier`.
     device : str or torch.device
         Where to predict.
+    lambda_joint, lambda_match : float
+        Whether the joint space is trained.
     verbose : int
         Whether to show a progress bar.
     """
@@ -83,6 +88,8 @@ class FittedPredictor:
     decoding: str
     consistency: str | None
     device: str | torch.device
+    lambda_joint: float
+    lambda_match: float
     verbose: int
 
     classes_ = _of_state("classes")
@@ -261,6 +268,87 @@ class FittedPredictor:
         chunks = in_chunks(texts, self.label_embeddings_.shape[1], progress=bool(self.verbose))
         return np.concatenate([embed_texts(network, chunk) for chunk in chunks])
 
+    def explain(self, text: Any, *, labels: Iterable[str] | None = None, n_others: int = 2) -> Explanation:
+        """Explain the labels of one text.
+
+        Each different word is left out in turn, and the shorter texts are scored: a text of 200 different
+        words takes as long as the prediction of 200 texts.
+
+        Parameters
+        ----------
+        text : str, list of str, or TokenSequences of one text
+            The text, or its tokens.
+        labels : iterable of str, optional
+            The labels to explain. By default the predicted ones, and some of the likeliest others.
+        n_others : int, default=2
+            How many others.
+
+        Returns
+        -------
+        Explanation
+            It prints as plain text, and is shown as HTML in notebooks (`to_html`).
+
+        Raises
+        ------
+        TypeError, ValueError
+            When it is not one text that the classifier reads, or there is no such label.
+
+        Examples
+        --------
+        >>> from skhimatch import HiMatchClassifier
+        >>> texts = ["a quark and a gluon", "the cell divides", "a serve and a volley"] * 8
+        >>> label_sets = [{"physics"}, {"biology"}, {"tennis"}] * 8
+        >>> clf = HiMatchClassifier(max_epochs=2, random_state=0).fit(texts, label_sets)
+        >>> explanation = clf.explain("the quark divides a gluon", labels=["physics"])
+        >>> sorted(word.word for word in explanation["physics"].words[:2])
+        ['gluon', 'quark']
+        """
+        state = self._state_on_device()
+        return explain_text(
+            text,
+            state,
+            self._decision(),
+            labels=labels,
+            n_others=n_others,
+            joint_space=self._has_joint_space(),
+        )
+
+    def explain_label(
+        self, label: str, X: Any = None, y: Any = None, *, n_ngrams: int = 10, n_texts: int = 3
+    ) -> LabelExplanation:
+        """Explain what the classifier knows of a label.
+
+        Parameters
+        ----------
+        label : str
+            One of `classes_`.
+        X, y : as in `fit`, optional
+            Texts and their labels, from which typical texts, and the most wrong ones, are taken.
+        n_ngrams : int, default=10
+            How many n-grams of each kind, and how many neighbours.
+        n_texts : int, default=3
+            How many texts of each kind.
+
+        Returns
+        -------
+        LabelExplanation
+            It prints as plain text, and is shown as HTML in notebooks (`to_html`).
+
+        Raises
+        ------
+        ValueError
+            When there is no such label, or only one of X and y is given.
+        """
+        state = self._state_on_device()
+        explained = explain_label(label, state, n_ngrams=n_ngrams, joint_space=self._has_joint_space())
+        if X is None and y is None:
+            return explained
+        if X is None or y is None:
+            raise ValueError("explain_label needs texts and their labels: pass both X and y, or neither.")
+        texts = checked_texts(X)
+        log_odds = self.decision_function(texts)
+        return with_texts(explained, texts, y, log_odds, state, self._decision(), n_texts)
+
     def to_label_sets(self, indicator: Any) -> list[set[str]]:
         """Turn an indicator, as `predict` returns it, into label sets.
 
@@ -314,6 +402,10 @@ class FittedPredictor:
 
     def _log_odds(self, texts: Texts) -> Iterator[NDArray[np.float32]]:
         return self._state_on_device().ensemble.log_odds(texts, progress=bool(self.verbose))
+
+    def _has_joint_space(self) -> bool:
+        """Whether a loss has trained the space of `transform`."""
+        return self.lambda_joint > 0 or self.lambda_match > 0
 
     def _decision(self) -> DecisionRule:
         """Return the fitted rule, with the threshold, decoding and consistency that are set now."""

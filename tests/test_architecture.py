@@ -36,6 +36,7 @@ ORDER = [
     "state",
     "persistence",
     "fitting/",
+    "explanation/",
     "predictor",
     "classifier",
     "cli",

@@ -12,7 +12,9 @@ import scipy.sparse as sp
 from sklearn.preprocessing import normalize
 
 from benchmarks import accuracy, linear_by_blocks, pictures, sentence_vectors, speed, tables
+from benchmarks.accuracy import CORPORA
 from benchmarks.confidence import N_TEXTS, confidence, made_up_texts
+from benchmarks.faithfulness import random_words
 from benchmarks.linear_by_blocks import LinearByBlocks
 from benchmarks.local_classifiers import LocalClassifiers
 from benchmarks.reference import Reference
@@ -20,6 +22,7 @@ from benchmarks.sentence_vectors import SentenceVectors, TextVectors
 from skhimatch.baseline import FIXED, LinearBaseline
 from skhimatch.datasets import Corpus
 from skhimatch.evaluation.metrics import micro_macro_f1
+from skhimatch.explanation.results import WordEffect
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.targets import encode_targets
 from skhimatch.network.batches import TextDataset
@@ -858,3 +861,29 @@ def test_texts_in_and_out_of_scope():
         "out_of_scope_recall": pytest.approx(2 / 3),
     }
     assert accuracy.score_scope(predicted[:2], expected[:2]) == {}
+
+
+class TestFaithfulness:
+    def test_table(self):
+        found = {"texts": 500, "share": 0.954, "share_of_all_draws": 0.9}
+        found |= {"removed": 6.25, "named": 8.0, "random": 0.5}
+        [*_, row] = tables.faithfulness_table({"toy": found}).splitlines()
+        assert row == "| toy | 500 | 95.4% | 90.0% | 6.2 | 8.00 | 0.50 |"
+        assert tables.faithfulness_table(None) == tables.NOT_MEASURED
+
+    def test_results_say_where_they_come_from(self):
+        for dataset, found in tables.read_faithfulness().items():
+            assert dataset in CORPORA
+            assert {"seed", "words", "draws", "texts", "share", "commit", "code", "versions"} <= set(found)
+            assert found["texts"] == 500
+
+    def test_random_words_occur_as_often_as_wanted(self):
+        words = [WordEffect(str(number), 0.0, ((0, 1),) * number) for number in (1, 2, 3, 4)]
+        draws = np.random.RandomState(0)
+        for wanted in (0, 1, 3, 10, 20):
+            for _ in range(20):
+                drawn = random_words(words, wanted, draws)
+                number = [len(word.places) for word in drawn]
+                assert len(set(drawn)) == len(drawn)
+                assert sum(number) >= min(wanted, 10)
+                assert sum(number[:-1]) < max(wanted, 1)

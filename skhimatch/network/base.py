@@ -101,10 +101,13 @@ class Network(nn.Module):
         Whether the losses get distances, and not embeddings.
     scores_meaning : bool
         Whether texts are compared with the meanings of labels alone, beside the logits.
+    attends : bool
+        Whether labels attend to the states of a text.
     """
 
     ranks_distances: bool = False
     scores_meaning: bool = False
+    attends: bool = False
     text_encoder: TextEncoder
     n_labels: int
     node_dimension: int
@@ -175,6 +178,23 @@ class Network(nn.Module):
     @abstractmethod
     def embed_labels(self, labels: Tensor | None = None) -> Tensor:
         """Return Phi_l of eq 2 and 4 of some different labels, or of all: shape (M, d_phi) or (L, d_phi)."""
+
+    @abstractmethod
+    def attention(self, encoded: Tensor, lengths: Tensor, labels: Tensor) -> Tensor:
+        """Return how much some labels attend to the states of a text, if they do (`attends`).
+
+        Parameters
+        ----------
+        encoded, lengths : as `encode` returned them
+            A batch of texts, and the number of states of each.
+        labels : int64 tensor of shape (M,)
+            Different labels.
+
+        Returns
+        -------
+        float tensor of shape (B, M, n)
+            They sum to 1 over the states of a text.
+        """
 
     @abstractmethod
     def start_from(self, initial: InitialWeights) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skhimatch.labels.texts import LabelTexts
@@ -69,6 +71,18 @@ class TextEncoder(nn.Module):
     def input_of(self, texts: Texts, *, progress: bool = False) -> Texts:
         """Return the part of tokenised texts that this encoder reads: here, their words."""
         return words_of(texts)
+
+    def input_once(self, texts: Texts) -> Texts:
+        """Return the same as `input_of`, for texts that do not come again: nothing is stored."""
+        return self.input_of(texts)
+
+    def tokens_read(self, limit: int | None) -> int | None:
+        """Return how many tokens of a text are read from its start, at most `limit`; None is all."""
+        return limit
+
+    def token_of_states(self, n_tokens: int) -> NDArray[np.int64]:
+        """Return the token of each state of a text of n tokens; -1 for a state of a special token."""
+        return np.arange(n_tokens)
 
     def check_input(self, texts: Texts) -> Texts:
         """Return `input_of` texts; raise a ValueError if they are in the tokens of another encoder."""

@@ -27,6 +27,30 @@ class LabelNodes(nn.Module):
     def attend_equally(self) -> None:
         """Let all labels attend to all states equally, if they attend at all."""
 
+    def weights(self, states: Tensor, lengths: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return how much each label attends to each state, of shape (B, L, n) or (B, K, n).
+
+        Parameters
+        ----------
+        states : float tensor of shape (B, n, d_t)
+            The states of the tokens.
+        lengths : int64 tensor of shape (B,)
+            The number of states of each text.
+        labels : int64 tensor of shape (B, K), optional
+            The labels, all by default.
+
+        Returns
+        -------
+        float tensor of shape (B, L, n) or (B, K, n)
+            They sum to 1 over the states of a text.
+
+        Raises
+        ------
+        TypeError
+            If labels do not attend to states.
+        """
+        raise TypeError("Only labels that attend to states have weights; these are projections of a vector.")
+
     def extend(self, n_more: int) -> None:
         """Take more labels, behind the others; without gradients.
 
@@ -92,8 +116,12 @@ class LabelAttention(LabelNodes):
         -------
         float tensor of shape (B, L, d_t), or (B, K, d_t)
         """
+        return self.weights(states, lengths, labels) @ states
+
+    def weights(self, states: Tensor, lengths: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return a, of shape (B, L, n) or (B, K, n); parameters as for a call."""
         queries = self.queries if labels is None else self.queries[labels]
-        return _attend(queries, states, states, lengths)
+        return _weights(queries, states, lengths)
 
 
 class SemanticAttention(nn.Module):
@@ -127,15 +155,19 @@ class SemanticAttention(nn.Module):
         -------
         float tensor of shape (B, M, d_t), or (B, K, d_t)
         """
-        return _attend(queries, torch.tanh(self.key(states)), states, lengths)
+        return self.weights(states, lengths, queries) @ states
+
+    def weights(self, states: Tensor, lengths: Tensor, queries: Tensor) -> Tensor:
+        """Return a, of shape (B, M, n) or (B, K, n); parameters as for a call."""
+        return _weights(queries, torch.tanh(self.key(states)), lengths)
 
 
-def _attend(queries: Tensor, keys: Tensor, states: Tensor, lengths: Tensor) -> Tensor:
-    padding = ~padding_mask(lengths, states.shape[1])[:, None]
+def _weights(queries: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:
+    padding = ~padding_mask(lengths, keys.shape[1])[:, None]
     scores = queries @ keys.transpose(1, 2)
     # Not minus infinity, which would give NaN for a text without states.
     scores = scores.masked_fill(padding, torch.finfo(scores.dtype).min)
-    return torch.softmax(scores, dim=-1) @ states
+    return torch.softmax(scores, dim=-1)
 
 
 class LabelProjection(LabelNodes):

@@ -88,6 +88,7 @@ class LabelTextNetwork(Network):
         Words read from the start of a text.
     """
 
+    attends = True
     cached_semantics: Tensor | None
 
     def __init__(
@@ -192,6 +193,21 @@ class LabelTextNetwork(Network):
             vectors = self.label_words(self.text_encoder.embedding.weight)
         of_words = vectors if labels is None else vectors[labels]
         return torch.cat([of_words, self.label_encoder.of_labels(vectors, labels)], dim=1)
+
+    def attention(self, encoded: Tensor, lengths: Tensor, labels: Tensor) -> Tensor:
+        """Return how much some labels attend to the states of a text; as `Network.attention`.
+
+        Parameters
+        ----------
+        encoded, lengths, labels : as for `Network.attention`
+            A batch of texts, and M labels.
+
+        Returns
+        -------
+        float tensor of shape (B, M, n)
+        """
+        queries, _ = self.semantics(labels).chunk(2, dim=-1)
+        return self.label_nodes.weights(encoded, lengths, queries)
 
     def embed_text(self, encoded: Tensor, lengths: Tensor) -> Tensor:
         """Return Phi_t of eq 3, of shape (B, d_phi), of what `encode` returns."""

@@ -93,6 +93,27 @@ class NodeNetwork(Network):
         nodes = self.label_nodes(encoded, lengths, *chosen)
         return nodes if self.propagation is None else self.propagation(nodes)
 
+    def attention(self, encoded: Tensor, lengths: Tensor, labels: Tensor) -> Tensor:
+        """Return how much some labels attend to the states of a text; as `Network.attention`.
+
+        Parameters
+        ----------
+        encoded, lengths, labels : as for `Network.attention`
+            A batch of texts, and M labels.
+
+        Returns
+        -------
+        float tensor of shape (B, M, n)
+
+        Raises
+        ------
+        TypeError
+            If labels do not attend to states.
+        """
+        if self.label_nodes is None:
+            raise TypeError("Labels have no nodes here, and do not attend to the states of a text.")
+        return self.label_nodes.weights(encoded, lengths, labels.expand(len(encoded), -1))
+
     def _extended(self, old: LabelHierarchy, new: LabelHierarchy) -> Self:
         """Return a copy with the nodes and the head of more labels."""
         network, n_more = copy.deepcopy(self), len(new) - len(old)

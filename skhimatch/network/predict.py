@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from skhimatch.network.base import HiMatchOutput, Network
@@ -16,7 +17,15 @@ from skhimatch.network.encoders import TextReader
 from skhimatch.progress import progress_bar
 from skhimatch.text.sequences import Texts
 
-__all__ = ["embed_labels", "embed_texts", "in_chunks", "score_meaning_too", "score_texts"]
+__all__ = [
+    "attention_of_text",
+    "distances_to_labels",
+    "embed_labels",
+    "embed_texts",
+    "in_chunks",
+    "score_meaning_too",
+    "score_texts",
+]
 
 # Texts in a batch: the (B, L, d_t) nodes have at most so many numbers, 64 MiB. No more than 32 texts, whose
 # states fit into the processor's cache.
@@ -145,6 +154,61 @@ def embed_texts(network: Network, texts: Texts) -> NDArray[np.float32]:
         return network.embed_text(*network.encode(**inputs, text_encoder=text_encoder))
 
     return _in_order(network, TextDataset(network.text_encoder.input_of(texts)), step, network.text_size)
+
+
+def distances_to_labels(network: Network, texts: Texts) -> NDArray[np.float32]:
+    """Return the distances D of texts and labels in the joint space.
+
+    Parameters
+    ----------
+    network : Network
+        On any device.
+    texts : TokenSequences or SubwordSequences of n texts
+        The texts.
+
+    Returns
+    -------
+    float32 ndarray of shape (n, L), in [0, 2]
+        With ``head="matching"``, those that the logits are computed from.
+    """
+    if not network.ranks_distances:
+        return cdist(embed_texts(network, texts), embed_labels(network)).astype(np.float32)
+
+    def step(inputs: dict[str, Tensor], text_encoder: TextReader) -> Tensor:
+        """Return the distances of a batch."""
+        distances = network(**inputs, joint=True, text_encoder=text_encoder).distances
+        assert distances is not None
+        return distances
+
+    dataset = TextDataset(network.text_encoder.input_of(texts))
+    return _in_order(network, dataset, step, network.n_labels * network.node_dimension)
+
+
+@torch.inference_mode()
+def attention_of_text(network: Network, text: Texts, labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return how much some labels attend to the states of one text.
+
+    Parameters
+    ----------
+    network : Network
+        On any device; its labels attend to states (`attends`).
+    text : TokenSequences or SubwordSequences of one text
+        The text.
+    labels : int64 ndarray of shape (M,)
+        The positions of different labels.
+
+    Returns
+    -------
+    float32 ndarray of shape (M, n)
+        Of the n states of the text; each row sums to 1, if there is a state. A network of words has a state
+        for each word that it reads, a pretrained encoder for each subword and each special token.
+    """
+    network.eval()
+    inputs, _ = TextDataset(network.text_encoder.input_of(text)).batch(np.arange(1))
+    ids, lengths = (inputs[name].to(network.device) for name in ("ids", "lengths"))
+    encoded, lengths = network.encode(ids, lengths)
+    weights = network.attention(encoded, lengths, torch.from_numpy(labels).to(network.device))
+    return weights[0, :, : int(lengths[0])].cpu().numpy()
 
 
 @torch.inference_mode()

@@ -173,6 +173,33 @@ class TransformerEncoder(TextEncoder, RandomModule):
             texts.subwords, texts.words, encode_once(self, texts.subwords, progress=progress)
         )
 
+    def input_once(self, texts: Texts) -> Texts:
+        """Return the same as `input_of`, for texts that do not come again: no vector is stored on disk."""
+        if not isinstance(texts, SubwordSequences) or not self.frozen or texts.encodings is not None:
+            return texts
+        # Longest first, so that batches have little padding.
+        order = np.argsort(-texts.lengths, kind="stable")
+        encodings = np.empty((len(texts), self.output_size), dtype=np.float32)
+        encodings[order] = encode(self, texts.subwords[order])
+        return SubwordSequences(texts.subwords, texts.words, encodings)
+
+    def tokens_read(self, limit: int | None) -> int | None:
+        """Return how many subwords of a text are read: those of one window, or all."""
+        if self.settings.long_text != "truncate":
+            return limit
+        return self.capacity if limit is None else min(limit, self.capacity)
+
+    def token_of_states(self, n_tokens: int) -> np.ndarray:
+        """Return the subword of each state of a text of n subwords; -1 for a state of a special token."""
+        _, starts, lengths = self._windows(torch.tensor([n_tokens]))
+        first, last = len(self.prefix_tokens), len(self.suffix_tokens)
+        return np.concatenate(
+            [
+                np.pad(np.arange(start, start + length), (first, last), constant_values=-1)
+                for start, length in zip(starts.tolist(), lengths.tolist(), strict=True)
+            ]
+        )
+
     def check_input(self, texts: Texts) -> SubwordSequences:
         """Return texts if they are in this encoder's subwords; warn how many are cut off.
 

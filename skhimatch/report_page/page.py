@@ -191,11 +191,13 @@ def _pictures(
         pictures["Texts (dots) and labels (stars) in the joint space"] = lambda: (
             JointEmbeddingDisplay.from_estimator(classifier, texts, true, max_texts=N_POINTS)
         )
-    drawn = "".join(
-        f'<figure><img alt="{escape(caption)}" src="{_svg(make())}"><figcaption>{escape(caption)}</figcaption></figure>'
-        for caption, make in pictures.items()
-    )
+    drawn = "".join(_figure(caption, make()) for caption, make in pictures.items())
     return f'<div class="pictures">{drawn}</div>'
+
+
+def _figure(caption: str, display: Any) -> str:
+    caption = escape(caption)
+    return f'<figure><img alt="{caption}" src="{_svg(display)}"><figcaption>{caption}</figcaption></figure>'
 
 
 def _svg(display: Any) -> str:
@@ -215,8 +217,8 @@ def _tree(scores: LabelScores, true: sp.csr_array, predicted: sp.csr_array) -> s
     hierarchy = scores.hierarchy
     instead = _taken_for(hierarchy, true, predicted)
     note = (
-        '<p class="soft">F1, precision and recall of each label, and its number of texts. Open a label for its '
-        "children and for the siblings that were predicted instead.</p>"
+        '<p class="soft">F1, precision and recall of each label, and its number of texts. Open a label for '
+        "its children and for the siblings that were predicted instead.</p>"
     )
     return note + "".join(
         _branch(root, scores, instead, opened=len(hierarchy.roots) < 8) for root in hierarchy.roots

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +15,7 @@ from skhimatch.scores.state import ScorerState
 from skhimatch.scores.tfidf import inverse_document_frequencies, weighted_counts
 from skhimatch.storage.arrays import of_shape
 from skhimatch.storage.values import check, from_json
-from skhimatch.text.sequences import UNKNOWN_ID, TokenSequences
+from skhimatch.text.sequences import UNKNOWN_ID, TokenSequences, Vocabulary
 from skhimatch.text.words import rare_words_count
 
 __all__ = ["CharacterFeatures", "are_affordable"]
@@ -81,6 +81,23 @@ class CharacterFeatures:
     def __len__(self) -> int:
         """F."""
         return len(self.ngrams)
+
+    def readable(self, columns: Iterable[int], vocabulary: Vocabulary) -> list[str]:
+        """Return n-grams as they are stored.
+
+        Parameters
+        ----------
+        columns : iterable of int
+            Columns of the TF-IDF.
+        vocabulary : Vocabulary
+            Not used.
+
+        Returns
+        -------
+        list of str
+            A space is an end of a word.
+        """
+        return [self.ngrams[column] for column in columns]
 
     def __call__(self, texts: TokenSequences) -> sp.csr_array:
         """Return the TF-IDF of texts.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network.label_attention import MANY_LABELS
 from skhimatch.network.predict import in_chunks
-from skhimatch.scores.calibration import Calibration
+from skhimatch.scores.calibration import Calibration, LinearCalibration
 from skhimatch.scores.names import LabelNames
 from skhimatch.scores.networks import NetworkScorer
 from skhimatch.scores.ngrams import NGramClassifier
@@ -26,6 +26,7 @@ from skhimatch.scores.shortlist import (
     likeliest_labels,
 )
 from skhimatch.scores.stacking import MAX_PAIRS, StackingWeights
+from skhimatch.scores.terms import Terms
 from skhimatch.scores.training_labels import TrainingLabels
 from skhimatch.text.sequences import UNKNOWN_ID, Texts, words_of
 
@@ -295,7 +296,7 @@ class Ensemble:
         float32 ndarray of shape (n, L)
             Log-odds. No label is more probable than its parents if training texts have all ancestors.
         """
-        log_odds = self.stacking(self._without_offsets(scores))
+        log_odds = self.stacking(self.without_offsets(scores))
         if not self.stacking.one_path:
             log_odds = self.labels.at_most_parents(log_odds)
         return (
@@ -358,7 +359,7 @@ class Ensemble:
             # All labels of all texts are learned from, so that probabilities outside the shortlist are right.
             shortlist, frequency = None, self.labels.frequency
         candidate, labels = replace(self, score_offsets=offsets), self.labels
-        comparable = candidate._without_offsets(scores)
+        comparable = candidate.without_offsets(scores)
         stacking: StackingWeights | PathChoice | None = None
         if labels.paths is not None:
             complete: Any = np.s_[:] if missing is None else np.flatnonzero(np.diff(missing.indptr) == 0)
@@ -446,8 +447,41 @@ class Ensemble:
         )
         return SampledShortlist(targets, size, likeliest, seed)
 
-    def _without_offsets(self, scores: Scores) -> Scores:
-        """Subtract the score offsets on the shortlist; labels outside of it get the score 0."""
+    def terms(self, scores: Scores, label: int) -> Terms:
+        """Return what the log-odds of a label in one text are the sum of.
+
+        Parameters
+        ----------
+        scores : mapping of str to float arrays of shape (1, L)
+            As `without_offsets` returned them.
+        label : int
+            The position of the label.
+
+        Returns
+        -------
+        Terms
+            With the slope and the intercept of a linear calibration. What they leave out: limits by the
+            parents' probabilities, other paths than two, and a calibration that is not linear.
+        """
+        terms = self.stacking.terms(scores, label)
+        if isinstance(self.calibration, LinearCalibration):
+            slope, intercept = self.calibration.slope[label], self.calibration.intercept[label]
+            return terms.scaled(float(slope), float(intercept))
+        return terms
+
+    def without_offsets(self, scores: Scores) -> Scores:
+        """Subtract the score offsets of networks: what is multiplied by the stacking weights.
+
+        Parameters
+        ----------
+        scores : mapping of str to float arrays of shape (n, L)
+            As `scores` returned them.
+
+        Returns
+        -------
+        mapping of str to float arrays of shape (n, L)
+            Where there are offsets, labels outside of the shortlist get the score 0.
+        """
         shortlist = None if self.score_offsets is None else self.shortlist_by(scores)
         if self.score_offsets is None or shortlist is None:
             return scores

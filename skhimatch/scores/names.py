@@ -293,6 +293,29 @@ class LabelNames:
         scores[:, nameless] = scores @ self.neighbours[nameless].T
         return scores
 
+    def words_of_name(self, text: TokenSequences, label: int) -> NDArray[np.int64]:
+        """Return which words of a text are in the name of a label, of several names the one that counts.
+
+        Parameters
+        ----------
+        text : TokenSequences of one text
+            The text.
+        label : int
+            The position of the label.
+
+        Returns
+        -------
+        int64 ndarray
+            Positions of words in the text, ascending. Words match by their first letters.
+        """
+        rows = np.flatnonzero(self.label == label)
+        if not len(rows):
+            return np.zeros(0, dtype=np.int64)
+        mean, deviation = self._share_statistics
+        shares = (self.prefixes.strengths(text) @ self._by_prefix[:, rows]).toarray()[0]
+        best = rows[((shares - mean[rows]) / deviation[rows]).argmax()]
+        return np.flatnonzero(np.isin(self.prefixes.prefix_of_word[text[0]], self.names[[best]].indices))
+
     def state(self) -> ScorerState:
         """Return what `from_state` rebuilds the scorer from.
 

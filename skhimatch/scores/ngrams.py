@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from skhimatch.scores.state import ScorerState, sparse_from_arrays, sparse_to_ar
 from skhimatch.scores.svm import train_svms
 from skhimatch.scores.tfidf import inverse_document_frequencies, weighted_counts
 from skhimatch.storage.arrays import of_shape, positions
-from skhimatch.text.sequences import UNKNOWN_ID, Texts, TokenSequences, words_of
+from skhimatch.text.sequences import UNKNOWN_ID, Texts, TokenSequences, Vocabulary, words_of
 from skhimatch.text.words import rare_words_count
 
 __all__ = [
@@ -67,6 +67,10 @@ class Features(Protocol):
         """F."""
         ...
 
+    def readable(self, columns: Iterable[int], vocabulary: Vocabulary) -> list[str]:
+        """Return some of the features as a user reads them."""
+        ...
+
     def state(self) -> ScorerState:
         """Return what the features are rebuilt from."""
         ...
@@ -104,6 +108,25 @@ class NGramFeatures:
 
     codes: NDArray[np.int64]
     idf: NDArray[np.float32]
+
+    def readable(self, columns: Iterable[int], vocabulary: Vocabulary) -> list[str]:
+        """Return n-grams as words.
+
+        Parameters
+        ----------
+        columns : iterable of int
+            Columns of the TF-IDF.
+        vocabulary : Vocabulary
+            That of the training texts.
+
+        Returns
+        -------
+        list of str
+            A pair is two words with a space between them.
+        """
+        words = (*vocabulary.special_words, *vocabulary.words)
+        ids = (divmod(int(self.codes[column]), len(vocabulary)) for column in columns)
+        return [words[second] if first == 0 else f"{words[first]} {words[second]}" for first, second in ids]
 
     @classmethod
     def learn(cls, texts: TokenSequences, max_ngrams: int | None = None) -> NGramFeatures:
@@ -396,6 +419,26 @@ class NGramClassifier:
         float32 ndarray of shape (n, L)
         """
         return (self.ngrams(words_of(texts)) @ self.weight).toarray() + self.bias
+
+    def contributions(self, text: TokenSequences, weights: NDArray[np.float64]) -> sp.csr_array:
+        """Return what each n-gram of a text adds to a weighted sum of the labels' scores.
+
+        Parameters
+        ----------
+        text : TokenSequences of one text
+            The text.
+        weights : float64 ndarray of shape (L,)
+            What each label's score is multiplied by. With 1 for a label and 0 for the others, the sum is the
+            score of this label.
+
+        Returns
+        -------
+        csr_array of shape (1, F), float64
+            Together with ``weights @ bias`` they sum to the weighted sum of the scores.
+        """
+        found = self.ngrams(text).astype(np.float64)
+        found.data *= self.weight[found.indices].astype(np.float64) @ weights
+        return found
 
     def state(self) -> ScorerState:
         """Return what `from_state` rebuilds the classifier from.

@@ -14,6 +14,7 @@ from scipy.special import softmax
 
 from skhimatch.evaluation.paths import LabelPaths
 from skhimatch.scores.stacking import MAX_PAIRS, check_scores
+from skhimatch.scores.terms import Terms
 from skhimatch.scores.training_labels import TrainingLabels
 
 __all__ = ["PathChoice"]
@@ -174,17 +175,67 @@ class PathChoice:
         scores : mapping of str to arrays of shape (n, L)
             One for each of `weights`.
         """
+        of_paths = softmax(self._logits_of_paths(scores), axis=1)[:, : len(self.paths.ends)]
+        limit = 1 / (1 + np.exp(MAX_LOG_ODDS))
+        probabilities = np.clip(self.paths.of_labels(of_paths), limit, 1 - limit)
+        return (np.log(probabilities) - np.log1p(-probabilities)).astype(np.float32)
+
+    def terms(self, scores: Mapping[str, NDArray[Any]], label: int) -> Terms:
+        """Return by what the likeliest path with a label differs from the likeliest one without it.
+
+        Parameters
+        ----------
+        scores : mapping of str to arrays of shape (1, L)
+            Of one text, as for a call.
+        label : int
+            The position of the label.
+
+        Returns
+        -------
+        Terms
+            The difference of the logits of the two paths: the log-odds of the label if there were no other
+            paths. All zero if no path has the label, or each of them has it.
+        """
+        [logits] = self._logits_of_paths(scores)
+        has_label = np.zeros(len(logits), dtype=bool)
+        has_label[self.paths.labels[:, [label]].nonzero()[0]] = True
+        if has_label.all() or not has_label.any():
+            return Terms({name: np.zeros(scores[name].shape[1]) for name in self.weights}, 0.0)
+        path = int(np.where(has_label, logits, -np.inf).argmax())
+        other = int(np.where(has_label, -np.inf, logits).argmax())
+        weights, constant = self._terms_of_path(scores, path)
+        others, constant_of_other = self._terms_of_path(scores, other)
+        return Terms(
+            {name: weights[name] - others[name] for name in weights},
+            constant - constant_of_other,
+            rival=int(self.paths.ends[other]) if other < len(self.paths.ends) else None,
+        )
+
+    def _terms_of_path(
+        self, scores: Mapping[str, NDArray[Any]], path: int
+    ) -> tuple[dict[str, NDArray[np.float64]], float]:
+        """Return what each label's scores are multiplied by in the logit of a path, and the constant."""
+        weights = {name: np.zeros(scores[name].shape[1]) for name in self.weights}
+        if path == len(self.paths.ends):
+            return weights, float(self.nothing or 0.0)
+        end, above = self.paths.ends[path], self.paths.above[[path]]
+        children = self.paths.hierarchy.children[[end]].indices
+        for name, of_labels in weights.items():
+            of_labels[end] += self.weights[name]
+            of_labels[above.indices] += self.above[name] * above.data
+            if len(children):
+                of_labels[children[scores[name][0, children].argmax()]] -= self.beyond[name]
+        return weights, self.inner * bool(self.paths.inner[path])
+
+    def _logits_of_paths(self, scores: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+        """Return the logits of the paths, and of no label in the last column if there is one."""
         check_scores(scores, self.weights)
         parts = (self.weights, self.above, self.beyond)
         parameters = [part[name] for part in parts for name in self.weights]
         parameters.append(self.inner)
         if self.nothing is not None:
             parameters.append(self.nothing)
-        logits = _logits(self._columns(scores), np.array(parameters), self.nothing is not None)
-        of_paths = softmax(logits, axis=1)[:, : len(self.paths.ends)]
-        limit = 1 / (1 + np.exp(MAX_LOG_ODDS))
-        probabilities = np.clip(self.paths.of_labels(of_paths), limit, 1 - limit)
-        return (np.log(probabilities) - np.log1p(-probabilities)).astype(np.float32)
+        return _logits(self._columns(scores), np.array(parameters), self.nothing is not None)
 
     def _columns(self, scores: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
         """Return what the weights and `inner` multiply, arrays of shape (n, E)."""

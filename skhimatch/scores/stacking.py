@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
+from skhimatch.scores.terms import Terms
 from skhimatch.scores.training_labels import TrainingLabels
 
 __all__ = ["MAX_PAIRS", "StackingWeights", "as_probabilities", "check_scores"]
@@ -174,6 +175,30 @@ class StackingWeights:
         for name, weight in self.weights.items():
             logits += self._of_labels(name, weight) * scores[name]
         return logits
+
+    def terms(self, scores: Mapping[str, NDArray[Any]], label: int) -> Terms:
+        """Return what the log-odds of a label are the sum of.
+
+        Parameters
+        ----------
+        scores : mapping of str to arrays of shape (1, L)
+            Of one text, as for a call.
+        label : int
+            The position of the label.
+
+        Returns
+        -------
+        Terms
+            Equal to the log-odds up to rounding.
+        """
+        check_scores(scores, self.weights)
+        constant, weights = self.intercept, {}
+        if self.frequency is not None:
+            constant += self.slope * float(self.frequency[label])
+        for name, weight in self.weights.items():
+            weights[name] = np.zeros(scores[name].shape[1])
+            weights[name][label] = np.broadcast_to(self._of_labels(name, weight), weights[name].shape)[label]
+        return Terms(weights, constant)
 
     def _of_labels(self, name: str, weight: float) -> np.float32 | NDArray[np.float32]:
         """Return the weight of a score for each label, or one for all."""

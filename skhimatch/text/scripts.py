@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 
-__all__ = ["words_of_any_script"]
+__all__ = ["spans_of_words", "words_of_any_script"]
 
 # Ideographs. One is about a morpheme, so each is a token.
 IDEOGRAPHS = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f\U00030000-\U000323af"
@@ -52,20 +52,38 @@ def words_of_any_script(text: str) -> Iterator[str]:
     """
     if text.isascii():
         return (match[0] for match in _ASCII_WORD.finditer(text))
-    return _words(unicodedata.normalize("NFC", text))
+    text = unicodedata.normalize("NFC", text)
+    return (text[start:end] for start, end in spans_of_words(text))
 
 
-def _words(text: str) -> Iterator[str]:
+def spans_of_words(text: str) -> Iterator[tuple[int, int]]:
+    """Find the words of a text in the normal form NFC.
+
+    Parameters
+    ----------
+    text : str
+        The text, in NFC.
+
+    Yields
+    ------
+    start, end : int
+        Word after word, as `words_of_any_script` returns them. Pairs of neighbours overlap.
+
+    Examples
+    --------
+    >>> list(spans_of_words("a wave"))
+    [(0, 1), (2, 6)]
+    """
     patterns = _patterns()
     for match in patterns.word.finditer(text):
         if match["run"] is None:
-            yield match[0]
+            yield match.span()
             continue
-        letters = patterns.letter.findall(match[0])
+        letters = [letter.span() for letter in patterns.letter.finditer(text, *match.span())]
         if len(letters) == 1:
             yield letters[0]
-        for first, second in pairwise(letters):
-            yield first + second
+        for (start, _), (_, end) in pairwise(letters):
+            yield start, end
 
 
 class _Patterns:

@@ -15,7 +15,7 @@ from skhimatch.text.hub import describe, load_tokenizer
 from skhimatch.text.sequences import SubwordSequences, SubwordVocabulary, TokenSequences
 from skhimatch.text.words import WordTokenizer, check_texts
 
-__all__ = ["SubwordTokenizer", "pieces_of", "vocabulary_of"]
+__all__ = ["SubwordTokenizer", "pieces_of", "places_of_pieces", "vocabulary_of"]
 
 # Texts per call of the pretrained tokenizer.
 CHUNK_SIZE = 1_000
@@ -201,6 +201,33 @@ def pieces_of(texts: Sequence[str], tokenizer: Any, vocabulary: SubwordVocabular
         )
         lists += found["input_ids"]
     return TokenSequences.from_lists(lists, vocabulary)
+
+
+def places_of_pieces(text: str, tokenizer: Any) -> list[tuple[int, int]] | None:
+    """Return where the subwords of a text are in the text.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+    tokenizer : transformers.PreTrainedTokenizerBase
+        The pretrained tokenizer.
+
+    Returns
+    -------
+    list of (start, end), or None
+        In the order of `pieces_of`. None if the tokenizer does not tell: a slow one, written in Python.
+    """
+    if not tokenizer.is_fast:
+        return None
+    found = tokenizer(
+        _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text),
+        add_special_tokens=False,
+        truncation=False,
+        return_offsets_mapping=True,
+        verbose=False,
+    )
+    return [(int(start), int(end)) for start, end in found["offset_mapping"]]
 
 
 def vocabulary_of(tokenizer: Any) -> SubwordVocabulary:

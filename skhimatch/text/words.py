@@ -336,7 +336,7 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
         text = text.lower() if self.lowercase else text
         if self.token_pattern is None:
             return list(islice(words_of_any_script(text), self.max_length))
-        pattern = self._pattern(self.token_pattern)
+        pattern = self.compiled_pattern(self.token_pattern)
         if len(text) < LONG_TEXT_LENGTH:
             # Twice as fast as finditer, but it finds all tokens of the text.
             tokens = iter(pattern.findall(text))
@@ -345,7 +345,24 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
         return list(islice(filter(None, tokens), self.max_length))
 
     @staticmethod
-    def _pattern(token_pattern: str) -> re.Pattern[str]:
+    def compiled_pattern(token_pattern: str) -> re.Pattern[str]:
+        """Compile a regular expression of tokens.
+
+        Parameters
+        ----------
+        token_pattern : str
+            The parameter of this name.
+
+        Returns
+        -------
+        re.Pattern
+            With one group, which is the token, or none.
+
+        Raises
+        ------
+        ValueError
+            If it is not a regular expression or has several groups.
+        """
         try:
             pattern = re.compile(token_pattern)
         except re.error as error:

@@ -120,3 +120,18 @@ def test_statistics_of_many_texts_are_those_of_few(sequences, monkeypatch):
         vars(at_once).values(), vars(PrefixStatistics.learn(sequences)).values(), strict=True
     ):
         np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_words_of_a_name_are_those_of_the_name_that_counts(names, sequences):
+    def found(text, label):
+        return names.words_of_name(sequences[[text]], HIERARCHY.index[label]).tolist()
+
+    # the fishing vessel and the vessels of norway: "vessels of the fleet" counts more than "fishing fleet"
+    assert found(0, "c1") == [0, 2, 4, 5, 6]
+    # quotas for vessels: too few words of the one name, so that the other counts, of which there is none.
+    assert found(2, "c1") == []
+    assert found(1, "c3") == [0, 1, 3, 7]
+    assert found(1, "food") == [0, 1, 3, 5, 7]
+    assert found(3, "food") == []
+    # No word of its name is known.
+    assert found(0, "c4") == []

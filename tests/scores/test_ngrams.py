@@ -221,3 +221,29 @@ class TestTrainingInSteps:
     def test_n_grams_are_bounded(self, monkeypatch):
         monkeypatch.setattr(lexical, "MAX_NGRAMS", 50)
         assert untrained().weight.shape == (50, 10)
+
+
+def test_contributions_of_ngrams_sum_to_the_weighted_scores():
+    vocabulary = Vocabulary(["quark", "cell", "the"])
+    texts = TokenSequences.from_lists([[4, 2], [4, 3], [2], [3, 4]] * 8, vocabulary)
+    targets = sp.csr_array([[1, 0], [0, 1], [1, 0], [0, 1]] * 8)
+    ngrams = NGramFeatures.learn(texts)
+    classifier = NGramClassifier.untrained(ngrams, 2).solved(ngrams(texts), targets, C=1.0, seed=0)
+    for weights in (np.array([1.0, 0.0]), np.array([0.5, -2.0])):
+        for row in range(4):
+            found = classifier.contributions(texts[[row]], weights).toarray()[0]
+            # From the dense weights, one n-gram at a time.
+            expected = [
+                value * sum(weights[label] * classifier.weight.toarray()[column, label] for label in range(2))
+                for column, value in enumerate(ngrams(texts[[row]]).toarray()[0])
+            ]
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+            total = found.sum() + weights @ classifier.bias
+            assert total == pytest.approx(classifier.scores(texts[[row]])[0] @ weights, abs=1e-5)
+
+
+def test_ngrams_are_readable():
+    vocabulary = Vocabulary(["quark", "cell"])
+    texts = TokenSequences.from_lists([[2, 3, 2], [2, 3, 2]], vocabulary)
+    ngrams = NGramFeatures.learn(texts)
+    assert ngrams.readable(range(len(ngrams)), vocabulary) == ["quark", "cell", "quark cell", "cell quark"]

@@ -91,3 +91,32 @@ def test_without_texts_without_labels_nothing_is_impossible(drawn):
 def test_as_many_scores_as_weights(drawn):
     with pytest.raises(ValueError, match="scores of 'x', and weights for 'x', 'y'"):
         PathChoice(PATHS, *TOLD)({"x": drawn[0]["x"]})
+
+
+def test_terms_are_the_difference_of_the_likeliest_paths(drawn):
+    scores, _ = drawn
+    choice = PathChoice(PATHS, *TOLD)
+    logits = logits_of(scores, *TOLD)
+    ends = [*PATHS.ends.tolist(), None]
+    for row in range(50):
+        of_text = {name: part[[row]] for name, part in scores.items()}
+        for label in range(7):
+            has_label = np.array([*(PATHS.labels[:, [label]].toarray()[:, 0]), False])
+            terms = choice.terms(of_text, label)
+            total = terms.constant + sum(terms.weights[name] @ of_text[name][0] for name in of_text)
+            expected = logits[row][has_label].max() - logits[row][~has_label].max()
+            assert total == pytest.approx(expected, abs=1e-4)
+            rival = ends[int(np.where(has_label, -np.inf, logits[row]).argmax())]
+            assert terms.rival == rival
+
+
+def test_a_label_of_all_paths_is_compared_with_nothing():
+    hierarchy = LabelHierarchy([("all", "a"), ("all", "b")])
+    paths = LabelPaths(hierarchy, np.array([0, 2]), np.ones(3, dtype=bool))
+    choice = PathChoice(paths, {"x": 1.0}, {"x": 0.0}, {"x": 0.0}, 0.0, None)
+    scores = {"x": np.array([[1.0, 2.0, 3.0]], dtype=np.float32)}
+    assert hierarchy.labels == ("a", "all", "b")
+    for label, expected in ((0, [1, 0, -1]), (1, [0, 0, 0])):
+        terms = choice.terms(scores, label)
+        np.testing.assert_array_equal(terms.weights["x"], expected)
+        assert terms.constant == 0

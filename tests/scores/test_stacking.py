@@ -68,3 +68,23 @@ def test_a_score_that_misleads_has_no_say(told):
     alone = StackingWeights.learn({"ngrams": scores["ngrams"]}, targets)
     assert learned.weights == pytest.approx({"ngrams": alone.weights["ngrams"], "words": 0}, rel=1e-3)
     assert StackingWeights.learn({"ngrams": -scores["ngrams"]}, targets) is None
+
+
+@pytest.mark.parametrize("with_frequency", [False, True])
+def test_terms_sum_to_the_log_odds(told, with_frequency):
+    scores, _ = told
+    more = {}
+    if with_frequency:
+        frequency = np.array([0.5, -1.0, 0.0, 2.0, -8.0], dtype=np.float32)
+        more = {"slopes": {"ngrams": 0.5, "words": -0.2}, "slope": 0.3, "frequency": frequency}
+    stacking = StackingWeights({"ngrams": 2.0, "words": 1.0}, -0.5, **more)
+    for row in range(5):
+        of_text = {name: part[[row]] for name, part in scores.items()}
+        for label, expected in enumerate(stacking(of_text)[0]):
+            terms = stacking.terms(of_text, label)
+            total = terms.constant + sum(terms.weights[name] @ of_text[name][0] for name in of_text)
+            assert total == pytest.approx(expected, abs=1e-5)
+            assert np.flatnonzero(terms.weights["words"]).tolist() == [label]
+            scaled = terms.scaled(2.0, -1.0)
+            total = scaled.constant + sum(scaled.weights[name] @ of_text[name][0] for name in of_text)
+            assert total == pytest.approx(2 * expected - 1, abs=1e-5)
