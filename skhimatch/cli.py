@@ -1,4 +1,4 @@
-"""The command line: ``python -m skhimatch demo | fit | predict | evaluate``."""
+"""The command line: ``python -m skhimatch demo | fit | predict | evaluate | report``."""
 
 # Only what --help needs is imported here, so that --help is fast.
 from __future__ import annotations
@@ -67,6 +67,7 @@ Hierarchical text classification by label-semantics matching.
   python -m skhimatch fit --train train.jsonl --hierarchy news.json --model news-model
   python -m skhimatch predict --model news-model --input new.jsonl     print labels as json lines
   python -m skhimatch evaluate --model news-model --input test.jsonl   print its scores
+  python -m skhimatch report --model news-model --input test.jsonl --output report.html
 
 Help for each command and its files:  python -m skhimatch fit --help
 """
@@ -103,6 +104,12 @@ level, hierarchical precision, recall and F1, and the share of texts whose predi
 ancestor.
 
   python -m skhimatch evaluate --model news-model --input test.jsonl
+"""
+ABOUT_REPORT = """\
+Write one page of HTML about a saved classifier on texts with known labels: scores, pictures, the tree
+of labels, and the most wrong texts with explanations. It needs matplotlib.
+
+  python -m skhimatch report --model news-model --input test.jsonl --output report.html
 """
 
 
@@ -203,6 +210,14 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--model", **folder, required=True, help="folder that fit wrote")
     evaluate.add_argument("--input", **file, required=True, help="texts and their true labels")
     _add_columns(evaluate)
+
+    report = commands.add_parser("report", description=ABOUT_REPORT, epilog=TEXTS, formatter_class=_Raw)
+    report.set_defaults(run=_report)
+    report.add_argument("--model", **folder, required=True, help="folder that fit wrote")
+    report.add_argument("--input", **file, required=True, help="texts and their true labels")
+    report.add_argument("--output", **file, required=True, help="the page, such as report.html")
+    report.add_argument("--errors", **number, default=10, help="wrong texts to show (default: 10)")
+    _add_columns(report)
     return parser
 
 
@@ -401,7 +416,7 @@ def _replacing(output: Path) -> Iterator[TextIO]:
     output = output.resolve()
     unfinished = output.with_name(f".{output.name}.{os.getpid()}.unfinished")
     try:
-        with unfinished.open("w", encoding="utf-8", newline="") as lines:
+        with unfinished.open("w", encoding="utf-8", errors="replace", newline="") as lines:
             yield lines
         if output.exists():
             shutil.copymode(output, unfinished)
@@ -419,18 +434,53 @@ def _evaluate(
     label_separator: str | None,
 ) -> None:
     from skhimatch.classifier import HiMatchClassifier
-    from skhimatch.labels.paths import JOINT
     from skhimatch.text.columns import Columns
 
     classifier = HiMatchClassifier.load(model)
-    known, columns = classifier.hierarchy_, Columns(text_column, tuple(label_column))
-    if any(JOINT in label for label in known):
-        found = _read_with_paths(input, columns, path_separator, label_separator)
-        _check_known(found, known)
-        labelled = found.texts, found.label_sets
-    else:
-        labelled = _read_with_hierarchy(known, columns, path_separator, label_separator, input)
+    columns = Columns(text_column, tuple(label_column))
+    labelled = _read_known(classifier.hierarchy_, columns, path_separator, label_separator, input)
     _print_report(classifier, input.name, *labelled)
+
+
+def _report(
+    model: Path,
+    input: Path,
+    output: Path,
+    errors: int,
+    text_column: str,
+    label_column: list[str],
+    path_separator: str | None,
+    label_separator: str | None,
+) -> None:
+    from skhimatch.classifier import HiMatchClassifier
+    from skhimatch.report_page.page import report_html
+    from skhimatch.text.columns import Columns
+
+    _check_output(output, input)
+    classifier = HiMatchClassifier.load(model)
+    columns = Columns(text_column, tuple(label_column))
+    texts, label_sets = _read_known(classifier.hierarchy_, columns, path_separator, label_separator, input)
+    page = report_html(classifier, texts, label_sets, title=f"{model.name} on {input.name}", n_errors=errors)
+    with _replacing(output) as file:
+        file.write(page)
+    print(f"{output} written: open it in a browser")
+
+
+def _read_known(
+    known: LabelHierarchy,
+    columns: Columns,
+    path_separator: str | None,
+    label_separator: str | None,
+    path: Path,
+) -> tuple[list[str], list[frozenset[str]]]:
+    """Read texts with labels that a classifier knows; where these are paths, from paths."""
+    from skhimatch.labels.paths import JOINT
+
+    if not any(JOINT in label for label in known):
+        return _read_with_hierarchy(known, columns, path_separator, label_separator, path)
+    found = _read_with_paths(path, columns, path_separator, label_separator)
+    _check_known(found, known)
+    return found.texts, found.label_sets
 
 
 def _print_report(

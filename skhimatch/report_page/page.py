@@ -277,7 +277,7 @@ def _errors(
     expected = true.toarray() > 0
     likely = np.clip(probabilities.astype(np.float64), CLOSEST, 1 - CLOSEST)
     loss = -np.where(expected, np.log(likely), np.log1p(-likely)).sum(axis=1)
-    is_wrong = np.asarray((predicted.toarray() > 0) != expected).any(axis=1)
+    is_wrong: NDArray[np.bool_] = ((predicted.toarray() > 0) != expected).sum(axis=1) > 0
     rows = [row for row in np.argsort(-loss, kind="stable").tolist() if is_wrong[row]]
     share = f"<p>{len(rows):,} of {len(texts):,} texts have a wrong or a missing label."
     if not rows:
