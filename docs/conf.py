@@ -36,17 +36,18 @@ html_theme = "pydata_sphinx_theme"
 html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": True,
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 5,
     "secondary_sidebar_items": ["page-toc"],
 }
+# Pages without pages below them need no navigation on the left.
+html_sidebars = {path.stem: [] for path in DOCS.glob("*.md")}
 html_show_sourcelink = False
 
 # Links to sections of other pages, as they work on the pages of the repository.
 myst_heading_anchors = 3
-# Files of the repository that pages link to, which are no pages of the site.
-suppress_warnings = ["myst.xref_missing"]
 
 autosummary_generate = True
+toc_object_entries_show_parents = "hide"
 # `name` in a docstring is a link, if there is such a name.
 default_role = "obj"
 autodoc_typehints = "none"
@@ -76,6 +77,8 @@ sphinx_gallery_conf = {
     "doc_module": ("skhimatch",),
     "download_all_examples": False,
     "show_signature": False,
+    # Tables and estimators are shown, but not what calls of matplotlib return.
+    "capture_repr": ("_repr_html_",),
     "write_computation_times": False,
     "min_reported_time": 1_000,
     "thumbnail_size": (400, 280),
@@ -98,6 +101,13 @@ def write_reference(app: Sphinx, config: Config) -> None:
         (REFERENCE / "index.rst").write_text(index)
 
 
+def link_pages(app: Sphinx, page: str, source: list[str]) -> None:
+    """Let links to files, which work in the repository, lead to the pages of these files."""
+    source[0] = re.sub(r"\]\(examples/(\w+)\.py\)", r"](gallery/\1.rst)", source[0])
+    source[0] = source[0].replace("](../CHANGELOG.md)", "](changes.md)")
+
+
 def setup(app: Sphinx) -> None:
-    """Add the reference before pages are looked for."""
+    """Add the reference before pages are looked for, and change links as pages are read."""
     app.connect("config-inited", write_reference)
+    app.connect("source-read", link_pages)
