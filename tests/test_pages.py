@@ -1,5 +1,6 @@
 """README and guide say what is so: their blocks of Python run, and their tables are the results."""
 
+import ast
 import importlib
 import json
 import re
@@ -27,6 +28,30 @@ def test_the_guide_runs():
     names = {}
     for code in blocks("docs/guide.md", "python"):
         exec(code, names)
+
+
+def test_the_site_begins_with_the_example_of_the_readme():
+    for language in ("python", "text"):
+        assert blocks("docs/index.md", language) == blocks("README.md", language)
+
+
+def test_examples_are_in_the_gallery_with_a_title_and_short():
+    # conf.py imports sphinx, which the tests do not need.
+    [listed] = [
+        ast.literal_eval(node.value)
+        for node in ast.parse((ROOT / "docs" / "conf.py").read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "EXAMPLES"
+    ]
+    paths = sorted((ROOT / "docs" / "examples").glob("*.py"))
+    assert sorted(listed) == [path.name for path in paths]
+    assert len(paths) >= 10
+    for path in paths:
+        page = path.read_text()
+        title, underline, *introduction = ast.get_docstring(ast.parse(page)).splitlines()
+        assert title, path
+        assert underline == "=" * len(title), path
+        assert "".join(introduction), path
+        assert len(page.splitlines()) <= 160, path
 
 
 def test_scores_on_pages_are_those_of_the_files(monkeypatch, capsys):

@@ -77,6 +77,7 @@ def encode_once(
     shown = progress and len(texts) > CHUNK_SIZE
 
     def make(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Encode the texts of these rows, and move the bar."""
         made = encode(encoder, sorted_texts[rows])
         # Vectors that are stored already are not made. The bar leaps over them.
         bar.update(int(read[rows[-1]]) - bar.n)
