@@ -299,7 +299,7 @@ class TestKept:
         classifier.save(tmp_path / "model")
         of_save = files_of(tmp_path / "model")
         names = {path.name for path in of_save.iterdir()}
-        assert names == {"description.json", "weights.npz", "encoder"}
+        assert names == {"README.md", "description.json", "weights.npz", "encoder"}
         assert {"config.json", "model.safetensors", "tokenizer_config.json"} <= {
             path.name for path in (of_save / "encoder").iterdir()
         }

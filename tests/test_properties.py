@@ -11,7 +11,7 @@ import networkx as nx
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, as_hierarchy
@@ -174,6 +174,8 @@ class TestClassifiers:
     TREE = (("a", "a1"), ("a", "a2"), ("b", "b1"))
 
     @few
+    # No training text has b or b1.
+    @example((["", "", "", "", "quark cell"], [set(), {"a", "a1"}, set(), set(), {"a", "a1"}]), {}, "macro")
     @given(
         corpora(),
         st.sampled_from(NETWORKS),

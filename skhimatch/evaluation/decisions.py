@@ -193,7 +193,12 @@ class DecisionRule:
         if self.path_ends is None:
             return None
         without_texts = self.hierarchy.leaves[~self.tagged[self.hierarchy.leaves]]
-        return LabelPaths(self.hierarchy, np.union1d(self.path_ends, without_texts), self.tagged)
+        tagged = self.tagged
+        if self.closed:
+            # Where all texts have the ancestors of their labels, so has a text of such a leaf.
+            above = self.hierarchy.ancestors[without_texts].indices
+            tagged = tagged | (np.bincount(above, minlength=len(tagged)) > 0)
+        return LabelPaths(self.hierarchy, np.union1d(self.path_ends, without_texts), tagged)
 
     @cached_property
     def beginnings(self) -> LabelPaths | None:

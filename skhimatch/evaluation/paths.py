@@ -26,7 +26,7 @@ class LabelPaths:
     ends : int64 ndarray of shape (E,)
         The positions of the labels that end a path.
     tagged : bool ndarray of shape (L,)
-        Whether a label is a target of at least one training text.
+        Whether a text with a path through this label has the label, too.
 
     Examples
     --------

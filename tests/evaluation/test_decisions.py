@@ -408,3 +408,18 @@ def test_ancestors_are_added_if_training_texts_have_them(targets, expected):
     rule = DecisionRule.learn(rows(*targets), TREE, consistency="auto")
     probabilities = np.array([[0.2, 0.1, 0.7, 0.1, 0.1, 0.1]])
     assert (rule(probabilities).toarray() == rows(expected)).all()
+
+
+def test_ancestors_of_leaves_without_texts_are_on_their_paths():
+    """Otherwise such a leaf would be more probable than its parent, which no training text has either."""
+    hierarchy = LabelHierarchy([("a", "a1"), ("a", "a2"), ("b", "b1")])  # columns: a, a1, a2, b, b1
+    rule = DecisionRule.learn([[1, 1, 0, 0, 0], [0, 0, 0, 0, 0]], hierarchy)
+    paths = rule.paths.labels.toarray()
+    assert paths.astype(int).tolist() == [[1, 1, 0, 0, 0], [1, 0, 1, 0, 0], [0, 0, 0, 1, 1]]
+    # Texts that have leaves only say nothing of ancestors.
+    of_leaves = DecisionRule.learn([[0, 1, 0, 0, 0], [0, 0, 0, 0, 0]], hierarchy)
+    assert of_leaves.paths.labels.toarray().astype(int).tolist() == [
+        [0, 1, 0, 0, 0],
+        [0, 0, 1, 0, 0],
+        [0, 0, 0, 0, 1],
+    ]
