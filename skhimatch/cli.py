@@ -1,4 +1,4 @@
-"""The command line: ``python -m skhimatch demo | fit | predict | evaluate | report``."""
+"""The command line: ``python -m skhimatch demo | fit | predict | evaluate | explain | report``."""
 
 # Only what --help needs is imported here, so that --help is fast.
 from __future__ import annotations
@@ -67,6 +67,7 @@ Hierarchical text classification by label-semantics matching.
   python -m skhimatch fit --train train.jsonl --hierarchy news.json --model news-model
   python -m skhimatch predict --model news-model --input new.jsonl     print labels as json lines
   python -m skhimatch evaluate --model news-model --input test.jsonl   print its scores
+  python -m skhimatch explain --model news-model --text "a wave"       say why
   python -m skhimatch report --model news-model --input test.jsonl --output report.html
 
 Help for each command and its files:  python -m skhimatch fit --help
@@ -105,9 +106,16 @@ ancestor.
 
   python -m skhimatch evaluate --model news-model --input test.jsonl
 """
+ABOUT_EXPLAIN = """\
+Say why a text gets its labels: the words for and against each label, what each part of the
+classifier says, and what would change the decision. Or say what is known of a label.
+
+  python -m skhimatch explain --model news-model --text "a wave in a field"
+  python -m skhimatch explain --model news-model --label physics
+"""
 ABOUT_REPORT = """\
-Write one page of HTML about a saved classifier on texts with known labels: scores, pictures, the tree
-of labels, and the most wrong texts with explanations. It needs matplotlib.
+Write one page of HTML about a saved classifier on texts with known labels: scores, pictures, the
+tree of labels, and the most wrong texts with explanations. It needs matplotlib.
 
   python -m skhimatch report --model news-model --input test.jsonl --output report.html
 """
@@ -210,6 +218,13 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--model", **folder, required=True, help="folder that fit wrote")
     evaluate.add_argument("--input", **file, required=True, help="texts and their true labels")
     _add_columns(evaluate)
+
+    explain = commands.add_parser("explain", description=ABOUT_EXPLAIN, formatter_class=_Raw)
+    explain.set_defaults(run=_explain)
+    explain.add_argument("--model", **folder, required=True, help="folder that fit wrote")
+    what = explain.add_mutually_exclusive_group(required=True)
+    what.add_argument("--text", metavar="TEXT", help="the text to explain")
+    what.add_argument("--label", metavar="NAME", help="the label to explain")
 
     report = commands.add_parser("report", description=ABOUT_REPORT, epilog=TEXTS, formatter_class=_Raw)
     report.set_defaults(run=_report)
@@ -440,6 +455,16 @@ def _evaluate(
     columns = Columns(text_column, tuple(label_column))
     labelled = _read_known(classifier.hierarchy_, columns, path_separator, label_separator, input)
     _print_report(classifier, input.name, *labelled)
+
+
+def _explain(model: Path, text: str | None, label: str | None) -> None:
+    from skhimatch.classifier import HiMatchClassifier
+
+    classifier = HiMatchClassifier.load(model)
+    if label is not None:
+        print(classifier.explain_label(label))
+    else:
+        print(classifier.explain(text))
 
 
 def _report(

@@ -350,6 +350,15 @@ class TestFormatsOfPredictions:
         assert capsys.readouterr().out == f"skhimatch {skhimatch.__version__}\n"
 
 
+def test_explain(model, capsys):
+    classifier = HiMatchClassifier.load(model)
+    assert main(["explain", "--model", model, "--text", "a lens, a mirror"]) == 0
+    assert capsys.readouterr().out == f"{classifier.explain('a lens, a mirror')}\n"
+    assert main(["explain", "--model", model, "--label", "optics"]) == 0
+    assert capsys.readouterr().out == f"{classifier.explain_label('optics')}\n"
+    assert "did you mean 'optics'" in error_of(capsys, "explain", "--model", model, "--label", "optic")
+
+
 def test_missing_arguments_exit_with_2(capsys):
     with pytest.raises(SystemExit) as end:
         main(["fit"])
@@ -366,7 +375,9 @@ def test_interruption_ends_in_one_line(monkeypatch, capsys):
     assert capsys.readouterr().err == "\nskhimatch: interrupted\n"
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["fit"], ["predict"], ["evaluate"]])
+@pytest.mark.parametrize(
+    "command", [[], ["demo"], ["fit"], ["predict"], ["evaluate"], ["explain"], ["report"]]
+)
 def test_help_needs_no_torch_and_fits_the_terminal(command):
     code = (
         "import sys; sys.modules['torch'] = sys.modules['numpy'] = None; "
