@@ -73,7 +73,9 @@ class TestFormats:
         np.testing.assert_array_equal(found.targets.toarray(), [[1, 1], [0, 1], [0, 0]])
         np.testing.assert_array_equal(found.missing.toarray(), np.isnan(self.Y))
 
-    @pytest.mark.parametrize("y", [[[1, 1], [0, 1]], [{"physics"}, set()], np.ones((2, 2)), sp.csr_array(np.eye(2))])
+    @pytest.mark.parametrize(
+        "y", [[[1, 1], [0, 1]], [{"physics"}, set()], np.ones((2, 2)), sp.csr_array(np.eye(2))]
+    )
     def test_nothing_is_missing(self, y):
         assert encode_known_targets(y, self.HIERARCHY).missing is None
 

@@ -170,12 +170,44 @@ def corpora(draw):
     return texts, [*label_sets, {"a", "a1"}]
 
 
+# The line search of scikit-learn's logistic regression fails on the scores of these texts.
+NEARLY_SEPARATED = (
+    [
+        "",
+        "",
+        "field गुरु गुरु field cell",
+        "wave field field 北京 北京 serve",
+        "cell",
+        "cell quark quark",
+        "cell wave cell गुरु field गुरु",
+        "field goal 北京 cell cell 北京",
+        "quark",
+        "北京 wave wave cell cell cell",
+        "quark cell",
+    ],
+    [
+        {"a", "a1"},
+        set(),
+        {"a", "a1", "b"},
+        set(),
+        set(),
+        set(),
+        {"a", "a2"},
+        {"a", "a2", "b"},
+        {"a", "a1", "a2"},
+        set(),
+        {"a", "a1"},
+    ],
+)
+
+
 class TestClassifiers:
     TREE = (("a", "a1"), ("a", "a2"), ("b", "b1"))
 
     @few
     # No training text has b or b1.
     @example((["", "", "", "", "quark cell"], [set(), {"a", "a1"}, set(), set(), {"a", "a1"}]), {}, "macro")
+    @example(NEARLY_SEPARATED, {}, "micro_macro")
     @given(
         corpora(),
         st.sampled_from(NETWORKS),

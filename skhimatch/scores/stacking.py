@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import expit
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from skhimatch.scores.terms import Terms
@@ -112,8 +114,7 @@ class StackingWeights:
             columns = [scores[name][rows][at].ravel()[known] for name in used]
             if of_label is not None:
                 columns += [column * of_label for column in columns] + [of_label]
-            regression = LogisticRegression(tol=1e-6, max_iter=1000)
-            fitted = regression.fit(np.column_stack(columns), wanted, of_pair)
+            fitted = _regression(np.column_stack(columns), wanted, of_pair)
             found, n = fitted.coef_[0].tolist(), len(used)
             if min(found[:n]) > 0:
                 weights = dict.fromkeys(scores, 0.0) | dict(zip(used, found[:n], strict=True))
@@ -253,3 +254,18 @@ def as_probabilities(log_odds: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     limits = np.finfo(np.float32)
     return np.clip(expit(log_odds), limits.tiny, 1 - limits.epsneg)
+
+
+def _regression(
+    scores: NDArray[np.floating[Any]], wanted: NDArray[np.bool_], sample_weight: NDArray[np.float64] | None
+) -> LogisticRegression:
+    """Fit a logistic regression of scores, of shape (pairs, columns)."""
+    regression = LogisticRegression(tol=1e-6, max_iter=1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        try:
+            return regression.fit(scores, wanted, sample_weight)
+        except ConvergenceWarning:
+            # The line search may fail where few pairs are separated. Newton steps need none.
+            warnings.simplefilter("ignore")
+            return regression.set_params(solver="newton-cholesky").fit(scores, wanted, sample_weight)
