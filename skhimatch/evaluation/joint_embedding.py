@@ -19,6 +19,8 @@ __all__ = ["JointEmbeddingDisplay"]
 MARKS = "o^sDvP"
 # Labels that are shown unless some are named.
 DEFAULT_LABELS = 6
+# Characters of the names in a row of the legend.
+ROW_CHARACTERS = 66
 # The usual perplexity of t-SNE. It has to be well below the number of points.
 PERPLEXITY = 30
 
@@ -199,7 +201,9 @@ class JointEmbeddingDisplay:
             ax.scatter(*own.T, s=14, color=color, marker=mark, alpha=0.5, linewidths=0)
             ax.scatter(*point, s=220, color=color, marker="*", edgecolors="black", zorder=3, label=name)
         ax.set(xticks=[], yticks=[])
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3, frameon=False, fontsize="small")
+        # As many columns as names of this length have room for.
+        columns = max(1, min(3, ROW_CHARACTERS // max(map(len, self.labels), default=1)))
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=columns, frameon=False, fontsize="small")
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
