@@ -65,7 +65,7 @@ def describe_joint_space(
 def distances_of(classifier: HiMatchClassifier, texts: Sequence[str]) -> NDArray[np.float64] | None:
     """Return the distances D of texts and labels, of shape (n, L); None if no loss depends on them."""
     network = classifier.network_
-    if not network.ranks_distances and classifier.lambda_joint == classifier.lambda_match == 0:
+    if not network.ranks_distances and not classifier.has_joint_space:
         return None
     return distances_to_labels(network, tokenize(texts, classifier.state_)).astype(np.float64)
 

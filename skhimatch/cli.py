@@ -424,20 +424,25 @@ def _replacing(output: Path) -> Iterator[TextIO]:
     """Write a file beside the output that takes its place at the end, but not after an error."""
     if output.exists() and not output.is_file():
         # A pipe or a device, such as /dev/null, is not replaced.
-        with output.open("w", encoding="utf-8", newline="") as lines:
+        with _written(output) as lines:
             yield lines
         return
     # A link is kept: the file that it points to is replaced.
     output = output.resolve()
     unfinished = output.with_name(f".{output.name}.{os.getpid()}.unfinished")
     try:
-        with unfinished.open("w", encoding="utf-8", errors="replace", newline="") as lines:
+        with _written(unfinished) as lines:
             yield lines
         if output.exists():
             shutil.copymode(output, unfinished)
         os.replace(unfinished, output)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _written(path: Path) -> TextIO:
+    # Names of labels may hold lone surrogates, which UTF-8 does not have. Lines end as the writers say.
+    return path.open("w", encoding="utf-8", errors="replace", newline="")
 
 
 def _evaluate(
@@ -578,16 +583,13 @@ def _counted(places: Sequence[str]) -> str:
 
 
 def _check_known(found: TextsWithPaths, hierarchy: LabelHierarchy) -> None:
-    from skhimatch.labels.spelling import suggestion
+    from skhimatch.labels.spelling import unknown_label
 
     for place, labels in zip(found.places, found.label_sets, strict=True):
         for label in sorted(labels):
             if label not in hierarchy:
-                near = suggestion(label, hierarchy.labels)
-                raise ValueError(
-                    f"label {label!r} in {place} is not among the {len(hierarchy)} known labels: "
-                    + (f"did you mean {near}?" if near else "correct it, or add training texts that have it")
-                )
+                otherwise = "correct it, or add training texts that have it"
+                raise ValueError(unknown_label(label, place, hierarchy.labels, otherwise))
 
 
 def _in_one_line(error: Exception) -> str:

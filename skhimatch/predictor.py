@@ -310,7 +310,7 @@ class FittedPredictor:
             self._decision(),
             labels=labels,
             n_others=n_others,
-            joint_space=self._has_joint_space(),
+            joint_space=self.has_joint_space,
         )
 
     def explain_label(
@@ -340,7 +340,7 @@ class FittedPredictor:
             When there is no such label, or only one of X and y is given.
         """
         state = self._state_on_device()
-        explained = explain_label(label, state, n_ngrams=n_ngrams, joint_space=self._has_joint_space())
+        explained = explain_label(label, state, n_ngrams=n_ngrams, joint_space=self.has_joint_space)
         if X is None and y is None:
             return explained
         if X is None or y is None:
@@ -403,7 +403,8 @@ class FittedPredictor:
     def _log_odds(self, texts: Texts) -> Iterator[NDArray[np.float32]]:
         return self._state_on_device().ensemble.log_odds(texts, progress=bool(self.verbose))
 
-    def _has_joint_space(self) -> bool:
+    @property
+    def has_joint_space(self) -> bool:
         """Whether a loss has trained the space of `transform`."""
         return self.lambda_joint > 0 or self.lambda_match > 0
 

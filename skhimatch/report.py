@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
 from skhimatch.evaluation.displays import text_bars
 from skhimatch.evaluation.metrics import (
     HierarchicalScore,
@@ -157,6 +155,7 @@ def top_down(indicator: Any, probabilities: Any, hierarchy: LabelHierarchy) -> l
 
     Examples
     --------
+    >>> import numpy as np
     >>> hierarchy = as_hierarchy({"science": ["physics", "biology"]})  # columns: biology, physics, science
     >>> top_down([[0, 1, 1]], np.array([[0.1, 0.75, 0.9]]), hierarchy)
     [{'science': 0.9, 'physics': 0.75}]
@@ -164,8 +163,7 @@ def top_down(indicator: Any, probabilities: Any, hierarchy: LabelHierarchy) -> l
     rows = as_indicator(indicator, len(hierarchy))
     found = []
     for row, (start, stop) in enumerate(pairwise(rows.indptr)):
-        labels = rows.indices[start:stop]
-        labels = labels[np.argsort(hierarchy.levels[labels], kind="stable")]
+        labels = hierarchy.top_down(rows.indices[start:stop])
         found.append(
             {hierarchy.labels[label]: round(float(probabilities[row, label]), 6) for label in labels}
         )

@@ -7,12 +7,13 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from toy_corpus import HIERARCHY, QUICK, make_corpus
 
-from skhimatch import HiMatchClassifier
+from skhimatch import HiMatchClassifier, LabelHierarchy
 from skhimatch.cli import main
 from skhimatch.report import Report
-from skhimatch.report_page.page import report_html, write_report
+from skhimatch.report_page.page import _taken_for, report_html, write_report
 
 pytest.importorskip("matplotlib")
 
@@ -140,6 +141,27 @@ def test_other_hierarchies(hierarchy, label_sets):
     assert len(re.findall("<strong>c</strong>", page)) == (2 if hierarchy and len(hierarchy) == 3 else 0)
     # No joint space was trained, and a chain has no siblings.
     assert len(tags.all("img")) == (5 if hierarchy == [("a", "b")] else 6)
+
+
+@pytest.mark.parametrize(
+    "hierarchy",
+    [
+        LabelHierarchy([("a", "c"), ("a", "d"), ("b", "d"), ("b", "e"), ("c", "f")]),
+        LabelHierarchy.flat(list("abcdef")),
+    ],
+    ids=["graph", "flat"],
+)
+def test_only_siblings_are_predicted_instead(hierarchy):
+    true, predicted = (np.random.RandomState(0).rand(2, 40, 6) < 0.4).astype(np.float32)
+    found = _taken_for(hierarchy, sp.csr_array(true), sp.csr_array(predicted))
+    counts = (true * (1 - predicted)).T @ (predicted * (1 - true)) * hierarchy.siblings.toarray()
+    expected = {}
+    for label, row in enumerate(counts):
+        order = np.argsort(-row, kind="stable")[:3]
+        named = [f"{hierarchy.labels[other]} ({row[other]:.0f})" for other in order if row[other]]
+        if named:
+            expected[label] = ", ".join(named)
+    assert found == expected
 
 
 def test_without_errors(fitted):

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from skhimatch.evaluation.metrics import label_counts
 from skhimatch.labels.formats import as_hierarchy
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.targets import encode_targets
@@ -76,8 +77,7 @@ class LabelScores:
         hierarchy = as_hierarchy(hierarchy)
         true = encode_targets(y_true, hierarchy)
         predicted = encode_predictions(y_pred, hierarchy, true.shape[0])
-        counts = (side.sum(axis=0).astype(np.int64) for side in (true.multiply(predicted), true, predicted))
-        return cls(hierarchy, *counts)
+        return cls(hierarchy, *label_counts(true, predicted))
 
     @property
     def f1(self) -> NDArray[np.float64]:

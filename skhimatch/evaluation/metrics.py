@@ -112,7 +112,7 @@ def micro_macro_f1(
     >>> micro_macro_f1([[1, 1, 0], [1, 0, 1]], [[1, 1, 0], [1, 1, 0]])
     MicroMacroF1(micro=0.75, macro=0.555...)
     """
-    return _micro_macro(*_counts(*_checked(y_true, y_pred), sample_weight))
+    return _micro_macro(*label_counts(*_checked(y_true, y_pred), sample_weight))
 
 
 def constrained_f1(
@@ -200,7 +200,7 @@ def f1_by_level(y_true: Any, y_pred: Any, hierarchy: Any) -> list[LevelScore]:
     2 2 2 0.5 0.333
     """
     hierarchy = as_hierarchy(hierarchy)
-    hits, true, predicted = _counts(*_checked(y_true, y_pred, len(hierarchy)))
+    hits, true, predicted = label_counts(*_checked(y_true, y_pred, len(hierarchy)))
     scores = []
     for level in range(1, hierarchy.depth + 1):
         here = hierarchy.levels == level
@@ -292,10 +292,23 @@ def _checked(y_true: Any, y_pred: Any, n_labels: int | None = None) -> tuple[csr
     return true, predicted
 
 
-def _counts(
+def label_counts(
     true: csr_array, predicted: csr_array, sample_weight: npt.NDArray[np.float64] | None = None
 ) -> tuple[npt.NDArray[Any], ...]:
-    """Count hits, true and predicted occurrences of each label: three arrays of shape (L,)."""
+    """Count hits, true and predicted occurrences of each label.
+
+    Parameters
+    ----------
+    true, predicted : csr_array of shape (n, L)
+        Indicators without stored zeros.
+    sample_weight : ndarray of shape (n,), optional
+        Weights of the rows.
+
+    Returns
+    -------
+    tuple of three ndarrays of shape (L,)
+        Of int64, or of float64 with weights.
+    """
     sides = (true.multiply(predicted).tocsr(), true, predicted)
     return tuple(_per_label(side, sample_weight) for side in sides)
 

@@ -72,7 +72,7 @@ def explain_text(
     ensemble, hierarchy = state.ensemble, state.hierarchy
     left_out = LeftOut(read, ensemble, decision)
     probabilities = as_probabilities(left_out.log_odds)
-    predicted = _from_the_roots(np.flatnonzero(left_out.decided), hierarchy)
+    predicted = hierarchy.top_down(np.flatnonzero(left_out.decided))
     if labels is None:
         likeliest = np.argsort(-probabilities, kind="stable")
         others = likeliest[~left_out.decided[likeliest]][:n_others]
@@ -270,7 +270,7 @@ def _changes(left_out: LeftOut, hierarchy: LabelHierarchy) -> tuple[DecisionChan
         after = set(left_out.decided_without[[number]].indices.tolist())
         if after != before:
             lost, gained = (
-                _from_the_roots(np.array(sorted(part), dtype=np.int64), hierarchy).tolist()
+                hierarchy.top_down(np.array(sorted(part), dtype=np.int64)).tolist()
                 for part in (before - after, after - before)
             )
             names = (tuple(hierarchy.labels[label] for label in part) for part in (lost, gained))
@@ -292,10 +292,6 @@ def _threshold(decision: DecisionRule, label: int) -> float | None:
     if decision.ends is not None or decision.n_labels is not None:
         return None
     return float(np.broadcast_to(decision.threshold, len(decision.hierarchy))[label])
-
-
-def _from_the_roots(labels: NDArray[np.int64], hierarchy: LabelHierarchy) -> NDArray[np.int64]:
-    return labels[np.argsort(hierarchy.levels[labels], kind="stable")]
 
 
 def _unread(read: ReadText, tokens: Texts, state: FittedState) -> tuple[Unread, ...]:

@@ -347,6 +347,26 @@ class LabelHierarchy:
             found.append(self.index[label])
         return np.array(found, dtype=np.int64)
 
+    def top_down(self, labels: Positions) -> Positions:
+        """Sort labels by their levels, from the roots down; labels on one level remain in their order.
+
+        Parameters
+        ----------
+        labels : ndarray of int64
+            Positions of labels.
+
+        Returns
+        -------
+        ndarray of int64
+
+        Examples
+        --------
+        >>> hierarchy = LabelHierarchy([("science", "physics"), ("science", "biology")])
+        >>> hierarchy.top_down(np.array([0, 1, 2]))  # biology, physics, science
+        array([2, 0, 1])
+        """
+        return labels[np.argsort(self.levels[labels], kind="stable")]
+
     def close(self, targets: Any) -> csr_array:
         """Add the ancestors of its labels to every row.
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from heapq import nsmallest
 
-__all__ = ["suggestion", "warn_of_labels_that_look_alike"]
+__all__ = ["suggestion", "unknown_label", "warn_of_labels_that_look_alike"]
 
 # difflib compares a name with some thousands of others in a tenth of a second.
 _MOST_COMPARED = 3_000
@@ -45,6 +45,35 @@ def suggestion(name: str, known: Collection[str], n: int = 1) -> str:
     if not near:
         near = get_close_matches(name, _candidates(name, known), n=n)
     return " or ".join(_shown_beside(label, name) for label in near)
+
+
+def unknown_label(label: str, place: str, known: Collection[str], otherwise: str) -> str:
+    """Say that a label is unknown, and name the known one that was probably meant.
+
+    Parameters
+    ----------
+    label : str
+        The unknown label.
+    place : str
+        Where it is.
+    known : collection of str
+        The known labels.
+    otherwise : str
+        What to do if none is similar.
+
+    Returns
+    -------
+    str
+        The message of an error.
+
+    Examples
+    --------
+    >>> unknown_label("phisics", "line 2 of a.csv", ["physics", "sport"], "correct it")
+    "label 'phisics' in line 2 of a.csv is not among the 2 known labels: did you mean 'physics'?"
+    """
+    near = suggestion(label, known)
+    remedy = f"did you mean {near}?" if near else otherwise
+    return f"label {label!r} in {place} is not among the {len(known)} known labels: {remedy}"
 
 
 def warn_of_labels_that_look_alike(labels: Iterable[str]) -> None:

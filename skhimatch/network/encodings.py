@@ -23,7 +23,7 @@ from skhimatch.text.sequences import TokenSequences
 if TYPE_CHECKING:
     from skhimatch.network.transformer import TransformerEncoder
 
-__all__ = ["EncodingStore", "encode", "encode_once", "store_folder"]
+__all__ = ["EncodingStore", "encode", "encode_longest_first", "encode_once", "store_folder"]
 
 Make = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
@@ -93,7 +93,26 @@ def encode_once(
             RuntimeWarning,
             stacklevel=2,
         )
-        encodings[order] = encode(encoder, sorted_texts)
+        return encode_longest_first(encoder, texts)
+    return encodings
+
+
+def encode_longest_first(encoder: TransformerEncoder, texts: TokenSequences) -> NDArray[np.float32]:
+    """Encode texts in the order of their lengths, so that batches have little padding; nothing is stored.
+
+    Parameters
+    ----------
+    encoder, texts : as in `encode`
+        See there.
+
+    Returns
+    -------
+    float32 ndarray of shape (n, d)
+        In the order of the texts.
+    """
+    order = np.argsort(-texts.lengths, kind="stable")
+    encodings = np.empty((len(texts), encoder.output_size), dtype=np.float32)
+    encodings[order] = encode(encoder, texts[order])
     return encodings
 
 

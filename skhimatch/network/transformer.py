@@ -18,7 +18,7 @@ from skhimatch.labels.texts import LabelTexts
 from skhimatch.network.batches import padding_mask
 from skhimatch.network.dropout import Dropout
 from skhimatch.network.encoders import TextEncoder
-from skhimatch.network.encodings import encode, encode_once
+from skhimatch.network.encodings import encode, encode_longest_first, encode_once
 from skhimatch.network.random_numbers import (
     CONSTRUCTION,
     InjectedGenerators,
@@ -177,11 +177,7 @@ class TransformerEncoder(TextEncoder, RandomModule):
         """Return the same as `input_of`, for texts that do not come again: no vector is stored on disk."""
         if not isinstance(texts, SubwordSequences) or not self.frozen or texts.encodings is not None:
             return texts
-        # Longest first, so that batches have little padding.
-        order = np.argsort(-texts.lengths, kind="stable")
-        encodings = np.empty((len(texts), self.output_size), dtype=np.float32)
-        encodings[order] = encode(self, texts.subwords[order])
-        return SubwordSequences(texts.subwords, texts.words, encodings)
+        return SubwordSequences(texts.subwords, texts.words, encode_longest_first(self, texts.subwords))
 
     def tokens_read(self, limit: int | None) -> int | None:
         """Return how many subwords of a text are read: those of one window, or all."""

@@ -187,7 +187,7 @@ def _pictures(
         pictures["The siblings that are confused most often, in numbers of texts"] = lambda: (
             SiblingConfusionDisplay.from_predictions(true, predicted, hierarchy)
         )
-    if classifier.lambda_match or classifier.lambda_joint:
+    if classifier.has_joint_space:
         pictures["Texts (dots) and labels (stars) in the joint space"] = lambda: (
             JointEmbeddingDisplay.from_estimator(classifier, texts, true, max_texts=N_POINTS)
         )
@@ -251,7 +251,14 @@ def _taken_for(hierarchy: LabelHierarchy, true: sp.csr_array, predicted: sp.csr_
     """Return, for labels that were missed, the siblings that were wrongly predicted, most often first."""
     hits = true.multiply(predicted)
     missed, wrong = sp.csr_array(true - hits), sp.csr_array(predicted.astype(np.float32) - hits)
-    counts = sp.csr_array(sp.csr_array(missed.T @ wrong).multiply(hierarchy.siblings))
+    counts = sp.coo_array(missed.T @ wrong)
+    # `hierarchy.siblings` would have all pairs of a large family, and few are confused.
+    together = hierarchy.parents[counts.row].multiply(hierarchy.parents[counts.col]).sum(axis=1) > 0
+    if not hierarchy.is_flat:
+        together |= np.isin(counts.row, hierarchy.roots) & np.isin(counts.col, hierarchy.roots)
+    pairs = counts.row[together], counts.col[together]
+    counts = sp.csr_array((counts.data[together], pairs), shape=counts.shape)
+    counts.sort_indices()
     found = {}
     for label, (start, stop) in enumerate(pairwise(counts.indptr)):
         order = np.argsort(-counts.data[start:stop], kind="stable")[:3]
@@ -293,7 +300,7 @@ def _error(
 ) -> str:
     hierarchy = classifier.hierarchy_
     true = np.flatnonzero(expected)
-    by_level = [labels[np.argsort(hierarchy.levels[labels], kind="stable")] for labels in (true, predicted)]
+    by_level = [hierarchy.top_down(labels) for labels in (true, predicted)]
     named = [
         ", ".join(
             f'<span class="{"right" if label in other else "wrong"}">{escape(hierarchy.labels[label])}</span>'

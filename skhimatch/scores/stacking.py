@@ -261,11 +261,15 @@ def _regression(
 ) -> LogisticRegression:
     """Fit a logistic regression of scores, of shape (pairs, columns)."""
     regression = LogisticRegression(tol=1e-6, max_iter=1000)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", ConvergenceWarning)
-        try:
-            return regression.fit(scores, wanted, sample_weight)
-        except ConvergenceWarning:
+    # Warnings are caught in all threads at once. So they are recorded: as errors they would stop the others.
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        fitted = regression.fit(scores, wanted, sample_weight)
+        if any(issubclass(warning.category, ConvergenceWarning) for warning in caught):
             # The line search may fail where few pairs are separated. Newton steps need none.
             warnings.simplefilter("ignore")
-            return regression.set_params(solver="newton-cholesky").fit(scores, wanted, sample_weight)
+            fitted = regression.set_params(solver="newton-cholesky").fit(scores, wanted, sample_weight)
+    for warning in caught:
+        if not issubclass(warning.category, ConvergenceWarning):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return fitted

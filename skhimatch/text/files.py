@@ -11,7 +11,7 @@ from typing import Any
 
 from skhimatch.input_files import format_of, open_text
 from skhimatch.labels.hierarchy import LabelHierarchy
-from skhimatch.labels.spelling import suggestion
+from skhimatch.labels.spelling import unknown_label
 from skhimatch.text.columns import TEXT_AND_LABELS, Columns
 from skhimatch.text.tables import read_table
 
@@ -291,9 +291,6 @@ def _checked(labels: Any, where: str, hierarchy: LabelHierarchy | None) -> froze
         raise ValueError(f"the labels in {where} are {labels!r}: write a list of strings")
     for name in names:
         if hierarchy is not None and name not in hierarchy:
-            near = suggestion(name, hierarchy.labels)
-            raise ValueError(
-                f"label {name!r} in {where} is not among the {len(hierarchy)} known labels: "
-                + (f"did you mean {near}?" if near else "correct it, or add it to the hierarchy")
-            )
+            otherwise = "correct it, or add it to the hierarchy"
+            raise ValueError(unknown_label(name, where, hierarchy.labels, otherwise))
     return frozenset(names)
