@@ -181,7 +181,9 @@ def fit_himatch(corpus: Corpus, seed: int, settings: dict[str, Any]) -> Any:
     if isinstance(encoder, dict):
         # The settings of a pretrained encoder, as JSON can represent them.
         folder = PRETRAINED[encoder["name"]]()
-        settings = settings | {"encoder": skhimatch.PretrainedEncoder(**encoder | {"name": folder})}
+        # The test texts are encoded once for all seeds.
+        encoder = encoder | {"name": folder, "vector_store": "always"}
+        settings = settings | {"encoder": skhimatch.PretrainedEncoder(**encoder)}
     classifier = skhimatch.HiMatchClassifier(
         corpus.hierarchy, label_texts=corpus.label_texts, random_state=seed, verbose=1, **settings
     )

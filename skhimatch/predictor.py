@@ -22,7 +22,7 @@ from skhimatch.explanation.explain_label import explain_label, with_texts
 from skhimatch.explanation.explain_text import explain_text
 from skhimatch.explanation.results import Explanation, LabelExplanation
 from skhimatch.fitting.checked_input import checked_texts
-from skhimatch.fitting.tokenize import tokenize
+from skhimatch.fitting.tokenize import tokenize_to_predict
 from skhimatch.labels import targets
 from skhimatch.labels.missing import encode_known_targets, without_missing
 from skhimatch.network.device import resolve_device
@@ -398,7 +398,7 @@ class FittedPredictor:
 
     def _tokenized(self, X: Any) -> Texts:
         check_is_fitted(self)
-        return tokenize(checked_texts(X), self._state_on_device())
+        return tokenize_to_predict(checked_texts(X), self._state_on_device())
 
     def _log_odds(self, texts: Texts) -> Iterator[NDArray[np.float32]]:
         return self._state_on_device().ensemble.log_odds(texts, progress=bool(self.verbose))

@@ -27,7 +27,7 @@ from skhimatch.text.subwords import SubwordTokenizer
 HIERARCHY = {"science": ["physics", "biology"], "sport": ["tennis"]}
 TEXTS = ["a quark and a gluon", "the cell divides", "a serve and a volley"] * 8
 LABELS = [{"science", "physics"}, {"science", "biology"}, {"sport", "tennis"}] * 8
-ENCODER_SETTINGS = {"freeze", "pooling", "long_text", "stored"}
+ENCODER_SETTINGS = {"freeze", "pooling", "long_text", "stored", "vector_store", "dtype"}
 NEW = ["the gluon and the quark", "a cell", "the volley of the serve", ""]
 
 
@@ -142,7 +142,7 @@ def test_words_of_pieces_serve_the_other_encoders(tiny_bert):
 
 def test_a_search_reads_each_text_once(make, reads):
     search = GridSearchCV(
-        make(freeze="all", lexical=None, long_text="stride"),
+        make(freeze="all", lexical=None, long_text="stride", vector_store="always"),
         {"gamma": [0.1, 0.2, 0.4], "beta": [0.1, 0.5, 0.9]},
         scoring="f1_micro",
         cv=2,
@@ -152,6 +152,52 @@ def test_a_search_reads_each_text_once(make, reads):
     search.fit(different, MultiLabelBinarizer().fit_transform(LABELS))
     # And the name of each label.
     assert sum(reads) == len(different) + 5
+
+
+def test_what_is_predicted_is_stored_only_if_asked_for(make, reads):
+    for number, (vector_store, again) in enumerate([("always", 0), ("fit", 4), ("never", 4)], 1):
+        classifier = make(freeze="all", vector_store=vector_store).fit(TEXTS, LABELS)
+        store = encodings.store_folder() / encodings.FILE
+        before = store.read_bytes()
+        reads.clear()
+        new = [text + " the" * number for text in NEW]
+        classifier.predict_proba(new)
+        assert sum(reads) == 4
+        classifier.predict_proba(new)
+        assert sum(reads) == 4 + again
+        assert (store.read_bytes() == before) == (vector_store != "always")
+        # What `fit` stored is read.
+        reads.clear()
+        classifier.predict_proba(TEXTS)
+        assert sum(reads) == (len(TEXTS) if vector_store == "never" else 0)
+
+
+def test_nothing_is_stored_if_it_is_not_wanted(make, reads):
+    stored = make(freeze="all").fit(TEXTS, LABELS).predict_proba(NEW)
+    shutil.rmtree(encodings.store_folder())
+    found = make(freeze="all", vector_store="never").fit(TEXTS, LABELS).predict_proba(NEW)
+    np.testing.assert_allclose(found, stored, atol=1e-6)
+    assert not encodings.store_folder().exists()
+
+
+def test_a_frozen_encoder_in_bfloat16(make, reads):
+    exact = make(freeze="all").fit(TEXTS, LABELS)
+    short = make(freeze="all", dtype="bfloat16").fit(TEXTS, LABELS)
+    encoders = [classifier.network_.text_encoder for classifier in (exact, short)]
+    vectors = [
+        encoder.input_once(classifier.tokenizer_.transform(NEW)).encodings
+        for encoder, classifier in zip(encoders, (exact, short), strict=True)
+    ]
+    assert np.abs(vectors[0] - vectors[1]).max() > 0
+    np.testing.assert_allclose(*vectors, atol=0.05)
+    # Its vectors are others, and are stored as such.
+    assert encoders[0].digest() != encoders[1].digest()
+    np.testing.assert_array_equal(exact.predict(TEXTS), short.predict(TEXTS))
+
+
+def test_bfloat16_is_for_frozen_encoders(make):
+    with pytest.raises(ValueError, match=r"dtype='bfloat16' is for an encoder that is frozen as a whole"):
+        make(freeze=1, dtype="bfloat16").fit(TEXTS, LABELS)
 
 
 def test_a_new_fit_reads_nothing_again(make, reads):

@@ -7,11 +7,11 @@ from typing import Any
 from skhimatch.state import FittedState
 from skhimatch.text.sequences import Texts, words_of
 
-__all__ = ["checked_tokens", "tokenize"]
+__all__ = ["checked_tokens", "tokenize", "tokenize_to_predict"]
 
 
 def tokenize(texts: Any, state: FittedState) -> Texts:
-    """Tokenise checked texts for prediction.
+    """Tokenise checked texts, as `fit` does: a frozen encoder stores their vectors.
 
     Parameters
     ----------
@@ -30,6 +30,26 @@ def tokenize(texts: Any, state: FittedState) -> Texts:
         When ids are of another vocabulary, or texts come where the training texts came as ids.
     """
     return state.network.text_encoder.input_of(checked_tokens(texts, state))
+
+
+def tokenize_to_predict(texts: Any, state: FittedState) -> Texts:
+    """Tokenise checked texts for prediction: a frozen encoder stores their vectors only if it is set to.
+
+    Parameters
+    ----------
+    texts, state : as for `tokenize`
+        The texts, and what was fitted.
+
+    Returns
+    -------
+    TokenSequences or SubwordSequences of shape (n,)
+
+    Raises
+    ------
+    ValueError
+        As `tokenize`.
+    """
+    return state.network.text_encoder.input_to_predict(checked_tokens(texts, state))
 
 
 def checked_tokens(texts: Any, state: FittedState) -> Texts:

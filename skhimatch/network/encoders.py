@@ -72,8 +72,12 @@ class TextEncoder(nn.Module):
         """Return the part of tokenised texts that this encoder reads: here, their words."""
         return words_of(texts)
 
+    def input_to_predict(self, texts: Texts) -> Texts:
+        """Return the same as `input_of`, for texts to predict, whose vectors may be stored already."""
+        return self.input_of(texts)
+
     def input_once(self, texts: Texts) -> Texts:
-        """Return the same as `input_of`, for texts that do not come again: nothing is stored."""
+        """Return the same as `input_of`, for texts that do not come again: nothing is stored or looked up."""
         return self.input_of(texts)
 
     def tokens_read(self, limit: int | None) -> int | None:

@@ -23,7 +23,14 @@ from skhimatch.text.sequences import TokenSequences
 if TYPE_CHECKING:
     from skhimatch.network.transformer import TransformerEncoder
 
-__all__ = ["EncodingStore", "encode", "encode_longest_first", "encode_once", "store_folder"]
+__all__ = [
+    "EncodingStore",
+    "encode",
+    "encode_longest_first",
+    "encode_once",
+    "look_up_or_encode",
+    "store_folder",
+]
 
 Make = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
@@ -93,12 +100,12 @@ def encode_once(
             RuntimeWarning,
             stacklevel=2,
         )
-        return encode_longest_first(encoder, texts)
+        return encode_longest_first(encoder, texts, progress=progress)
     return encodings
 
 
-def encode_longest_first(encoder: TransformerEncoder, texts: TokenSequences) -> NDArray[np.float32]:
-    """Encode texts in the order of their lengths, so that batches have little padding; nothing is stored.
+def look_up_or_encode(encoder: TransformerEncoder, texts: TokenSequences) -> NDArray[np.float32]:
+    """Encode texts, except for those whose vectors are stored already; nothing is written.
 
     Parameters
     ----------
@@ -110,9 +117,40 @@ def encode_longest_first(encoder: TransformerEncoder, texts: TokenSequences) -> 
     float32 ndarray of shape (n, d)
         In the order of the texts.
     """
+    keys = _keys(encoder, texts)
+    stored = EncodingStore(store_folder()).find(keys)
+    encodings = np.empty((len(texts), encoder.output_size), dtype=np.float32)
+    missing = np.array([key not in stored for key in keys], dtype=bool)
+    if not missing.all():
+        encodings[~missing] = [stored[key] for key in keys if key in stored]
+    encodings[missing] = encode_longest_first(encoder, texts[missing])
+    return encodings
+
+
+def encode_longest_first(
+    encoder: TransformerEncoder, texts: TokenSequences, *, progress: bool = False
+) -> NDArray[np.float32]:
+    """Encode texts in the order of their lengths, so that batches have little padding; nothing is stored.
+
+    Parameters
+    ----------
+    encoder, texts : as in `encode`
+        See there.
+    progress : bool
+        Show a progress bar if there are hundreds of texts.
+
+    Returns
+    -------
+    float32 ndarray of shape (n, d)
+        In the order of the texts.
+    """
     order = np.argsort(-texts.lengths, kind="stable")
     encodings = np.empty((len(texts), encoder.output_size), dtype=np.float32)
-    encodings[order] = encode(encoder, texts[order])
+    with progress_bar(len(texts), "encode", shown=progress and len(texts) > CHUNK_SIZE) as bar:
+        for start in range(0, len(texts), CHUNK_SIZE):
+            rows = order[start : start + CHUNK_SIZE]
+            encodings[rows] = encode(encoder, texts[rows])
+            bar.update(len(rows))
     return encodings
 
 
@@ -134,9 +172,10 @@ def encode(encoder: TransformerEncoder, texts: TokenSequences) -> NDArray[np.flo
     encoder.eval()
     device, dataset = next(encoder.parameters()).device, TextDataset(texts)
     found = [np.empty((0, encoder.output_size), dtype=np.float32)]
-    for start in range(0, len(texts), BATCH_SIZE):
-        inputs, _ = dataset.batch(np.arange(start, min(start + BATCH_SIZE, len(texts))))
-        found.append(encoder(inputs["ids"].to(device), inputs["lengths"].to(device)).cpu().numpy())
+    with torch.autocast(device.type, torch.bfloat16, enabled=encoder.settings.dtype == "bfloat16"):
+        for start in range(0, len(texts), BATCH_SIZE):
+            inputs, _ = dataset.batch(np.arange(start, min(start + BATCH_SIZE, len(texts))))
+            found.append(encoder(inputs["ids"].to(device), inputs["lengths"].to(device)).cpu().numpy())
     return np.concatenate(found)
 
 
@@ -222,6 +261,31 @@ class EncodingStore:
                 stacklevel=2,
             )
         return np.stack([vectors[key] for key in keys])
+
+    def find(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
+        """Return the vectors of those keys that are stored; nothing is written.
+
+        Parameters
+        ----------
+        keys : sequence of n bytes
+            Keys may be repeated.
+
+        Returns
+        -------
+        dict of bytes to float32 ndarray of shape (d,)
+            Without those that are damaged. Empty if the store is not there or cannot be read.
+        """
+        vectors: dict[bytes, NDArray[np.float32]] = {}
+        wanted = list(dict.fromkeys(keys))
+        try:
+            place = f"{(self.folder / FILE).absolute().as_uri()}?mode=ro"
+            with closing(sqlite3.connect(place, uri=True, timeout=TIMEOUT_SECONDS)) as connection:
+                for start in range(0, len(wanted), CHUNK_SIZE):
+                    vectors |= _read(connection, wanted[start : start + CHUNK_SIZE])[0]
+        except sqlite3.Error:
+            # A fit tells the user what is wrong with the store.
+            return {}
+        return vectors
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.folder / FILE, timeout=TIMEOUT_SECONDS, isolation_level=None)

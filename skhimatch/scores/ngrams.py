@@ -38,6 +38,9 @@ CHUNK_SIZE = 20_000
 # 32 MB of codes and frequencies. Of millions of texts, the n-grams beyond are in a handful of texts each.
 MAX_NGRAMS = 2_000_000
 BIAS_LEARNING_RATE = 0.1
+# From this share of weights that are not zero, the weights of the n-grams of some texts at a time are made
+# dense to score the texts. On WOS, where it is .32, scores are five times as fast as by a sparse product.
+MIN_DENSITY, TEXTS_OF_PRODUCT = 0.1, 64
 # The learning rates that are tried on held-out texts. The second is better where words tell labels clearly.
 LEARNING_RATES = 10.0, 20.0
 # The C of the support vector machines that are tried on held-out texts. Between 0.3 and 3 there was no more
@@ -418,7 +421,9 @@ class NGramClassifier:
         -------
         float32 ndarray of shape (n, L)
         """
-        return (self.ngrams(words_of(texts)) @ self.weight).toarray() + self.bias
+        scores = _dense_product(self.ngrams(words_of(texts)), self.weight)
+        scores += self.bias
+        return scores
 
     def contributions(self, text: TokenSequences, weights: NDArray[np.float64]) -> sp.csr_array:
         """Return what each n-gram of a text adds to a weighted sum of the labels' scores.
@@ -625,6 +630,19 @@ def _with_entries_at(pattern: sp.csr_array, weight: sp.csr_array) -> sp.csr_arra
     data = np.concatenate([weight.data, np.zeros_like(added.data)])
     row, column = np.concatenate([weight.row, added.row]), np.concatenate([weight.col, added.col])
     return sp.coo_array((data, (row, column)), shape=weight.shape).tocsr()
+
+
+def _dense_product(features: sp.csr_array, weight: sp.csr_array) -> NDArray[np.float32]:
+    """Return features @ weight, dense, of shape (n, L)."""
+    if weight.nnz < MIN_DENSITY * weight.shape[0] * weight.shape[1]:
+        return (features @ weight).toarray()
+    product = np.empty((features.shape[0], weight.shape[1]), dtype=np.float32)
+    for start in range(0, len(product), TEXTS_OF_PRODUCT):
+        part = features[start : start + TEXTS_OF_PRODUCT]
+        used, column = np.unique(part.indices, return_inverse=True)
+        compact = sp.csr_array((part.data, column, part.indptr), shape=(part.shape[0], len(used)))
+        product[start : start + TEXTS_OF_PRODUCT] = compact @ weight[used].toarray()
+    return product
 
 
 def _used_columns(features: sp.csr_array) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 
-__all__ = ["spans_of_words", "words_of_any_script"]
+__all__ = ["matches", "spans_of_words", "words_of_any_script"]
 
 # Ideographs. One is about a morpheme, so each is a token.
 IDEOGRAPHS = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f\U00030000-\U000323af"
@@ -19,6 +19,9 @@ IDEOGRAPHS = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U00
 WITHOUT_SPACES = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"
 # Marks are among these characters.
 FIRST_MARK, LAST_MARK = 0x300, 0x1F000
+# Texts of at least this many characters are searched one word at a time, so that of a very long text only the
+# first words are found, if no more are read.
+LONG_TEXT_LENGTH = 20_000
 # They join letters, in Persian and in scripts of India.
 JOINERS = "\u200c\u200d"
 
@@ -51,9 +54,35 @@ def words_of_any_script(text: str) -> Iterator[str]:
     ['北', '京', '2026']
     """
     if text.isascii():
-        return (match[0] for match in _ASCII_WORD.finditer(text))
+        return matches(_ASCII_WORD, text)
     text = unicodedata.normalize("NFC", text)
     return (text[start:end] for start, end in spans_of_words(text))
+
+
+def matches(pattern: re.Pattern[str], text: str) -> Iterator[str]:
+    """Find what a pattern matches.
+
+    Parameters
+    ----------
+    pattern : re.Pattern
+        With one group, which is returned in place of the whole match, or none.
+    text : str
+        The text.
+
+    Returns
+    -------
+    iterator of str
+        From the start of the text to its end.
+
+    Examples
+    --------
+    >>> list(matches(re.compile("a(.)"), "abac"))
+    ['b', 'c']
+    """
+    if len(text) < LONG_TEXT_LENGTH:
+        # Twice as fast as finditer, but it finds all words of the text.
+        return iter(pattern.findall(text))
+    return (match[pattern.groups] for match in pattern.finditer(text))
 
 
 def spans_of_words(text: str) -> Iterator[tuple[int, int]]:

@@ -3,7 +3,7 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
-from itertools import islice, repeat
+from itertools import compress, islice, repeat
 from numbers import Integral
 from typing import Any
 
@@ -15,13 +15,10 @@ from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skhimatch.text.scripts import words_of_any_script
+from skhimatch.text.scripts import matches, words_of_any_script
 from skhimatch.text.sequences import UNKNOWN_ID, TokenSequences, Vocabulary
 
 __all__ = ["WordTokenizer", "check_texts", "rare_words_count"]
-
-# Texts of at least this many characters are tokenised one token at a time, up to `max_length`.
-LONG_TEXT_LENGTH = 20_000
 
 
 def check_texts(texts: Iterable[Any]) -> list[str] | list[list[str]]:
@@ -300,11 +297,12 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         index = self.vocabulary_.index
-        lists, unknown_words = [], []
+        lists: list[list[int]] = []
+        unknown_words: list[str] = []
         for text in check_texts(X):
             words = self.tokenize(text)
             lists.append(list(map(index.get, words, repeat(UNKNOWN_ID))))
-            unknown_words += [word for word in words if word not in index]
+            unknown_words += compress(words, map(UNKNOWN_ID.__eq__, lists[-1]))
         return TokenSequences.from_lists(lists, self.vocabulary_, unknown_words)
 
     def tokenize(self, text: str | Sequence[str]) -> list[str]:
@@ -336,12 +334,7 @@ class WordTokenizer(TransformerMixin, BaseEstimator):
         text = text.lower() if self.lowercase else text
         if self.token_pattern is None:
             return list(islice(words_of_any_script(text), self.max_length))
-        pattern = self.compiled_pattern(self.token_pattern)
-        if len(text) < LONG_TEXT_LENGTH:
-            # Twice as fast as finditer, but it finds all tokens of the text.
-            tokens = iter(pattern.findall(text))
-        else:
-            tokens = (match[pattern.groups] for match in pattern.finditer(text))
+        tokens = matches(self.compiled_pattern(self.token_pattern), text)
         return list(islice(filter(None, tokens), self.max_length))
 
     @staticmethod

@@ -1,3 +1,4 @@
+import hashlib
 import pickle
 import shutil
 from pathlib import Path
@@ -7,6 +8,7 @@ import pytest
 import torch
 from pretrained_models import write_tiny_bert
 
+from skhimatch.network import transformer
 from skhimatch.network.base import mean_state
 from skhimatch.network.batches import TextDataset
 from skhimatch.network.encodings import encode
@@ -173,6 +175,24 @@ def test_a_digest_tells_encoders_apart(tiny_bert):
         next(changed.parameters())[0, 0] += 1e-3
     assert len({*digests, changed.digest()}) == 5
     assert TransformerEncoder(PretrainedEncoder(tiny_bert)).digest() == digests[0]
+
+
+def test_weights_are_hashed_again_only_after_a_change(tiny_bert, monkeypatch):
+    encoder = TransformerEncoder(PretrainedEncoder(tiny_bert, freeze="all"))
+    first = encoder.digest()
+    made = []
+    monkeypatch.setattr(transformer.hashlib, "sha256", lambda *_: made.append(1) or hashlib.sha512())
+    assert encoder.digest() == first
+    assert made == []
+    monkeypatch.undo()
+    with torch.no_grad():
+        next(encoder.parameters())[0, 0] += 1e-3
+    second = encoder.digest()
+    assert second != first
+    copied = pickle.loads(pickle.dumps(encoder))
+    assert copied.digest() == second
+    encoder.body.load_state_dict(TransformerEncoder(PretrainedEncoder(tiny_bert)).body.state_dict())
+    assert encoder.digest() == first
 
 
 class TestMismatch:
