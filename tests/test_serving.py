@@ -300,8 +300,9 @@ class TestStart:
 
     def test_only_the_service_needs_the_extra(self):
         code = (
-            "import sys; sys.modules['fastapi'] = sys.modules['uvicorn'] = sys.modules['pydantic'] = None; "
-            "import skhimatch, skhimatch.cli, skhimatch.serving.application, skhimatch.serving.server"
+            "import sys; sys.modules.update(dict.fromkeys(('fastapi', 'uvicorn', 'pydantic', 'starlette'))); "
+            "import skhimatch.cli, skhimatch.serving.application, skhimatch.serving.server; "
+            "print(skhimatch.serving.create_app, skhimatch.serving.Limits)"
         )
         subprocess.run([sys.executable, "-c", code], check=True)
 
