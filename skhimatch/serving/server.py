@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from uvicorn import Server
 
-__all__ = ["serve"]
+__all__ = ["listening_socket", "serve"]
 
 
 def serve(app: FastAPI, host: str, port: int, *, stop_seconds: int, listening: Callable[[str], None]) -> None:
@@ -47,7 +47,7 @@ def serve(app: FastAPI, host: str, port: int, *, stop_seconds: int, listening: C
     check_installed("uvicorn")
     from uvicorn import Config, Server
 
-    with _socket(host, port) as accepting:
+    with listening_socket(host, port) as accepting:
         config = Config(
             app, log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=stop_seconds
         )
@@ -60,14 +60,35 @@ def serve(app: FastAPI, host: str, port: int, *, stop_seconds: int, listening: C
         raise KeyboardInterrupt
 
 
-def _socket(host: str, port: int) -> socket.socket:
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at an address.
+
+    Parameters
+    ----------
+    host : str
+        A name or an address of this machine.
+    port : int
+        The port; 0 for any free one.
+
+    Returns
+    -------
+    socket.socket
+
+    Raises
+    ------
+    ValueError
+        When the address cannot be used.
+    """
     if not 0 <= port <= 65_535:
         raise ValueError(f"--port {port} is no port: pass a number from 0 to 65535")
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family, backlog=2048)
+        created = socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as error:
         raise ValueError(f"cannot listen at --host {host} --port {port}: {error.strerror}") from error
+    # asyncio sets TCP_NODELAY only on sockets that name the protocol. Without it each answer takes 40 ms
+    # more, because its head and its body are two packets.
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, created.detach())
 
 
 @contextmanager
