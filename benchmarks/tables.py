@@ -23,6 +23,7 @@ from benchmarks.paper import paper_tables
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 SPEED = RESULTS / "speed.json"
+SERVING = RESULTS / "serving.json"
 FAITHFULNESS = RESULTS / "faithfulness.json"
 IDEAS = ROOT / "benchmarks" / "ideas.json"
 PUBLISHED = ROOT / "benchmarks" / "published.json"
@@ -470,6 +471,32 @@ def growth_table(content: dict[str, Any] | None) -> str:
     return "\n".join(lines)
 
 
+def read_serving() -> dict[str, Any] | None:
+    """Return the results of `benchmarks.serving`, or None. Quick runs do not count."""
+    content = json.loads(SERVING.read_text()) if SERVING.exists() else None
+    return None if content is None or content["quick"] else content
+
+
+def serving_table(content: dict[str, Any] | None) -> str:
+    """Render times of requests and texts per second, by the number of clients and of texts of a request."""
+    if content is None:
+        return NOT_MEASURED
+    lines = [
+        f"| {content['dataset']}, {content['labels']} labels, {_threads(content['threads'])} "
+        "| a request (median) | 99 of 100 | texts/s |",
+        "|---|---|---|---|",
+    ]
+    for load in content["loads"]:
+        clients, texts = (
+            f"{load[name]} {name.removesuffix('s' * (load[name] == 1))}" for name in ("clients", "texts")
+        )
+        lines.append(
+            f"| {clients}, {texts} a request | {load['latency_ms_p50']:.1f} ms "
+            f"| {load['latency_ms_p99']:.1f} ms | {load['texts_per_second']:,.0f} |"
+        )
+    return "\n".join(lines)
+
+
 def _threads(number: int) -> str:
     return f"{number} thread{'' if number == 1 else 's'}"
 
@@ -602,6 +629,7 @@ def main() -> int:
         "frequencies": frequency_table(own),
         "speed": speed_table(speed),
         "growth": growth_table(speed),
+        "serving": serving_table(read_serving()),
         "faithfulness": faithfulness_table(read_faithfulness()),
         "speed ideas": speed_ideas_table(json.loads(SPEED_IDEAS.read_text())),
         "ideas": ideas_table(json.loads(IDEAS.read_text())),

@@ -1,4 +1,4 @@
-"""The command line: ``python -m skhimatch demo | fit | predict | evaluate | explain | report``."""
+"""The command line: ``python -m skhimatch demo | fit | predict | evaluate | explain | report | serve``."""
 
 # Only what --help needs is imported here, so that --help is fast.
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from skhimatch import __version__
+from skhimatch.serving.limits import Limits
 
 if TYPE_CHECKING:
     from skhimatch.classifier import HiMatchClassifier
@@ -69,6 +70,7 @@ Hierarchical text classification by label-semantics matching.
   python -m skhimatch evaluate --model news-model --input test.jsonl   print its scores
   python -m skhimatch explain --model news-model --text "a wave"       say why
   python -m skhimatch report --model news-model --input test.jsonl --output report.html
+  python -m skhimatch serve news-model                                 answer requests over HTTP
 
 Help for each command and its files:  python -m skhimatch fit --help
 """
@@ -118,6 +120,19 @@ Write one page of HTML about a saved classifier on texts with known labels: scor
 tree of labels, and the most wrong texts with explanations. It needs matplotlib.
 
   python -m skhimatch report --model news-model --input test.jsonl --output report.html
+"""
+
+ABOUT_SERVE = """\
+Answer requests over HTTP with a saved classifier. It needs FastAPI and uvicorn:
+python -m pip install "skhimatch[serve]"
+
+  python -m skhimatch serve news-model --port 8000
+  curl localhost:8000/predict -H "Content-Type: application/json" -d '{"texts": ["a wave"]}'
+  curl localhost:8000/explain -H "Content-Type: application/json" -d '{"text": "a wave"}'
+  curl localhost:8000/health
+
+/docs describes the requests. SIGTERM or Ctrl-C stops the server: no new connection is accepted,
+and the requests that were accepted are answered.
 """
 
 
@@ -233,6 +248,24 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--output", **file, required=True, help="the page, such as report.html")
     report.add_argument("--errors", **number, default=10, help="wrong texts to show (default: 10)")
     _add_columns(report)
+
+    serve = commands.add_parser("serve", description=ABOUT_SERVE, formatter_class=_Raw)
+    serve.set_defaults(run=_serve)
+    serve.add_argument("model", metavar="MODEL", type=Path, help="folder that fit wrote")
+    serve.add_argument(
+        "--host", metavar="NAME", default="127.0.0.1", help="the address (default: 127.0.0.1, this machine)"
+    )
+    serve.add_argument("--port", **number, default=8000, help="the port, 0 for a free one (default: 8000)")
+    usual = Limits()
+    for option, value, limited in (
+        ("--max-body", usual.body_bytes, "bytes of a request"),
+        ("--max-texts", usual.texts, "texts of a request"),
+        ("--max-characters", usual.characters, "characters of a text"),
+        ("--max-waiting", usual.waiting_texts, "texts that wait for a prediction"),
+        ("--max-explanations", usual.waiting_explanations, "explanations that are made or wait"),
+        ("--stop-seconds", 60, "seconds that accepted requests have after SIGTERM"),
+    ):
+        serve.add_argument(option, **number, default=value, help=f"{limited} (default: {value:,})")
     return parser
 
 
@@ -357,12 +390,16 @@ def _predict(
     records, texts = _read_to_predict(input, Columns(text_column, ()))
 
     from skhimatch.classifier import HiMatchClassifier
+    from skhimatch.predicted_labels import WantedLabels
 
     classifier = HiMatchClassifier.load(model)
     check_names(classifier.classes_, format)
     if threshold is not None:
         classifier.set_params(threshold=threshold)
-    found = _labels_of(classifier, texts, top_k)
+    wanted = WantedLabels(top_k)
+    found = (
+        labels for block in classifier.iter_predict_proba(texts) for labels in wanted.of(classifier, block)
+    )
     with nullcontext(sys.stdout) if output is None else _replacing(output) as lines:
         write_predictions(lines, records, found, format)
 
@@ -393,20 +430,6 @@ def _spooled(stream: BinaryIO) -> Iterator[Path]:
         with path.open("rb") as copy:
             is_json = copy.read(1024).lstrip()[:1] in (b"{", b"[")
         yield path.rename(path.with_suffix(".jsonl" if is_json else ".csv"))
-
-
-def _labels_of(
-    classifier: HiMatchClassifier, texts: list[str], top_k: int | None
-) -> Iterator[dict[str, float]]:
-    """Yield the probability of each predicted label, or of the k most probable ones."""
-    from skhimatch.report import top_down
-
-    if top_k is not None:
-        for labels, probabilities in zip(*classifier.predict_topk(texts, top_k), strict=True):
-            yield dict(zip(labels.tolist(), probabilities.astype(float).round(6).tolist(), strict=True))
-        return
-    for block in classifier.iter_predict_proba(texts):
-        yield from top_down(classifier.decide(block), block, classifier.hierarchy_)
 
 
 def _check_output(output: Path, input: Path) -> None:
@@ -494,6 +517,41 @@ def _report(
     with _replacing(output) as file:
         file.write(page)
     print(f"{output} written: open it in a browser")
+
+
+def _serve(
+    model: Path,
+    host: str,
+    port: int,
+    max_body: int,
+    max_texts: int,
+    max_characters: int,
+    max_waiting: int,
+    max_explanations: int,
+    stop_seconds: int,
+) -> None:
+    from skhimatch.serving.installed import check_installed
+
+    check_installed("fastapi", "uvicorn")
+    limits = Limits(max_body, max_texts, max_characters, max_waiting, max_explanations)
+
+    from skhimatch.classifier import HiMatchClassifier
+    from skhimatch.serving.application import create_app
+    from skhimatch.serving.server import serve
+    from skhimatch.storage.folder import MANIFEST, digest_of_file
+
+    classifier = HiMatchClassifier.load(model)
+    # The manifest names all files with their digests, so all copies of one save have the same version.
+    name, version = model.resolve().name, digest_of_file(model / MANIFEST)[:12]
+    # What is computed once is not left to the first request.
+    classifier.predict_proba([""])
+    app = create_app(classifier, limits, name=name, version=version)
+
+    def listening(url: str) -> None:
+        print(f"{name} ({version}), {len(classifier.classes_):,} labels, at {url}", flush=True)
+
+    serve(app, host, port, stop_seconds=stop_seconds, listening=listening)
+    print("stopped")
 
 
 def _read_known(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from numbers import Integral
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
-from skhimatch.evaluation.decisions import DecisionRule, check_threshold, highest
+from skhimatch.evaluation.decisions import DecisionRule, check_k, check_threshold, highest
 from skhimatch.explanation.explain_label import explain_label, with_texts
 from skhimatch.explanation.explain_text import explain_text
 from skhimatch.explanation.results import Explanation, LabelExplanation
@@ -198,8 +197,7 @@ class FittedPredictor:
             When there are fewer labels than k.
         """
         check_is_fitted(self)
-        if not isinstance(k, Integral) or not 1 <= k <= len(self.classes_):
-            raise ValueError(f"k is {k!r}; ask for 1 to {len(self.classes_)} labels, as many as there are.")
+        check_k(k, len(self.classes_))
         columns, probabilities = [], []
         for chunk in self.iter_predict_proba(X):
             columns.append(highest(chunk, k))

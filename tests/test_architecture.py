@@ -39,6 +39,7 @@ ORDER = [
     "explanation/",
     "predictor",
     "classifier",
+    "serving/",
     "cli",
 ]
 WITHOUT_TORCH = ("storage/", "labels/", "text/", "evaluation/", "displays/", "datasets/")

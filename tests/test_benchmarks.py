@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.preprocessing import normalize
 
-from benchmarks import accuracy, linear_by_blocks, pictures, sentence_vectors, speed, tables
+from benchmarks import accuracy, linear_by_blocks, pictures, sentence_vectors, serving, speed, tables
 from benchmarks.accuracy import CORPORA
 from benchmarks.confidence import N_TEXTS, confidence, made_up_texts
 from benchmarks.faithfulness import random_words
@@ -774,6 +774,36 @@ def test_results_of_speed_are_none_of_accuracy(monkeypatch, tmp_path):
     tables.SPEED.write_text(json.dumps({"quick": False}))
     assert tables.read_speed() == {"quick": False}
     assert tables.read_results() == []
+
+
+class TestServing:
+    @pytest.fixture
+    def loads(self, tmp_path):
+        for package in ("fastapi", "uvicorn"):
+            pytest.importorskip(package, reason=f"{package} comes with the extra 'serve'")
+        texts, label_sets = CORPUS.part("train")
+        classifier = serving.HiMatchClassifier(CORPUS.hierarchy, max_epochs=1, lexical=None)
+        classifier.fit(texts, label_sets).save(tmp_path / "model")
+        return serving.measure(tmp_path / "model", serving.QUICK, texts)
+
+    def test_a_quick_run_measures_everything(self, loads):
+        assert [(load["clients"], load["texts"], load["requests"]) for load in loads] == [
+            (1, 1, 2),
+            (2, 3, 4),
+        ]
+        for load in loads:
+            assert 0 < load["latency_ms_p50"] <= load["latency_ms_p99"]
+            assert load["texts_per_second"] > 0
+        table = tables.serving_table({"dataset": "toy", "labels": 5, "threads": 1, "loads": loads})
+        assert "| 1 client, 1 text a request |" in table
+        assert "| 2 clients, 3 texts a request |" in table
+        assert {line.count("|") for line in table.splitlines()} == {5}
+
+    def test_quick_figures_are_not_quoted(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(tables, "SERVING", tmp_path / "serving.json")
+        assert tables.serving_table(tables.read_serving()) == "not measured yet"
+        tables.SERVING.write_text(json.dumps({"quick": True}))
+        assert tables.read_serving() is None
 
 
 class TestManyLabels:

@@ -376,7 +376,7 @@ def test_interruption_ends_in_one_line(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["demo"], ["fit"], ["predict"], ["evaluate"], ["explain"], ["report"]]
+    "command", [[], ["demo"], ["fit"], ["predict"], ["evaluate"], ["explain"], ["report"], ["serve"]]
 )
 def test_help_needs_no_torch_and_fits_the_terminal(command):
     code = (

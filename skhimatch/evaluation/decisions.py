@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ __all__ = [
     "DecisionRule",
     "check_consistency",
     "check_decoding",
+    "check_k",
     "check_threshold",
     "highest",
     "predict_most_probable",
@@ -478,6 +480,32 @@ def _check_option(parameter: str, value: Any, options: tuple[str | None, ...]) -
     hint = f"did you mean {near[0]!r}? Pass " if near else "pass "
     *first, last = map(repr, options)
     raise ValueError(f"{parameter} is {value!r}; {hint}{', '.join(first)} or {last}")
+
+
+def check_k(k: int, n_labels: int) -> None:
+    """Check how many of the most probable labels are asked for.
+
+    Parameters
+    ----------
+    k : int
+        The number of labels.
+    n_labels : int
+        How many there are.
+
+    Raises
+    ------
+    ValueError
+        If it is no integer from 1 to `n_labels`.
+
+    Examples
+    --------
+    >>> check_k(11, 10)
+    Traceback (most recent call last):
+        ...
+    ValueError: k is 11; ask for 1 to 10 labels, as many as there are.
+    """
+    if not isinstance(k, Integral) or not 1 <= k <= n_labels:
+        raise ValueError(f"k is {k!r}; ask for 1 to {n_labels} labels, as many as there are.")
 
 
 def highest(scores: Probabilities, k: int) -> npt.NDArray[np.int64]:
