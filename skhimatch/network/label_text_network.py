@@ -89,6 +89,7 @@ class LabelTextNetwork(Network):
     """
 
     attends = True
+    labels_read_words = True
     cached_semantics: Tensor | None
 
     def __init__(
