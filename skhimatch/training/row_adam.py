@@ -170,7 +170,10 @@ class RowAdam(torch.optim.Adam):
         table = weight, state["exp_avg"], state["exp_avg_sq"]
         parts = [values[rows] for values in table]
         adam(
-            *([part] for part in (parts[0], gradient, *parts[1:])),
+            [parts[0]],
+            [gradient],
+            [parts[1]],
+            [parts[2]],
             [],
             [state["step"] - 1],
             fused=bool(group["fused"]),
