@@ -78,7 +78,15 @@ class Vocabulary:
         return word in self.index
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._words == other._words
+        if not isinstance(other, Vocabulary) or type(self) is not type(other):
+            return False
+        if self._words is other._words:
+            return True
+        equal = self._words == other._words
+        if equal:
+            # So that the next comparison, at the next prediction, does not look at each word again.
+            other._words = self._words
+        return equal
 
     def __hash__(self) -> int:
         return hash(self._words)
