@@ -25,6 +25,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 SPEED = RESULTS / "speed.json"
 SERVING = RESULTS / "serving.json"
 PEERS = "peers-*.json"
+LARGE = RESULTS / "large.json"
 FAITHFULNESS = RESULTS / "faithfulness.json"
 IDEAS = ROOT / "benchmarks" / "ideas.json"
 PUBLISHED = ROOT / "benchmarks" / "published.json"
@@ -522,6 +523,27 @@ def peers_table(contents: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def read_large() -> dict[str, Any] | None:
+    """Return the results of `benchmarks.large`, or None."""
+    return json.loads(LARGE.read_text()) if LARGE.exists() else None
+
+
+def large_table(content: dict[str, Any] | None) -> str:
+    """Render time and memory of a fit on many made-up texts."""
+    if content is None:
+        return NOT_MEASURED
+    minutes, gigabytes = content["fit_seconds"] / 60, content["peak_rss_mb"] / 1024
+    return "\n".join(
+        [
+            "| texts | labels | fit | peak memory | epochs | predict | threads | commit |",
+            "|---|---|---|---|---|---|---|---|",
+            f"| {content['texts']:,} | {content['labels']:,} | {minutes:.0f} min | {gigabytes:.1f} GB "
+            f"| {content['epochs']} | {content['predict_texts_per_second']:,.0f} texts/s "
+            f"| {content['threads']} | `{content['commit'][:7]}` |",
+        ]
+    )
+
+
 def _threads(number: int) -> str:
     return f"{number} thread{'' if number == 1 else 's'}"
 
@@ -656,6 +678,7 @@ def main() -> int:
         "growth": growth_table(speed),
         "serving": serving_table(read_serving()),
         "peers": peers_table(read_peers()),
+        "many texts": large_table(read_large()),
         "faithfulness": faithfulness_table(read_faithfulness()),
         "speed ideas": speed_ideas_table(json.loads(SPEED_IDEAS.read_text())),
         "ideas": ideas_table(json.loads(IDEAS.read_text())),

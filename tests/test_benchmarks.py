@@ -13,6 +13,7 @@ from sklearn.preprocessing import normalize
 
 from benchmarks import (
     accuracy,
+    large,
     linear_by_blocks,
     peers,
     pictures,
@@ -940,3 +941,11 @@ def test_peers_are_measured_and_drawn():
 def test_features_of_peers_are_pairs():
     features = sp.csr_array([[0, 0.5, 0], [0, 0, 0], [1, 0, 2]])
     assert peers._pairs(features) == [[(1, 0.5)], [], [(0, 1.0), (2, 2.0)]]
+
+
+def test_a_large_fit_is_measured():
+    found = large.measure(60, 10)
+    assert (found["texts"], found["labels"]) == (60, 10)
+    assert found["peak_rss_mb"] >= found["rss_of_texts_mb"] > 0
+    row = tables.large_table(found | {"threads": 1, "commit": "0" * 12}).splitlines()[-1]
+    assert row.startswith("| 60 | 10 |")
