@@ -293,6 +293,8 @@ class TokenSequences:
                 raise IndexError(f"TokenSequences have one dimension; got {1 + len(rest)} indices.")
         if isinstance(key, Integral):
             return self._text(as_integer(key))
+        if isinstance(key, slice) and key.indices(len(self)) == (0, len(self), 1):
+            return self
         rows = np.arange(len(self))[key]
         if rows.ndim != 1:
             raise IndexError(f"TokenSequences are indexed by a 1-D array; got {rows.ndim} dimensions.")
