@@ -15,19 +15,28 @@ import pytest
 from sklearn import config_context
 from sklearn.base import clone, is_classifier
 from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import average_precision_score, f1_score, get_scorer, get_scorer_names, roc_auc_score
 from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, cross_val_predict, cross_val_score
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from toy_corpus import HIERARCHY, QUICK, binarize, make_corpus
 
 import skhimatch
-from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors, as_hierarchy
+from skhimatch import (
+    HiMatchClassifier,
+    LabelHierarchy,
+    TokenSequences,
+    WordTokenizer,
+    WordVectors,
+    as_hierarchy,
+)
 from skhimatch.baseline import LinearBaseline
 from skhimatch.estimator_tags import SCORERS_TAKE_ANY_ESTIMATOR
+from skhimatch.evaluation.joint_embedding import JointEmbeddingDisplay
 
 TEXTS, LABEL_SETS = make_corpus(90)
 INDICATOR = binarize(LABEL_SETS)
@@ -332,6 +341,103 @@ class TestColumns:
         pipeline = make_pipeline(ColumnTransformer([("text", "passthrough", ["text"])]), LinearBaseline())
         expected = LinearBaseline().fit(TEXTS, LABEL_SETS).predict(TEXTS)
         np.testing.assert_array_equal(pipeline.fit(self.FRAME, LABEL_SETS).predict(self.FRAME), expected)
+
+
+class TestSetOutput:
+    """`set_output` and `get_feature_names_out`, alone and in scikit-learn's tools."""
+
+    FRAME = TestColumns.FRAME
+
+    def test_names(self, fitted):
+        names = fitted.get_feature_names_out()
+        assert names.tolist() == [
+            f"himatchclassifier{column}" for column in range(fitted.label_embeddings_.shape[1])
+        ]
+        assert names.dtype == object
+        with pytest.raises(NotFittedError):
+            HiMatchClassifier().get_feature_names_out()
+
+    @pytest.mark.parametrize("column", ["text", ["text"]])
+    def test_a_frame_has_the_index_of_its_texts(self, fitted, column):
+        copy = clone(fitted).set_output(transform="pandas")
+        found = copy.fit_transform(self.FRAME[column], LABEL_SETS)
+        expected = pd.DataFrame(
+            fitted.transform(TEXTS), index=self.FRAME.index, columns=fitted.get_feature_names_out()
+        )
+        pd.testing.assert_frame_equal(found, expected)
+        pd.testing.assert_frame_equal(copy.transform(self.FRAME[column]), expected)
+        assert isinstance(clone(copy).fit(TEXTS, LABEL_SETS).transform(TEXTS), pd.DataFrame)
+        assert isinstance(copy.set_output(transform="default").transform(TEXTS), np.ndarray)
+
+    def test_predictions_remain_arrays(self, fitted):
+        with config_context(transform_output="pandas"):
+            again = clone(fitted).fit(TEXTS, LABEL_SETS)
+            assert isinstance(again.transform(TEXTS), pd.DataFrame)
+            for method in ("predict", "predict_proba", "decision_function"):
+                found = getattr(again, method)(TEXTS)
+                assert isinstance(found, np.ndarray)
+                np.testing.assert_array_equal(found, getattr(fitted, method)(TEXTS))
+            display = JointEmbeddingDisplay.from_embeddings(
+                again.transform(TEXTS), again.label_embeddings_, np.zeros(90, dtype=int), list(again.classes_)
+            )
+            baseline = LinearBaseline().fit(TEXTS, LABEL_SETS).predict(TEXTS)
+        assert isinstance(display.text_points, np.ndarray)
+        np.testing.assert_array_equal(baseline, LinearBaseline().fit(TEXTS, LABEL_SETS).predict(TEXTS))
+
+    def test_polars(self, fitted):
+        polars = pytest.importorskip("polars", reason="polars is not needed otherwise")
+        found = clone(fitted).set_output(transform="polars").fit_transform(TEXTS, LABEL_SETS)
+        assert isinstance(found, polars.DataFrame)
+        assert found.columns == fitted.get_feature_names_out().tolist()
+        np.testing.assert_array_equal(found.to_numpy(), fitted.transform(TEXTS))
+        pipeline = make_pipeline(WordTokenizer(), clone(fitted)).set_output(transform="polars")
+        assert isinstance(pipeline.fit_transform(TEXTS, LABEL_SETS), polars.DataFrame)
+
+    def test_a_pipeline(self, fitted):
+        pipeline = make_pipeline(WordTokenizer(), clone(fitted))
+        expected = pipeline.fit(TEXTS, LABEL_SETS).transform(TEXTS)
+        pipeline.set_output(transform="pandas")
+        np.testing.assert_array_equal(pipeline.fit(TEXTS, LABEL_SETS).predict(TEXTS), fitted.predict(TEXTS))
+        found = pipeline.transform(self.FRAME["text"])
+        assert found.columns.tolist() == pipeline.get_feature_names_out().tolist()
+        assert found.columns.tolist() == fitted.get_feature_names_out().tolist()
+        np.testing.assert_array_equal(found, expected)
+
+    @pytest.mark.parametrize("column", ["text", ["text"]])
+    @pytest.mark.parametrize("tokenised", [False, True])
+    def test_columns(self, fitted, column, tokenised):
+        texts = make_pipeline(WordTokenizer(), clone(fitted)) if tokenised else clone(fitted)
+        union = ColumnTransformer([("text", texts, column), ("price", "passthrough", ["price"])])
+        # Sequences have no index.
+        frame = self.FRAME.reset_index(drop=True) if tokenised else self.FRAME
+        found = union.set_output(transform="pandas").fit_transform(frame, LABEL_SETS)
+        names = [f"text__{name}" for name in fitted.get_feature_names_out()]
+        assert found.columns.tolist() == [*names, "price__price"] == union.get_feature_names_out().tolist()
+        pd.testing.assert_series_equal(found["price__price"], frame["price"], check_names=False)
+        alone = clone(texts).set_output(transform="default").fit(TEXTS, LABEL_SETS).transform(TEXTS)
+        np.testing.assert_array_equal(found[names], alone)
+
+    def test_a_union(self, fitted):
+        union = FeatureUnion(
+            [("a", clone(fitted)), ("b", make_pipeline(WordTokenizer(), clone(fitted)))]
+        ).set_output(transform="pandas")
+        found = union.fit_transform(TEXTS, LABEL_SETS)
+        names = fitted.get_feature_names_out()
+        assert found.columns.tolist() == [f"{part}__{name}" for part in "ab" for name in names]
+        assert found.columns.tolist() == union.get_feature_names_out().tolist()
+
+    @pytest.mark.parametrize("output", ["pandas", "polars", "default"])
+    def test_tokenizers_return_sequences(self, output):
+        class OwnTokenizer(WordTokenizer):
+            def transform(self, X):
+                return super().transform(X)
+
+        for tokenizer in (WordTokenizer(), OwnTokenizer()):
+            with config_context(transform_output=output):
+                assert tokenizer.set_output(transform=output) is tokenizer
+                assert isinstance(tokenizer.fit_transform(TEXTS), TokenSequences)
+                assert isinstance(tokenizer.transform(TEXTS), TokenSequences)
+        assert WordTokenizer().get_feature_names_out(["text"]).tolist() == ["wordtokenizer0"]
 
 
 class TestPickling:
