@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skhimatch.classifier import HiMatchClassifier
+    from skhimatch.export.reader import OnnxClassifier
     from skhimatch.labels.formats import as_hierarchy, hierarchy_from_paths
     from skhimatch.labels.hierarchy import LabelHierarchy
     from skhimatch.labels.paths import labels_from_levels, labels_from_paths, short_names
@@ -23,6 +24,7 @@ __all__ = [
     "HiMatchClassifier",
     "LabelHierarchy",
     "ModelFormatError",
+    "OnnxClassifier",
     "PretrainedEncoder",
     "SubwordTokenizer",
     "TokenSequences",
@@ -43,6 +45,7 @@ _MODULES = {
     "PretrainedEncoder": "text.pretrained",
     "LabelHierarchy": "labels.hierarchy",
     "ModelFormatError": "storage.errors",
+    "OnnxClassifier": "export.reader",
     "SubwordTokenizer": "text.subwords",
     "TokenSequences": "text.sequences",
     "WordTokenizer": "text.words",

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from skhimatch import persistence
 from skhimatch.estimator_tags import multilabel_text_tags
 from skhimatch.evaluation.optimized import MetricOptions
+from skhimatch.export.to_onnx import to_onnx
 from skhimatch.fitting.calibrate import calibrate
 from skhimatch.fitting.checked_input import (
     checked_labelled_texts,
@@ -766,6 +767,38 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, BaseEstimator):
             # Raises if threshold, decoding or consistency do not fit the labels.
             classifier._decision()
         return classifier
+
+    def to_onnx(self, path: str | PathLike[str]) -> None:
+        """Write the fitted classifier as one ONNX file, for programs without torch or in other languages.
+
+        `OnnxClassifier` reads it with onnxruntime. Its metadata hold the vocabulary, how words are found, the
+        n-grams, the labels, the hierarchy and the decision rule with the `threshold`, `decoding` and
+        `consistency` set now. It needs the extra ``skhimatch[onnx]``.
+
+        Parameters
+        ----------
+        path : path
+            The file, such as ``"news.onnx"``. If it exists, it is replaced; at every moment it is the old
+            one or the new one.
+
+        Raises
+        ------
+        ImportError
+            When onnx or onnxscript is not installed.
+        FileNotFoundError, IsADirectoryError
+            When no file can be written there.
+        TypeError
+            When the tokenizer is a class of your own.
+        ValueError
+            When the classifier reads with a pretrained encoder, or the file would be larger than two
+            gigabytes.
+
+        See Also
+        --------
+        OnnxClassifier : Reads the file.
+        """
+        check_is_fitted(self)
+        to_onnx(self.state_, self._decision(), path)
 
     # ------------------------------------------------------------------ private
 

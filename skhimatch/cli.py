@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from skhimatch import __version__
 from skhimatch.serving.limits import Limits
+from skhimatch.storage.replacing import replacing
 
 if TYPE_CHECKING:
     from skhimatch.classifier import HiMatchClassifier
@@ -450,17 +451,8 @@ def _replacing(output: Path) -> Iterator[TextIO]:
         with _written(output) as lines:
             yield lines
         return
-    # A link is kept: the file that it points to is replaced.
-    output = output.resolve()
-    unfinished = output.with_name(f".{output.name}.{os.getpid()}.unfinished")
-    try:
-        with _written(unfinished) as lines:
-            yield lines
-        if output.exists():
-            shutil.copymode(output, unfinished)
-        os.replace(unfinished, output)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(output) as unfinished, _written(unfinished) as lines:
+        yield lines
 
 
 def _written(path: Path) -> TextIO:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from operator import attrgetter
@@ -17,7 +16,14 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
-from skhimatch.evaluation.decisions import DecisionRule, check_k, check_threshold, highest
+from skhimatch.evaluation.decisions import (
+    MAX_DENSE,
+    DecisionRule,
+    check_k,
+    check_threshold,
+    highest,
+    stacked_decisions,
+)
 from skhimatch.explanation.explain_label import explain_label, with_texts
 from skhimatch.explanation.explain_text import explain_text
 from skhimatch.explanation.results import Explanation, LabelExplanation
@@ -32,9 +38,6 @@ from skhimatch.state import EpochRecord, FittedState
 from skhimatch.text.sequences import Texts
 
 __all__ = ["FittedPredictor", "TopLabels"]
-
-# Predictions with more numbers are sparse, whatever the targets were. Dense, they would take 160 MB.
-MAX_DENSE = 20_000_000
 
 
 class TopLabels(NamedTuple):
@@ -223,9 +226,7 @@ class FittedPredictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         check_is_fitted(self)
         rule = self._decision()
         chunks = [rule(probabilities) for probabilities in self.iter_predict_proba(X)]
-        indicator = sp.csr_array(sp.vstack(chunks, format="csr"), dtype=np.int64)
-        sparse = self.sparse_output_ or math.prod(indicator.shape) > MAX_DENSE
-        return indicator if sparse else indicator.toarray()
+        return stacked_decisions(chunks, sparse=self.sparse_output_, max_dense=MAX_DENSE)
 
     def decide(self, probabilities: NDArray[np.floating[Any]]) -> sp.csr_array:
         """Turn probabilities into labels, by the `threshold`, `decoding` and `consistency` set now.

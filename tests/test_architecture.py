@@ -37,6 +37,7 @@ ORDER = [
     "persistence",
     "fitting/",
     "explanation/",
+    "export/",
     "predictor",
     "classifier",
     "serving/",

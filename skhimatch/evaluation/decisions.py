@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
+from math import prod
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 from scipy.special import expit, logit
 
 from skhimatch.evaluation.consistency import add_ancestors, drop_orphans
@@ -27,6 +29,7 @@ from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
 from skhimatch.labels.missing import without_missing
 
 __all__ = [
+    "MAX_DENSE",
     "DecisionRule",
     "check_consistency",
     "check_decoding",
@@ -35,9 +38,13 @@ __all__ = [
     "highest",
     "predict_most_probable",
     "predict_threshold",
+    "stacked_decisions",
 ]
 
 Probabilities = npt.NDArray[np.floating[Any]]
+
+# Predictions with more numbers are sparse, whatever the targets were. Dense, they would take 160 MB.
+MAX_DENSE = 20_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -584,3 +591,31 @@ def predict_most_probable(probabilities: Probabilities, k: int) -> csr_array:
     columns = np.sort(highest(np.asarray(probabilities), k), axis=1)
     starts = np.arange(0, n_texts * k + 1, k)
     return csr_array((np.ones(n_texts * k, dtype=bool), columns.ravel(), starts), shape=(n_texts, n_labels))
+
+
+def stacked_decisions(
+    chunks: Iterable[csr_array], *, sparse: bool, max_dense: int = MAX_DENSE
+) -> npt.NDArray[np.int64] | csr_array:
+    """Put decisions about several parts of the texts together, as `predict` returns them.
+
+    Parameters
+    ----------
+    chunks : iterable of csr_array of shape (rows, L), bool
+        What a `DecisionRule` returned for each part.
+    sparse : bool
+        Whether the result is sparse however small it is.
+    max_dense : int
+        The result is sparse, too, if it has more numbers than this.
+
+    Returns
+    -------
+    int64 ndarray or csr_array of shape (n, L)
+
+    Examples
+    --------
+    >>> stacked_decisions([csr_array([[True, False]]), csr_array([[True, True]])], sparse=False)
+    array([[1, 0],
+           [1, 1]])
+    """
+    indicator = csr_array(vstack(list(chunks), format="csr"), dtype=np.int64)
+    return indicator if sparse or prod(indicator.shape) > max_dense else indicator.toarray()

@@ -103,9 +103,12 @@ class Network(nn.Module):
         Whether texts are compared with the meanings of labels alone, beside the logits.
     attends : bool
         Whether labels attend to the states of a text.
+    labels_read_words : bool
+        Whether a step reads the vectors of the words of labels, beside those of the words of texts.
     """
 
     ranks_distances: bool = False
+    labels_read_words: bool = False
     scores_meaning: bool = False
     attends: bool = False
     text_encoder: TextEncoder

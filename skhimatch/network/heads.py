@@ -45,7 +45,7 @@ class LabelwiseHead(nn.Module):
         if labels is None:
             return torch.einsum("bld,ld->bl", nodes, self.weight) + self.bias
         logits = torch.einsum("bkd,bkd->bk", nodes, self.weight[labels]) + self.bias[labels]
-        return self.bias.expand(len(nodes), -1).scatter(1, labels, logits)
+        return self.bias.expand(nodes.shape[0], -1).scatter(1, labels, logits)
 
     def set_weights(self, weights: Tensor) -> None:
         """Replace the weights, of shape (L, d_t); without gradients."""

@@ -89,6 +89,7 @@ class LabelTextNetwork(Network):
     """
 
     attends = True
+    labels_read_words = True
     cached_semantics: Tensor | None
 
     def __init__(
@@ -156,9 +157,8 @@ class LabelTextNetwork(Network):
         if shortlist is None:
             logits = self._score_all(encoded, lengths, vectors)
         else:
-            labels, place = torch.unique(shortlist, return_inverse=True)
-            at_candidates = self._score(encoded, lengths, self.semantics(labels, vectors)[place])
-            logits = self.bias.expand(len(ids), self.n_labels).scatter(1, shortlist, at_candidates)
+            at_candidates = self.score(encoded, lengths, self._semantics_at(shortlist, vectors))
+            logits = self.bias.expand(ids.shape[0], self.n_labels).scatter(1, shortlist, at_candidates)
             if label_weights is not None:
                 label_weights = torch.zeros_like(logits).scatter(1, shortlist, label_weights)
         if not joint:
@@ -181,7 +181,7 @@ class LabelTextNetwork(Network):
         -------
         float tensor of shape (M, 2 * embedding_dimension), or (L, 2 * embedding_dimension)
         """
-        if vectors is None and not self.training and not torch.is_grad_enabled():
+        if self._uses_cache(vectors):
             if self.cached_semantics is None:
                 # No inference tensor: later computations with gradients may use it.
                 with torch.inference_mode(False), torch.no_grad():
@@ -193,6 +193,16 @@ class LabelTextNetwork(Network):
             vectors = self.label_words(self.text_encoder.embedding.weight)
         of_words = vectors if labels is None else vectors[labels]
         return torch.cat([of_words, self.label_encoder.of_labels(vectors, labels)], dim=1)
+
+    def _semantics_at(self, shortlist: Tensor, vectors: Tensor | None) -> Tensor:
+        """Return [u_l; g_l] of labels of shape (B, K), of which several texts may have the same."""
+        if self._uses_cache(vectors):
+            return self.semantics(shortlist)
+        labels, place = torch.unique(shortlist, return_inverse=True)
+        return self.semantics(labels, vectors)[place]
+
+    def _uses_cache(self, vectors: Tensor | None) -> bool:
+        return vectors is None and not self.training and not torch.is_grad_enabled()
 
     def attention(self, encoded: Tensor, lengths: Tensor, labels: Tensor) -> Tensor:
         """Return how much some labels attend to the states of a text; as `Network.attention`.
@@ -241,8 +251,20 @@ class LabelTextNetwork(Network):
         self.label_encoder.edges.prior.copy_(torch.as_tensor(initial.edge_priors))
         self.bias.fill_(initial.shared_output_bias)
 
-    def _score(self, encoded: Tensor, lengths: Tensor, semantics: Tensor) -> Tensor:
-        """Score B texts against semantics of shape (B, K, 2 d) or (M, 2 d): (B, K) or (B, M)."""
+    def score(self, encoded: Tensor, lengths: Tensor, semantics: Tensor) -> Tensor:
+        """Return logits of B texts.
+
+        Parameters
+        ----------
+        encoded, lengths : as `encode` returns them
+            A batch of texts.
+        semantics : float tensor of shape (M, 2 * embedding_dimension), or (B, K, 2 * embedding_dimension)
+            [u_l; g_l] of M labels, or of K labels of each text.
+
+        Returns
+        -------
+        float tensor of shape (B, M), or (B, K)
+        """
         queries, _ = semantics.chunk(2, dim=-1)
         nodes = self.label_nodes(encoded, lengths, queries)
         return (torch.relu(self.output(nodes)) * semantics).sum(-1) + self.bias
@@ -254,7 +276,7 @@ class LabelTextNetwork(Network):
         if self.training:
             # The gradients need all of them in memory anyway.
             chunk_size = self.n_labels
-        return torch.cat([self._score(encoded, lengths, part) for part in semantics.split(chunk_size)], dim=1)
+        return torch.cat([self.score(encoded, lengths, part) for part in semantics.split(chunk_size)], dim=1)
 
 
 def _drop_cache(network: LabelTextNetwork, incompatible_keys: object) -> None:

@@ -80,7 +80,7 @@ class MatchingHead(nn.Module):
         if labels is None:
             return self.scale * cosines + self.bias
         logits = self.scale * cosines + self.bias[labels]
-        return self.bias.expand(len(cosines), -1).scatter(1, labels, logits)
+        return self.bias.expand(cosines.shape[0], -1).scatter(1, labels, logits)
 
     @torch.no_grad()
     def extend(self, n_more: int) -> None:
@@ -105,6 +105,8 @@ class MatchingHead(nn.Module):
         """
         if labels is None:
             return _cosines(nodes, self.points())
+        if self._uses_cache:
+            return _cosines(nodes, self.points(labels))
         different, place = torch.unique(labels, return_inverse=True)
         return _cosines(nodes, self.points(different)[place])
 
@@ -121,13 +123,17 @@ class MatchingHead(nn.Module):
         float tensor of shape (M, d_t), or (L, d_t)
             Unit rows.
         """
-        if not self.training and not torch.is_grad_enabled():
+        if self._uses_cache:
             if self.cached is None:
                 # No inference tensor: later computations with gradients may use it.
                 with torch.inference_mode(False), torch.no_grad():
                     self.cached = self._points(None)
             return self.cached if labels is None else self.cached[labels]
         return self._points(labels)
+
+    @property
+    def _uses_cache(self) -> bool:
+        return not self.training and not torch.is_grad_enabled()
 
     def _points(self, labels: Tensor | None) -> Tensor:
         own = self.own if labels is None else self.own[labels]
@@ -332,7 +338,7 @@ class MatchingNetwork(NodeNetwork):
         if shortlist is None:
             return _cosines(nodes, self.head.meanings())
         cosines = _cosines(nodes, self.head.meanings()[shortlist])
-        return cosines.new_zeros(len(nodes), self.n_labels).scatter(1, shortlist, cosines)
+        return cosines.new_zeros(nodes.shape[0], self.n_labels).scatter(1, shortlist, cosines)
 
 
 def distance(cosines: Tensor) -> Tensor:

@@ -90,15 +90,18 @@ class HierarchyEdges(WithPriors):
     def downward(self, nodes: Tensor, weight: Tensor | None = None) -> Tensor:
         """Return E_down V without the self-loops, of shape (..., L, d)."""
         weight = self.prior if weight is None else weight
-        messages = nodes.index_select(-2, self.parent) * weight[:, None]
-        return messages.new_zeros(nodes.shape).index_add(-2, self.child, messages)
+        return self.summed(nodes.index_select(-2, self.parent) * weight[:, None], self.child, nodes)
 
     def upward(self, nodes: Tensor, weight: Tensor | None = None) -> Tensor:
         """Return E_up V without the self-loops, of shape (..., L, d)."""
         messages = nodes.index_select(-2, self.child)
         if weight is not None:
             messages = messages * weight[:, None]
-        return messages.new_zeros(nodes.shape).index_add(-2, self.parent, messages)
+        return self.summed(messages, self.parent, nodes)
+
+    def summed(self, messages: Tensor, at: Tensor, nodes: Tensor) -> Tensor:
+        """Return the sums of messages, of shape (..., E, d), at their labels, of the shape of the nodes."""
+        return messages.new_zeros(nodes.shape).index_add(-2, at, messages)
 
 
 class HierarchyGCN(nn.Module):

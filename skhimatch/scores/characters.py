@@ -111,7 +111,21 @@ class CharacterFeatures:
         -------
         csr_array of shape (n, F), float32
         """
-        return weighted_counts(_counts(texts, self._index.get, lambda: len(self)), self.idf)
+        return weighted_counts(self.counts(texts), self.idf)
+
+    def counts(self, texts: TokenSequences) -> sp.csr_array:
+        """Return how often each text has each n-gram.
+
+        Parameters
+        ----------
+        texts : TokenSequences of n texts
+            Over the vocabulary of `learn`.
+
+        Returns
+        -------
+        csr_array of shape (n, F), float32
+        """
+        return _counts(texts, self._index.get, lambda: len(self))
 
     @cached_property
     def _index(self) -> Mapping[str, int]:

@@ -258,7 +258,7 @@ class LabelNames:
         return self.names.T.tocsr()
 
     @cached_property
-    def _share_statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def share_statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and standard deviation of each name's share, of shape (N,)."""
         squared = self.names.copy()
         squared.data **= 2
@@ -280,7 +280,7 @@ class LabelNames:
         scores = np.zeros((len(texts), self.neighbours.shape[0]), dtype=np.float32)
         if not self.known:
             return scores
-        mean, deviation = self._share_statistics
+        mean, deviation = self.share_statistics
         labels, first = np.unique(self.label, return_index=True)
         strengths = self.prefixes.strengths(words_of(texts))
         chunk_size = max(1, CHUNK_NUMBERS // len(self.label))
@@ -311,7 +311,7 @@ class LabelNames:
         rows = np.flatnonzero(self.label == label)
         if not len(rows):
             return np.zeros(0, dtype=np.int64)
-        mean, deviation = self._share_statistics
+        mean, deviation = self.share_statistics
         shares = (self.prefixes.strengths(text) @ self._by_prefix[:, rows]).toarray()[0]
         best = rows[((shares - mean[rows]) / deviation[rows]).argmax()]
         return np.flatnonzero(np.isin(self.prefixes.prefix_of_word[text[0]], self.names[[best]].indices))

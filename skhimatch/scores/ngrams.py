@@ -9,7 +9,6 @@ from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 from numpy.typing import NDArray
 
 from skhimatch.labels.hierarchy import LabelHierarchy
@@ -61,6 +60,15 @@ WARM_UP = 0.1
 
 class Features(Protocol):
     """What turns texts into the features of a linear classifier."""
+
+    @property
+    def idf(self) -> NDArray[np.float32]:
+        """The inverse document frequencies, of shape (F,)."""
+        ...
+
+    def counts(self, texts: TokenSequences) -> sp.csr_array:
+        """Return how often each text has each feature, csr_array of shape (n, F), float32."""
+        ...
 
     def __call__(self, texts: TokenSequences) -> sp.csr_array:
         """Return one row for each text, csr_array of shape (n, F), float32."""
@@ -197,17 +205,30 @@ class NGramFeatures:
         -------
         csr_array of shape (n, F), float32
         """
-        return sp.vstack([self._tfidf(chunk) for chunk in _chunks(texts)], format="csr")
+        return weighted_counts(self.counts(texts), self.idf)
 
-    def _tfidf(self, texts: TokenSequences) -> sp.csr_array:
+    def counts(self, texts: TokenSequences) -> sp.csr_array:
+        """Return how often each text has each n-gram.
+
+        Parameters
+        ----------
+        texts : TokenSequences of n texts
+            Over the vocabulary of `learn`.
+
+        Returns
+        -------
+        csr_array of shape (n, F), float32
+        """
+        return sp.vstack([self._counts(chunk) for chunk in _chunks(texts)], format="csr")
+
+    def _counts(self, texts: TokenSequences) -> sp.csr_array:
         rows, codes = _ngrams(texts)
         column = self._columns(codes, len(texts.vocabulary))
         known = column >= 0
-        counts = sp.csr_array(
+        return sp.csr_array(
             (np.ones(known.sum(), dtype=np.float32), (rows[known], column[known])),
             shape=(len(texts), len(self.codes)),
         )
-        return weighted_counts(counts, self.idf)
 
     def _columns(self, codes: NDArray[np.int64], n_words: int) -> NDArray[np.int32]:
         """Find the columns of n-grams, -1 for those without one."""
@@ -666,6 +687,9 @@ def _product_at(
     pattern: sp.csr_array, left: NDArray[np.float32], right: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Return the entries of left @ right at the entries of a pattern, in its order."""
+    # Only this step of training needs torch, and prediction with an exported file has to do without it.
+    import torch
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
         entries = torch.sparse_csr_tensor(

@@ -53,7 +53,7 @@ def choose_shortlist_size(targets: sp.csr_array) -> int:
 
 
 def likeliest_labels(margins: NDArray[np.float32], size: int) -> NDArray[np.int64]:
-    """Return the labels with the largest margins.
+    """Return the labels with the largest margins; of equal ones the first.
 
     Parameters
     ----------
@@ -72,8 +72,13 @@ def likeliest_labels(margins: NDArray[np.float32], size: int) -> NDArray[np.int6
     >>> likeliest_labels(np.array([[0.1, -1.0, 0.7]]), 2)
     array([[0, 2]])
     """
-    columns = np.argpartition(-margins, size - 1, axis=1)[:, :size]
-    return np.sort(columns, axis=1)
+    ordered = np.argpartition(-margins, size - 1, axis=1)[:, :size]
+    columns = np.sort(ordered, axis=1)
+    lowest = np.take_along_axis(margins, ordered[:, -1:], axis=1)
+    # A partition takes any of the labels that are as likely as the last one. Texts without words have many.
+    tied = np.flatnonzero((margins >= lowest).sum(axis=1) > size)
+    columns[tied] = np.sort(np.argsort(-margins[tied], axis=1, kind="stable")[:, :size], axis=1)
+    return columns
 
 
 def likeliest_by_margins(

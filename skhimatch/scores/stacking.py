@@ -173,8 +173,8 @@ class StackingWeights:
         logits = np.full(scores[first].shape, self.intercept, dtype=np.float32)
         if self.frequency is not None:
             logits += np.float32(self.slope) * self.frequency
-        for name, weight in self.weights.items():
-            logits += self._of_labels(name, weight) * scores[name]
+        for name in self.weights:
+            logits += self.of_labels(name) * scores[name]
         return logits
 
     def terms(self, scores: Mapping[str, NDArray[Any]], label: int) -> Terms:
@@ -196,13 +196,24 @@ class StackingWeights:
         constant, weights = self.intercept, {}
         if self.frequency is not None:
             constant += self.slope * float(self.frequency[label])
-        for name, weight in self.weights.items():
+        for name in self.weights:
             weights[name] = np.zeros(scores[name].shape[1])
-            weights[name][label] = np.broadcast_to(self._of_labels(name, weight), weights[name].shape)[label]
+            weights[name][label] = np.broadcast_to(self.of_labels(name), weights[name].shape)[label]
         return Terms(weights, constant)
 
-    def _of_labels(self, name: str, weight: float) -> np.float32 | NDArray[np.float32]:
-        """Return the weight of a score for each label, or one for all."""
+    def of_labels(self, name: str) -> np.float32 | NDArray[np.float32]:
+        """Return the weight of a score for each label, or one for all.
+
+        Parameters
+        ----------
+        name : str
+            The scorer's name.
+
+        Returns
+        -------
+        float32 or float32 ndarray of shape (L,)
+        """
+        weight = self.weights[name]
         if self.frequency is None:
             return np.float32(weight)
         return np.maximum(0, np.float32(weight) + np.float32(self.slopes.get(name, 0.0)) * self.frequency)

@@ -19,6 +19,7 @@ class ModelFormatError(ValueError):
     See Also
     --------
     HiMatchClassifier : Its `load` raises the error.
+    OnnxClassifier : Reading an exported classifier raises it, too.
     """
 
 
@@ -39,13 +40,17 @@ DAMAGE = (
 
 
 @contextmanager
-def damage_named(path: Path | str) -> Iterator[None]:
+def damage_named(
+    path: Path | str, remedy: str = "save the classifier again, or copy its whole folder again"
+) -> Iterator[None]:
     """Turn the errors of damaged data into a `ModelFormatError` that names the file.
 
     Parameters
     ----------
     path : Path or str
         The file that is read, or the folder, or the part of one.
+    remedy : str
+        What to do.
 
     Yields
     ------
@@ -70,6 +75,4 @@ def damage_named(path: Path | str) -> Iterator[None]:
         raise
     except DAMAGE as error:
         reason = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
-        raise ModelFormatError(
-            f"{path} is damaged ({reason}): save the classifier again, or copy its whole folder again."
-        ) from error
+        raise ModelFormatError(f"{path} is damaged ({reason}): {remedy}.") from error

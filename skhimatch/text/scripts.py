@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 
-__all__ = ["matches", "spans_of_words", "words_of_any_script"]
+__all__ = ["matches", "patterns_of_words", "spans_of_words", "words_of_any_script"]
 
 # Ideographs. One is about a morpheme, so each is a token.
 IDEOGRAPHS = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f\U00030000-\U000323af"
@@ -113,6 +113,27 @@ def spans_of_words(text: str) -> Iterator[tuple[int, int]]:
             yield letters[0]
         for (start, _), (_, end) in pairwise(letters):
             yield start, end
+
+
+def patterns_of_words() -> tuple[str, str]:
+    """Return the regular expressions that find words, for programs in other languages.
+
+    Returns
+    -------
+    word : str
+        Of a word in a text in the normal form NFC. Its group ``run`` has matched where there are no spaces.
+    letter : str
+        Of a letter in such a run, with its marks. Each pair of neighbouring letters is a word; a single
+        letter is one, too.
+
+    Examples
+    --------
+    >>> word, letter = patterns_of_words()
+    >>> [match[0] for match in re.finditer(word, "a wave, 2 fields")]
+    ['a', 'wave', '2', 'fields']
+    """
+    patterns = _patterns()
+    return patterns.word.pattern, patterns.letter.pattern
 
 
 class _Patterns:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
-from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
+from skorch.callbacks import EarlyStopping, LRScheduler
 from skorch.helper import predefined_split
 
 from skhimatch.network.base import Network
@@ -17,6 +17,7 @@ from skhimatch.network.random_numbers import Generators
 from skhimatch.training.callbacks import Decide, EpochLine, TrainingBar, ValidationF1, check_callbacks
 from skhimatch.training.checkpoints import EpochCheckpoint
 from skhimatch.training.net import NonFiniteLossError, TrainingNet
+from skhimatch.training.row_adam import ClipGradients, RowAdam, UpToDateRows, updates_rows, word_tables
 
 __all__ = ["TrainingSettings", "build_training_net", "train", "train_one_epoch"]
 
@@ -106,7 +107,10 @@ def build_training_net(
     -------
     TrainingNet
     """
-    callbacks: list[Any] = [("gradient_clipping", GradientNormClipping(GRADIENT_NORM))]
+    callbacks: list[Any] = [
+        ("rows", UpToDateRows()),
+        ("gradient_clipping", ClipGradients(GRADIENT_NORM)),
+    ]
     if validation is not None and decide is not None:
         callbacks.append(("validation_f1", ValidationF1(decide)))
     # The line contains the scores. It is printed before another callback can stop the training.
@@ -131,6 +135,14 @@ def build_training_net(
     } | dict(settings.net_params)
     if arguments["optimizer"] is not torch.optim.Adam and "optimizer__fused" not in settings.net_params:
         del arguments["optimizer__fused"]
+    of_optimizer = [name.removeprefix("optimizer__") for name in arguments if name.startswith("optimizer__")]
+    # A GPU updates the whole table in no time.
+    by_rows = settings.device.type == "cpu" and not arguments.get("compile")
+    by_rows = by_rows and updates_rows(arguments["optimizer"], of_optimizer, settings.callbacks)
+    if by_rows:
+        arguments["optimizer"] = RowAdam
+    for table in word_tables(network):
+        table.sparse = by_rows
     return TrainingNet(network, criterion, **arguments).initialize()
 
 

@@ -19,6 +19,7 @@ from skhimatch.network.batches import InOrder, LengthBuckets, TextDataset
 from skhimatch.network.objective import BatchWeights, LabelPairs, LossParts
 from skhimatch.network.random_numbers import Generators, draw_from
 from skhimatch.training.callbacks import Decide
+from skhimatch.training.row_adam import catch_up_words
 
 __all__ = ["NonFiniteLossError", "TrainingNet"]
 
@@ -258,6 +259,7 @@ class TrainingNet(ClassifierMixin, NeuralNet):
         """Run the network; the joint space is only computed in training, if the loss depends on it."""
         training = self.module_.training
         x = {name: values for name, values in x.items() if name not in FOR_THE_LOSS}
+        catch_up_words(self, x["ids"])
         joint = training and self.criterion_.needs_joint_space
         short = training and self.precision != torch.float32
         with torch.autocast(torch.device(self.device).type, self.precision, enabled=short):

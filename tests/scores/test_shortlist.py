@@ -38,6 +38,13 @@ class TestNumberOfCandidates:
         assert choose_shortlist_size(sp.csr_array(np.eye(10, dtype=int))) == 10
 
 
+def test_of_equally_likely_labels_the_first_are_taken():
+    margins = DRAWS.integers(-2, 2, size=(50, 60)).astype(np.float32)
+    for size in (1, 7, 59, 60):
+        expected = [sorted(np.lexsort((np.arange(60), -row))[:size].tolist()) for row in margins]
+        assert likeliest_labels(margins, size).tolist() == expected
+
+
 def test_likeliest_labels():
     margins = DRAWS.normal(size=(30, 40)).astype(np.float32)
     found = likeliest_labels(margins, 7)

@@ -173,7 +173,7 @@ class TestSkorch:
         other = SMALL | {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.5}
         quick(callbacks=[record], net_params=other).fit(TEXTS, LABEL_SETS)
         adam, sgd = record.found
-        assert type(adam) is torch.optim.Adam
+        assert isinstance(adam, torch.optim.Adam)
         assert adam.defaults["fused"]
         assert type(sgd) is torch.optim.SGD
         assert sgd.defaults["momentum"] == 0.5

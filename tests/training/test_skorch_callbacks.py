@@ -360,9 +360,9 @@ class TestParameters:
         assert kept.found[2]["head.bias"].tolist() == pytest.approx([0] * 10, abs=1e-6)
 
     def test_a_second_clipping(self):
-        # With its default it does nothing.
-        np.testing.assert_array_equal(
-            fit(GradientNormClipping()).predict_proba(TEXTS), fit().predict_proba(TEXTS)
+        # With its default it does nothing, but all rows of the table of words are updated in each step.
+        np.testing.assert_allclose(
+            fit(GradientNormClipping()).predict_proba(TEXTS), fit().predict_proba(TEXTS), atol=1e-6
         )
         clipped = fit(GradientNormClipping(1e-3)).predict_proba(TEXTS)
         assert (clipped != fit().predict_proba(TEXTS)).any()

@@ -1,0 +1,1 @@
+"""Fitted classifiers as ONNX files, and their prediction without torch."""
