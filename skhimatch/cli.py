@@ -446,11 +446,6 @@ def _check_output(output: Path, input: Path) -> None:
 @contextmanager
 def _replacing(output: Path) -> Iterator[TextIO]:
     """Write a file beside the output that takes its place at the end, but not after an error."""
-    if output.exists() and not output.is_file():
-        # A pipe or a device, such as /dev/null, is not replaced.
-        with _written(output) as lines:
-            yield lines
-        return
     with replacing(output) as unfinished, _written(unfinished) as lines:
         yield lines
 
@@ -498,16 +493,15 @@ def _report(
     label_separator: str | None,
 ) -> None:
     from skhimatch.classifier import HiMatchClassifier
-    from skhimatch.report_page.page import report_html
+    from skhimatch.report_page.page import write_report
     from skhimatch.text.columns import Columns
 
     _check_output(output, input)
     classifier = HiMatchClassifier.load(model)
     columns = Columns(text_column, tuple(label_column))
     texts, label_sets = _read_known(classifier.hierarchy_, columns, path_separator, label_separator, input)
-    page = report_html(classifier, texts, label_sets, title=f"{model.name} on {input.name}", n_errors=errors)
-    with _replacing(output) as file:
-        file.write(page)
+    title = f"{model.name} on {input.name}"
+    write_report(classifier, texts, label_sets, output, title=title, n_errors=errors)
     print(f"{output} written: open it in a browser")
 
 
