@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, _fit_context
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -45,7 +45,7 @@ from skhimatch.training.net_params import split_net_params
 __all__ = ["HiMatchClassifier"]
 
 
-class HiMatchClassifier(FittedPredictor, ClassifierMixin, TransformerMixin, BaseEstimator):
+class HiMatchClassifier(FittedPredictor, ClassifierMixin, BaseEstimator):
     """Hierarchical text classification by label-semantics matching (HiMatch).
 
     Texts and labels are encoded and projected into one space. Training puts a text closest to its

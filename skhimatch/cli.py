@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from skhimatch import __version__
+from skhimatch.input_files import check_encoding
 from skhimatch.serving.limits import Limits
 from skhimatch.storage.replacing import replacing
 
@@ -32,7 +33,7 @@ __all__ = ["main"]
 SHOWN_PLACES = 3
 
 TEXTS = """\
-files of texts, in UTF-8, or compressed (.gz); the suffix names the format:
+files of texts, in UTF-8 (see --encoding), or compressed (.gz); the suffix names the format:
   .jsonl .json   each line is an object:
                  {"text": "a wave in a field", "labels": ["science", "physics"]}
                  or the file is one array of such objects
@@ -53,7 +54,7 @@ Rows without a text or a category are counted and left out. In a column called l
 field means that no label applies.
 """
 HIERARCHY = """\
-file of the hierarchy, in UTF-8, or compressed (.gz); the suffix names the format:
+file of the hierarchy, in UTF-8 (see --encoding), or compressed (.gz); the suffix names the format:
   .json          {"science": ["physics", "biology"], "sport": ["tennis"]}   of any depth
   any other      each line is a parent and its children, separated by tabs:
                  science<TAB>physics<TAB>biology
@@ -156,6 +157,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The default encoding of a pipe may lack characters of the texts and of the bar charts.
         sys.stdout.reconfigure(encoding="utf-8")
     try:
+        if arguments.get("encoding") is not None:
+            check_encoding(arguments["encoding"])
         run(**arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -224,6 +227,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--text-column", metavar="NAME", default="text", help="the column of the texts (default: text)"
     )
+    _add_encoding(predict)
     predict.add_argument(
         "--threshold", metavar="P", type=float, help="the probability from which on labels are predicted"
     )
@@ -270,7 +274,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_encoding(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--encoding",
+        metavar="NAME",
+        help="the encoding of text files without a byte order mark: cp1252, shift_jis (default: utf-8)",
+    )
+
+
 def _add_columns(command: argparse.ArgumentParser) -> None:
+    _add_encoding(command)
     command.add_argument(
         "--text-column", metavar="NAME", default="text", help="the column of the texts (default: text)"
     )
@@ -306,6 +319,7 @@ def _fit(
     train: Path,
     model: Path,
     hierarchy: Path | None,
+    encoding: str | None,
     text_column: str,
     label_column: list[str],
     path_separator: str | None,
@@ -324,16 +338,18 @@ def _fit(
     columns = Columns(text_column, tuple(label_column))
     held = label_texts = None
     if hierarchy is not None:
-        known = as_hierarchy(hierarchy)
-        read = partial(_read_with_hierarchy, known, columns, path_separator, label_separator)
+        known = as_hierarchy(hierarchy, encoding)
+        read = partial(_read_with_hierarchy, known, columns, path_separator, label_separator, encoding)
         texts, label_sets = read(train)
         held = None if validation is None else read(validation)
     else:
-        found = _read_with_paths(train, columns, path_separator, label_separator)
+        found = _read_with_paths(train, columns, path_separator, label_separator, encoding)
         texts, label_sets, known = found.texts, found.label_sets, found.hierarchy
         label_texts = None if known.is_flat else found.label_texts
         if validation is not None:
-            of_validation = _read_with_paths(validation, columns, found.path_separator, found.label_separator)
+            of_validation = _read_with_paths(
+                validation, columns, found.path_separator, found.label_separator, encoding
+            )
             _check_known(of_validation, known)
             held = of_validation.texts, of_validation.label_sets
 
@@ -374,6 +390,7 @@ def _predict(
     input: Path,
     output: Path | None,
     format: str | None,
+    encoding: str | None,
     text_column: str,
     threshold: float | None,
     top_k: int | None,
@@ -388,7 +405,7 @@ def _predict(
     suffix = "" if output is None else output.suffix.lower().removeprefix(".")
     if format is None:
         format = suffix if suffix in FORMATS else "jsonl"
-    records, texts = _read_to_predict(input, Columns(text_column, ()))
+    records, texts = _read_to_predict(input, Columns(text_column, ()), encoding)
 
     from skhimatch.classifier import HiMatchClassifier
     from skhimatch.predicted_labels import WantedLabels
@@ -405,13 +422,15 @@ def _predict(
         write_predictions(lines, records, found, format)
 
 
-def _read_to_predict(input: Path, columns: Columns) -> tuple[list[dict[str, Any]], list[str]]:
+def _read_to_predict(
+    input: Path, columns: Columns, encoding: str | None
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Read all rows and their texts; from standard input if the file is called -."""
     from skhimatch.text.files import read_records
 
     records, texts = [], []
     with _spooled(sys.stdin.buffer) if str(input) == "-" else nullcontext(input) as path:
-        for entry in read_records(path, columns):
+        for entry in read_records(path, columns, encoding):
             if not isinstance(entry.text, str):
                 raise ValueError(f"{entry.place} has no text")
             records.append(entry.record)
@@ -446,11 +465,6 @@ def _check_output(output: Path, input: Path) -> None:
 @contextmanager
 def _replacing(output: Path) -> Iterator[TextIO]:
     """Write a file beside the output that takes its place at the end, but not after an error."""
-    if output.exists() and not output.is_file():
-        # A pipe or a device, such as /dev/null, is not replaced.
-        with _written(output) as lines:
-            yield lines
-        return
     with replacing(output) as unfinished, _written(unfinished) as lines:
         yield lines
 
@@ -463,6 +477,7 @@ def _written(path: Path) -> TextIO:
 def _evaluate(
     model: Path,
     input: Path,
+    encoding: str | None,
     text_column: str,
     label_column: list[str],
     path_separator: str | None,
@@ -473,7 +488,8 @@ def _evaluate(
 
     classifier = HiMatchClassifier.load(model)
     columns = Columns(text_column, tuple(label_column))
-    labelled = _read_known(classifier.hierarchy_, columns, path_separator, label_separator, input)
+    separators = (path_separator, label_separator)
+    labelled = _read_known(classifier.hierarchy_, columns, *separators, encoding, input)
     _print_report(classifier, input.name, *labelled)
 
 
@@ -492,22 +508,23 @@ def _report(
     input: Path,
     output: Path,
     errors: int,
+    encoding: str | None,
     text_column: str,
     label_column: list[str],
     path_separator: str | None,
     label_separator: str | None,
 ) -> None:
     from skhimatch.classifier import HiMatchClassifier
-    from skhimatch.report_page.page import report_html
+    from skhimatch.report_page.page import write_report
     from skhimatch.text.columns import Columns
 
     _check_output(output, input)
     classifier = HiMatchClassifier.load(model)
     columns = Columns(text_column, tuple(label_column))
-    texts, label_sets = _read_known(classifier.hierarchy_, columns, path_separator, label_separator, input)
-    page = report_html(classifier, texts, label_sets, title=f"{model.name} on {input.name}", n_errors=errors)
-    with _replacing(output) as file:
-        file.write(page)
+    separators = (path_separator, label_separator)
+    texts, label_sets = _read_known(classifier.hierarchy_, columns, *separators, encoding, input)
+    title = f"{model.name} on {input.name}"
+    write_report(classifier, texts, label_sets, output, title=title, n_errors=errors)
     print(f"{output} written: open it in a browser")
 
 
@@ -551,14 +568,15 @@ def _read_known(
     columns: Columns,
     path_separator: str | None,
     label_separator: str | None,
+    encoding: str | None,
     path: Path,
 ) -> tuple[list[str], list[frozenset[str]]]:
     """Read texts with labels that a classifier knows; where these are paths, from paths."""
     from skhimatch.labels.paths import JOINT
 
     if not any(JOINT in label for label in known):
-        return _read_with_hierarchy(known, columns, path_separator, label_separator, path)
-    found = _read_with_paths(path, columns, path_separator, label_separator)
+        return _read_with_hierarchy(known, columns, path_separator, label_separator, encoding, path)
+    found = _read_with_paths(path, columns, path_separator, label_separator, encoding)
     _check_known(found, known)
     return found.texts, found.label_sets
 
@@ -579,6 +597,7 @@ def _read_with_hierarchy(
     columns: Columns,
     path_separator: str | None,
     label_separator: str | None,
+    encoding: str | None,
     path: Path,
 ) -> tuple[list[str], list[frozenset[str]]]:
     """Read texts with labels of a known hierarchy."""
@@ -590,7 +609,7 @@ def _read_with_hierarchy(
             "hierarchy has other labels: leave them out, or --hierarchy"
         )
     texts, label_sets = read_texts(
-        path, hierarchy, columns, "|" if label_separator is None else label_separator
+        path, hierarchy, columns, "|" if label_separator is None else label_separator, encoding
     )
     if label_sets is None:
         raise ValueError(f"{path} has no labels: add them as 'labels' to its lines or as a column")
@@ -598,12 +617,16 @@ def _read_with_hierarchy(
 
 
 def _read_with_paths(
-    path: Path, columns: Columns, path_separator: str | None, label_separator: str | None
+    path: Path,
+    columns: Columns,
+    path_separator: str | None,
+    label_separator: str | None,
+    encoding: str | None,
 ) -> TextsWithPaths:
     """Read texts whose labels make the hierarchy, and say how they were read."""
     from skhimatch.text.path_files import read_texts_with_paths
 
-    found = read_texts_with_paths(path, columns, path_separator, label_separator)
+    found = read_texts_with_paths(path, columns, path_separator, label_separator, encoding)
     separators = [
         f"{separator!r} separates {what}"
         for separator, what in (

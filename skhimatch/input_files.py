@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
+from encodings.aliases import aliases
 from pathlib import Path
 from typing import Any, TextIO
 
-__all__ = ["format_of", "open_text"]
+__all__ = ["check_encoding", "format_of", "open_text"]
 
 # The first bytes of files that are not text, and what to do with them.
 _NOT_TEXT = {
@@ -22,6 +25,7 @@ _NOT_TEXT = {
 _GZIP = b"\x1f\x8b"
 # The longer marks come first: that of UTF-16 is the start of that of UTF-32.
 _MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
     b"\xff\xfe\x00\x00": "utf-32",
     b"\x00\x00\xfe\xff": "utf-32",
     b"\xff\xfe": "utf-16",
@@ -53,14 +57,64 @@ def format_of(path: str | os.PathLike[str]) -> str:
     return suffixes[-1] if suffixes else ""
 
 
+def check_encoding(name: str) -> str:
+    """Refuse a name that is not the name of an encoding of text.
+
+    Parameters
+    ----------
+    name : str
+        A name that Python knows, such as "cp1252", "latin-1", "shift_jis" or "gb18030".
+
+    Returns
+    -------
+    str
+        The name that Python gives this encoding.
+
+    Raises
+    ------
+    ValueError
+        If there is no such encoding. The message names similar ones.
+
+    Examples
+    --------
+    >>> check_encoding("Windows-1252"), check_encoding("latin1")
+    ('cp1252', 'iso8859-1')
+    """
+    try:
+        found: Any = codecs.lookup(name)
+    except (LookupError, ValueError):
+        found = None
+    # Python also has codecs that are no encodings of text, such as base64.
+    if found is not None and found._is_text_encoding:
+        return found.name
+    known = {key.replace("_", "-") for pair in aliases.items() for key in pair}
+    texts = sorted(key for key in known if _is_text(key))
+    near = get_close_matches(name.lower().replace("_", "-"), texts, n=3)
+    others = f"did you mean {' or '.join(near)}?" if near else "some are cp1252, shift-jis and gb18030"
+    raise ValueError(f"there is no encoding {name!r}; {others}")
+
+
+def _is_text(name: str) -> bool:
+    try:
+        found: Any = codecs.lookup(name)
+    except LookupError:
+        # The encodings of Windows are known there only.
+        return False
+    return found._is_text_encoding
+
+
 @contextmanager
 def open_text(
-    path: str | os.PathLike[str], *, newline: str | None = "\n", errors: str = "surrogatepass"
+    path: str | os.PathLike[str],
+    *,
+    newline: str | None = "\n",
+    errors: str = "surrogatepass",
+    encoding: str | None = None,
 ) -> Iterator[TextIO]:
     r"""Open a text file, and name the file in the errors of its encoding.
 
     Files in gzip are decompressed. A byte order mark is not part of the text: it says that a file is in
-    UTF-8, UTF-16 or UTF-32. Files without a mark are in UTF-8.
+    UTF-8, UTF-16 or UTF-32, whatever `encoding` is. Other files are in this encoding.
 
     Parameters
     ----------
@@ -69,7 +123,10 @@ def open_text(
     newline : {"\\n", "", None}, default="\\n"
         As in `open`.
     errors : str, default="surrogatepass"
-        As in `open`. By default lone surrogates are read, and other bytes that are not UTF-8 are an error.
+        As in `open`. By default lone surrogates are read, and other bytes that are not in the encoding are
+        an error.
+    encoding : str, optional
+        The encoding of a file without a byte order mark, such as "cp1252" or "shift_jis". By default UTF-8.
 
     Yields
     ------
@@ -79,8 +136,8 @@ def open_text(
     Raises
     ------
     ValueError
-        If the file is not text, not in one of these encodings, or its gzip data are damaged. The message
-        says what to do.
+        If the file is not text, not in this encoding, or its gzip data are damaged, or there is no such
+        encoding. The message says what to do.
 
     Examples
     --------
@@ -92,25 +149,29 @@ def open_text(
     ...         print(list(lines))
     ['a\n', 'b\n']
     """
-    encoding = "utf-8-sig"
+    used = "utf-8" if encoding is None else check_encoding(encoding)
+    marked = None
     try:
         with _open_binary(path) as file:
             start = _start(file)
             for mark, remedy in _NOT_TEXT.items():
                 if start.startswith(mark):
                     raise ValueError(f"{path} {remedy}")
-            encoding = next((name for mark, name in _MARKS.items() if start.startswith(mark)), encoding)
-            if encoding == "utf-8-sig" and b"\0" in start:
+            marked = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
+            used = marked or used
+            if used.startswith("utf-8") and b"\0" in start:
                 raise ValueError(
                     f"{path} is not in UTF-8, since it has bytes of value 0: save it in UTF-8, "
                     "for instance in Excel as 'CSV UTF-8'"
                 )
-            with io.TextIOWrapper(file, encoding=encoding, errors=errors, newline=newline) as text:
+            with io.TextIOWrapper(file, encoding=used, errors=errors, newline=newline) as text:
                 yield text
-    except UnicodeDecodeError as error:
-        if encoding != "utf-8-sig":
-            raise ValueError(f"{path} begins as {encoding.upper()}, but is damaged ({error})") from error
-        raise ValueError(_not_utf8(path, errors)) from error
+    except UnicodeError as error:
+        if not isinstance(error, UnicodeDecodeError) and not str(error).endswith("does not start with BOM"):
+            raise
+        if marked in ("utf-16", "utf-32"):
+            raise ValueError(f"{path} begins as {used.upper()}, but is damaged ({error})") from error
+        raise ValueError(_not_in(path, used, errors)) from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is damaged or incomplete gzip data ({error}): copy it again") from error
 
@@ -132,17 +193,29 @@ def _start(file: io.BufferedReader) -> bytes:
     return file.peek(4)[:4]
 
 
-def _not_utf8(path: str | os.PathLike[str], errors: str) -> str:
-    """Say which line is not in UTF-8, and how to convert the file."""
+def _not_in(path: str | os.PathLike[str], encoding: str, errors: str) -> str:
+    """Say which line is not in an encoding, and what to do."""
+    name = encoding.upper().removesuffix("-SIG")
+    if name in ("UTF-16", "UTF-32"):
+        return f"{path} has no byte order mark: its encoding is {name.lower()}-le or {name.lower()}-be"
     place = ""
+    # In these encodings, bytes of line breaks are parts of other characters, too.
+    if not name.startswith(("UTF-16", "UTF-32")):
+        place = _place_of_error(path, encoding, errors)
+    if not name.startswith("UTF-8"):
+        return f"{path} is not in {encoding}{place}: name another encoding, or save the file in UTF-8"
+    return (
+        f"{path} is not in UTF-8{place}: save it in that encoding, for instance in Excel as 'CSV UTF-8', or "
+        "pass its encoding: --encoding cp1252 (in Python encoding='cp1252') if it is from Windows in a "
+        "Western European language"
+    )
+
+
+def _place_of_error(path: str | os.PathLike[str], encoding: str, errors: str) -> str:
     with _open_binary(path) as lines:
         for number, line in enumerate(lines, start=1):
             try:
-                line.decode("utf-8", errors)
+                line.decode(encoding, errors)
             except UnicodeDecodeError as error:
-                place = f" (byte {line[error.start]:#x} in line {number})"
-                break
-    return (
-        f"{path} is not in UTF-8{place}: save it in that encoding, for instance in Excel as 'CSV UTF-8', or "
-        "convert it with iconv -f CP1252 -t UTF-8 if it is from Windows in a Western European language"
-    )
+                return f" (byte {line[error.start]:#x} in line {number})"
+    return ""

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
@@ -68,7 +69,7 @@ def _of_state(path: str) -> property:
     return property(get)
 
 
-class FittedPredictor:
+class FittedPredictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """The methods and attributes of a classifier that need only its fitted state.
 
     Attributes
@@ -261,7 +262,9 @@ class FittedPredictor:
         Returns
         -------
         float32 ndarray of shape (n, d_phi)
-            Unit rows, comparable with `label_embeddings_`.
+            Unit rows, comparable with `label_embeddings_`. After ``set_output(transform="pandas")`` a
+            DataFrame, with the index of `X` if that has one; the columns are those of
+            `get_feature_names_out`.
         """
         texts, network = self._tokenized(X), self._state_on_device().network
         chunks = in_chunks(texts, self.label_embeddings_.shape[1], progress=bool(self.verbose))
@@ -385,6 +388,11 @@ class FittedPredictor:
         predicted = sp.csr_array(without_missing(sp.csr_array(self.predict(texts)), known.missing))
         expected = known.targets.astype(np.int64)
         return float(accuracy_score(expected, predicted.astype(np.int64), sample_weight=sample_weight))
+
+    @property
+    def _n_features_out(self) -> int:
+        """The dimension of the joint space, for `get_feature_names_out`."""
+        return self.label_embeddings_.shape[1]
 
     def _state_on_device(self) -> FittedState:
         """Return the fitted state, with its networks on this machine's device."""

@@ -1,5 +1,7 @@
 """The report as a page of HTML."""
 
+import errno
+import os
 import re
 import shutil
 import subprocess
@@ -214,3 +216,15 @@ def test_a_browser_shows_it_without_scrolling_sideways(page, tmp_path, width):
         check=True,
     )
     assert "<title>true true</title>" in done.stdout
+
+
+def test_a_full_disk_leaves_the_old_page(fitted, tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    with pytest.raises(OSError, match="No space left"):
+        write_report(*fitted, path, n_errors=0)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("report.html", "old")]

@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from functools import partial
 from numbers import Number
 from pathlib import Path
 
@@ -13,21 +14,31 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn import config_context
-from sklearn.base import clone, is_classifier
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone, is_classifier
 from sklearn.compose import ColumnTransformer
+from sklearn.datasets import make_blobs
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import average_precision_score, f1_score, get_scorer, get_scorer_names, roc_auc_score
 from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, cross_val_predict, cross_val_score
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from toy_corpus import HIERARCHY, QUICK, binarize, make_corpus
 
 import skhimatch
-from skhimatch import HiMatchClassifier, LabelHierarchy, WordTokenizer, WordVectors, as_hierarchy
+from skhimatch import (
+    HiMatchClassifier,
+    LabelHierarchy,
+    TokenSequences,
+    WordTokenizer,
+    WordVectors,
+    as_hierarchy,
+)
 from skhimatch.baseline import LinearBaseline
 from skhimatch.estimator_tags import SCORERS_TAKE_ANY_ESTIMATOR
+from skhimatch.evaluation.joint_embedding import JointEmbeddingDisplay
 
 TEXTS, LABEL_SETS = make_corpus(90)
 INDICATOR = binarize(LABEL_SETS)
@@ -123,33 +134,39 @@ NOT_FOR_TEXTS = {
     "check_fit2d_predict1d": "predicts a row of numbers and wants 'Reshape your data'; see test_bare_string",
     "check_n_features_in": "wants n_features_in_; a text is no row of features",
     "check_n_features_in_after_fitting": "wants n_features_in_; a text is no row of features",
-    "check_transformer_general": "wants an error for fewer columns; a text may have fewer words",
+    "check_transformer_general": (
+        "wants an error for fewer columns; for the classifier see test_checks_of_one_class_for_each_text"
+    ),
 }
-# They teach one class for each text, as numbers in a 1-D y.
-NOT_FOR_LABEL_SETS = {
-    "check_classifier_multioutput": "wants classes_ to be 0 and 1; they are the names of the labels",
-    "check_classifiers_classes": "wants a 1-D prediction; y is multi-label",
-    "check_classifiers_one_label": "has a 1-D y of numbers; see test_a_single_label",
-    "check_classifiers_train": "wants a 1-D prediction and probabilities that sum to 1; y is multi-label",
+# They teach one class for each text: test_checks_of_one_class_for_each_text runs them.
+FOR_ONE_CLASS = "has one class for each text; see test_checks_of_one_class_for_each_text"
+ONE_CLASS = {
+    "check_classifiers_classes": FOR_ONE_CLASS,
+    "check_classifiers_one_label": FOR_ONE_CLASS,
+    "check_classifiers_train": FOR_ONE_CLASS,
 }
 LEFT_OUT = {
     CheckedClassifier: NOT_FOR_TEXTS
-    | NOT_FOR_LABEL_SETS
+    | ONE_CLASS
     | {
-        "check_class_weight_classifiers": "has a 1-D y of numbers; see tests/test_weights.py",
-        "check_classifiers_one_label_sample_weights": "has a 1-D y of numbers; see tests/test_weights.py",
-        "check_decision_proba_consistency": (
-            "has a 1-D y of numbers; see test_probabilities_rank_like_logits"
+        "check_class_weight_classifiers": (
+            "wants other predictions by class weights; ours keep probabilities, see tests/test_weights.py"
         ),
-        "check_estimators_partial_fit_n_features": "counts features, and names numbers as the classes",
+        "check_classifier_multioutput": "wants classes_ to be 0 and 1; see test_an_indicator",
+        "check_classifiers_one_label_sample_weights": FOR_ONE_CLASS,
+        "check_decision_proba_consistency": FOR_ONE_CLASS,
+        "check_estimators_partial_fit_n_features": FOR_ONE_CLASS,
         "check_sample_weight_equivalence_on_dense_data": (
-            "wants equal bits; batches of repeated texts are others, see tests/test_weights.py"
+            "wants what repeated texts give to seven digits; words are counted without weights, and batches "
+            "of repeated texts are others, see tests/test_weights.py"
         ),
-        "check_sample_weights_not_an_array": "has classes 1 and 2 in a column; an indicator has 0 and 1",
-        "check_sample_weights_pandas_series": "has classes 1 and 2 in a column; see tests/test_weights.py",
-        "check_transformer_data_not_an_array": "has a 1-D y of numbers; see test_fit_transform",
+        "check_sample_weights_not_an_array": FOR_ONE_CLASS,
+        "check_sample_weights_pandas_series": FOR_ONE_CLASS,
+        "check_transformer_data_not_an_array": FOR_ONE_CLASS,
     },
-    CheckedBaseline: NOT_FOR_TEXTS | NOT_FOR_LABEL_SETS,
+    CheckedBaseline: NOT_FOR_TEXTS
+    | ONE_CLASS
+    | {"check_classifier_multioutput": "wants decision_function > 0; ours is chosen on held-out texts"},
     CheckedTokenizer: NOT_FOR_TEXTS
     | {"check_transformer_preserve_dtypes": "casts X to float types; ids are integers"},
 }
@@ -168,6 +185,125 @@ def test_common_checks(estimator, check):
             raise
         # Rendering a traceback through scikit-learn's sources takes longer than the check itself.
         raise error.with_traceback(None) from None
+
+
+class OneClassForEachText(ClassifierMixin, TransformerMixin, BaseEstimator):
+    """Give an estimator the names of classes, and return its one label for each text as a class."""
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    def fit(self, X, y, sample_weight=None):
+        self.fitted_ = clone(self.estimator)
+        return self._learn(self.fitted_.fit, X, y, np.unique(np.asarray(y)), sample_weight)
+
+    def _learn(self, learn, X, y, classes, sample_weight):
+        y = np.asarray(y)
+        names = y if y.dtype.kind == "f" and (y % 1).any() else y.astype(str)
+        learn(as_texts(X), names, **({} if sample_weight is None else {"sample_weight": sample_weight}))
+        assert self.fitted_.classes_.tolist() == sorted(map(str, classes))
+        self.classes_ = classes
+        self.n_features_in_ = np.asarray(X).shape[1]
+        return self
+
+    def _texts(self, X):
+        # The last step of some checks: an error for other columns.
+        if np.asarray(X).shape[1:] != (self.n_features_in_,):
+            raise ValueError("other columns than in fit")
+        return as_texts(X)
+
+    def predict(self, X):
+        indicator = self.fitted_.predict(self._texts(X))
+        assert (indicator.sum(axis=1) == 1).all()
+        return self.classes_[indicator.argmax(axis=1)]
+
+    def decision_function(self, X):
+        log_odds = self.fitted_.decision_function(self._texts(X))
+        return log_odds[:, 1] if len(self.classes_) == 2 else log_odds
+
+
+class OneClassAndProbabilities(OneClassForEachText):
+    def partial_fit(self, X, y, classes, sample_weight=None):
+        if not hasattr(self, "fitted_"):
+            self.fitted_ = clone(self.estimator)
+        learn = partial(self.fitted_.partial_fit, classes=[str(name) for name in classes])
+        return self._learn(learn, X, y, classes, sample_weight)
+
+    def predict_proba(self, X):
+        return self.fitted_.predict_proba(self._texts(X))
+
+    def transform(self, X):
+        return self.fitted_.transform(self._texts(X))
+
+
+CHECKS_OF_ONE_CLASS = [
+    estimator_checks.check_classifier_data_not_an_array,
+    estimator_checks.check_classifiers_classes,
+    estimator_checks.check_classifiers_one_label,
+    estimator_checks.check_classifiers_regression_target,
+    estimator_checks.check_classifiers_train,
+]
+
+
+@pytest.mark.parametrize(
+    ("check", "estimator"),
+    [(check, OneClassForEachText(LinearBaseline())) for check in CHECKS_OF_ONE_CLASS]
+    + [
+        (check, OneClassAndProbabilities(HiMatchClassifier(**QUICK | {"max_epochs": 1})))
+        for check in [
+            *CHECKS_OF_ONE_CLASS,
+            estimator_checks.check_classifiers_one_label_sample_weights,
+            estimator_checks.check_decision_proba_consistency,
+            estimator_checks.check_sample_weights_not_an_array,
+            estimator_checks.check_sample_weights_pandas_series,
+            estimator_checks.check_transformer_data_not_an_array,
+            estimator_checks.check_transformer_general,
+        ]
+    ],
+    ids=lambda case: getattr(case, "__name__", None) or type(case.estimator).__name__,
+)
+def test_checks_of_one_class_for_each_text(check, estimator):
+    check(type(estimator).__name__, estimator)
+
+
+def test_partial_fit_on_classes():
+    X, y = make_blobs(n_samples=50, random_state=1)
+    estimator = OneClassAndProbabilities(HiMatchClassifier(**QUICK))
+    for _ in range(20):
+        estimator.partial_fit(X, y, classes=np.unique(y))
+    assert estimator.score(X, y) > 0.9
+
+
+def test_an_indicator():
+    """scikit-learn's check takes 0 and 1 for the classes, and wants a threshold of 0.5."""
+
+    class Numbered(CheckedClassifier):
+        classes_ = np.arange(3)
+
+    settings = QUICK | {"threshold": 0.5, "decoding": "threshold", "consistency": None}
+    estimator_checks.check_classifier_multioutput("Numbered", Numbered(**settings))
+
+
+@pytest.mark.parametrize("names", [list, np.array, pd.Series, lambda y: pd.Series(y, dtype="category")])
+@pytest.mark.parametrize("estimator", [HiMatchClassifier(**QUICK), LinearBaseline()])
+def test_one_name_for_each_text(estimator, names):
+    ends = [max(labels, key=lambda label: (len(label), label)) for labels in LABEL_SETS]
+    by_name = clone(estimator).fit(TEXTS, names(ends))
+    by_set = clone(estimator).fit(TEXTS, [{name} for name in ends])
+    assert by_name.classes_.tolist() == sorted(set(ends))
+    found = by_name.predict(TEXTS)
+    np.testing.assert_array_equal(found, by_set.predict(TEXTS))
+    assert (found.sum(axis=1) == 1).all()
+    assert by_name.score(TEXTS, names(ends)) == by_set.score(TEXTS, [{name} for name in ends])
+
+
+@pytest.mark.parametrize(
+    "y", [np.arange(90) % 3, np.arange(90) / 3, pd.Series(np.arange(90) % 2), [True] * 90]
+)
+@pytest.mark.parametrize("estimator", [HiMatchClassifier(**QUICK), LinearBaseline()])
+def test_numbers_are_no_names(estimator, y):
+    with pytest.raises((ValueError, TypeError), match=r"\[str\(label\) for label in y\]"):
+        estimator.fit(TEXTS, y)
 
 
 @pytest.fixture(scope="module")
@@ -332,6 +468,103 @@ class TestColumns:
         pipeline = make_pipeline(ColumnTransformer([("text", "passthrough", ["text"])]), LinearBaseline())
         expected = LinearBaseline().fit(TEXTS, LABEL_SETS).predict(TEXTS)
         np.testing.assert_array_equal(pipeline.fit(self.FRAME, LABEL_SETS).predict(self.FRAME), expected)
+
+
+class TestSetOutput:
+    """`set_output` and `get_feature_names_out`, alone and in scikit-learn's tools."""
+
+    FRAME = TestColumns.FRAME
+
+    def test_names(self, fitted):
+        names = fitted.get_feature_names_out()
+        assert names.tolist() == [
+            f"himatchclassifier{column}" for column in range(fitted.label_embeddings_.shape[1])
+        ]
+        assert names.dtype == object
+        with pytest.raises(NotFittedError):
+            HiMatchClassifier().get_feature_names_out()
+
+    @pytest.mark.parametrize("column", ["text", ["text"]])
+    def test_a_frame_has_the_index_of_its_texts(self, fitted, column):
+        copy = clone(fitted).set_output(transform="pandas")
+        found = copy.fit_transform(self.FRAME[column], LABEL_SETS)
+        expected = pd.DataFrame(
+            fitted.transform(TEXTS), index=self.FRAME.index, columns=fitted.get_feature_names_out()
+        )
+        pd.testing.assert_frame_equal(found, expected)
+        pd.testing.assert_frame_equal(copy.transform(self.FRAME[column]), expected)
+        assert isinstance(clone(copy).fit(TEXTS, LABEL_SETS).transform(TEXTS), pd.DataFrame)
+        assert isinstance(copy.set_output(transform="default").transform(TEXTS), np.ndarray)
+
+    def test_predictions_remain_arrays(self, fitted):
+        with config_context(transform_output="pandas"):
+            again = clone(fitted).fit(TEXTS, LABEL_SETS)
+            assert isinstance(again.transform(TEXTS), pd.DataFrame)
+            for method in ("predict", "predict_proba", "decision_function"):
+                found = getattr(again, method)(TEXTS)
+                assert isinstance(found, np.ndarray)
+                np.testing.assert_array_equal(found, getattr(fitted, method)(TEXTS))
+            display = JointEmbeddingDisplay.from_embeddings(
+                again.transform(TEXTS), again.label_embeddings_, np.zeros(90, dtype=int), list(again.classes_)
+            )
+            baseline = LinearBaseline().fit(TEXTS, LABEL_SETS).predict(TEXTS)
+        assert isinstance(display.text_points, np.ndarray)
+        np.testing.assert_array_equal(baseline, LinearBaseline().fit(TEXTS, LABEL_SETS).predict(TEXTS))
+
+    def test_polars(self, fitted):
+        polars = pytest.importorskip("polars", reason="polars is not needed otherwise")
+        found = clone(fitted).set_output(transform="polars").fit_transform(TEXTS, LABEL_SETS)
+        assert isinstance(found, polars.DataFrame)
+        assert found.columns == fitted.get_feature_names_out().tolist()
+        np.testing.assert_array_equal(found.to_numpy(), fitted.transform(TEXTS))
+        pipeline = make_pipeline(WordTokenizer(), clone(fitted)).set_output(transform="polars")
+        assert isinstance(pipeline.fit_transform(TEXTS, LABEL_SETS), polars.DataFrame)
+
+    def test_a_pipeline(self, fitted):
+        pipeline = make_pipeline(WordTokenizer(), clone(fitted))
+        expected = pipeline.fit(TEXTS, LABEL_SETS).transform(TEXTS)
+        pipeline.set_output(transform="pandas")
+        np.testing.assert_array_equal(pipeline.fit(TEXTS, LABEL_SETS).predict(TEXTS), fitted.predict(TEXTS))
+        found = pipeline.transform(self.FRAME["text"])
+        assert found.columns.tolist() == pipeline.get_feature_names_out().tolist()
+        assert found.columns.tolist() == fitted.get_feature_names_out().tolist()
+        np.testing.assert_array_equal(found, expected)
+
+    @pytest.mark.parametrize("column", ["text", ["text"]])
+    @pytest.mark.parametrize("tokenised", [False, True])
+    def test_columns(self, fitted, column, tokenised):
+        texts = make_pipeline(WordTokenizer(), clone(fitted)) if tokenised else clone(fitted)
+        union = ColumnTransformer([("text", texts, column), ("price", "passthrough", ["price"])])
+        # Sequences have no index.
+        frame = self.FRAME.reset_index(drop=True) if tokenised else self.FRAME
+        found = union.set_output(transform="pandas").fit_transform(frame, LABEL_SETS)
+        names = [f"text__{name}" for name in fitted.get_feature_names_out()]
+        assert found.columns.tolist() == [*names, "price__price"] == union.get_feature_names_out().tolist()
+        pd.testing.assert_series_equal(found["price__price"], frame["price"], check_names=False)
+        alone = clone(texts).set_output(transform="default").fit(TEXTS, LABEL_SETS).transform(TEXTS)
+        np.testing.assert_array_equal(found[names], alone)
+
+    def test_a_union(self, fitted):
+        union = FeatureUnion(
+            [("a", clone(fitted)), ("b", make_pipeline(WordTokenizer(), clone(fitted)))]
+        ).set_output(transform="pandas")
+        found = union.fit_transform(TEXTS, LABEL_SETS)
+        names = fitted.get_feature_names_out()
+        assert found.columns.tolist() == [f"{part}__{name}" for part in "ab" for name in names]
+        assert found.columns.tolist() == union.get_feature_names_out().tolist()
+
+    @pytest.mark.parametrize("output", ["pandas", "polars", "default"])
+    def test_tokenizers_return_sequences(self, output):
+        class OwnTokenizer(WordTokenizer):
+            def transform(self, X):
+                return super().transform(X)
+
+        for tokenizer in (WordTokenizer(), OwnTokenizer()):
+            with config_context(transform_output=output):
+                assert tokenizer.set_output(transform=output) is tokenizer
+                assert isinstance(tokenizer.fit_transform(TEXTS), TokenSequences)
+                assert isinstance(tokenizer.transform(TEXTS), TokenSequences)
+        assert WordTokenizer().get_feature_names_out(["text"]).tolist() == ["wordtokenizer0"]
 
 
 class TestPickling:

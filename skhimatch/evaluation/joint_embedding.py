@@ -104,11 +104,12 @@ class JointEmbeddingDisplay:
         points = np.vstack([text_embeddings, label_embeddings]).astype(np.float64)
         # Principal components need points that differ.
         differ = bool(np.ptp(points, axis=0).any())
-        plane = TSNE(
+        tsne = TSNE(
             perplexity=min(PERPLEXITY, max(1, (len(points) - 1) / 3)),
             init="pca" if differ else "random",
             random_state=check_random_state(random_state),
-        ).fit_transform(points)
+        ).set_output(transform="default")
+        plane = tsne.fit_transform(points)
         return cls(plane[: len(text_embeddings)], plane[len(text_embeddings) :], groups, labels)
 
     @classmethod

@@ -80,8 +80,8 @@ def score_of_decision(
     sample_weight : float64 ndarray of shape (n,), optional
         The weights of the texts.
     missing : csr_array of shape (n, L), bool, optional
-        Where targets are missing. These labels are neither right nor wrong in F1; in "precision@k" they are
-        wrong.
+        Where targets are missing. These labels are neither right nor wrong. In "precision@k" the others of
+        the k labels are counted, and a text without any is left out.
 
     Returns
     -------
@@ -98,10 +98,22 @@ def score_of_decision(
     """
     k = number_of_labels(optimize)
     if k is not None:
-        true, found = as_indicator(targets), as_indicator(predicted)
-        hits = np.asarray(csr_array(true.multiply(found)).sum(axis=1))
-        return float(np.average(hits / min(k, len(hierarchy)), weights=sample_weight))
+        return _precision(targets, predicted, min(k, len(hierarchy)), sample_weight, missing)
     if optimize == "hierarchical":
         targets, predicted = hierarchy.close(targets), hierarchy.close(predicted)
     targets, predicted = without_missing(targets, missing), without_missing(predicted, missing)
     return float(np.dot(F1_WEIGHTS[optimize], micro_macro_f1(targets, predicted, sample_weight)))
+
+
+def _precision(
+    targets: Any, predicted: Any, k: int, sample_weight: NDArray[np.float64] | None, missing: csr_array | None
+) -> float:
+    """Return the mean share of right labels among the predicted ones whose target is known; 0 without any."""
+    true, found = as_indicator(targets), as_indicator(predicted)
+    known = as_indicator(without_missing(found, missing))
+    hits = np.asarray(csr_array(true.multiply(known)).sum(axis=1))
+    counted = k - (np.diff(found.indptr) - np.diff(known.indptr))
+    weights = (counted > 0) * (1.0 if sample_weight is None else sample_weight)
+    if not weights.any():
+        return 0.0
+    return float(np.average(hits / np.maximum(counted, 1), weights=weights))

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-def as_hierarchy(source: Any) -> LabelHierarchy:
+def as_hierarchy(source: Any, encoding: str | None = None) -> LabelHierarchy:
     """Make a :class:`~skhimatch.LabelHierarchy` of any accepted format.
 
     Parameters
@@ -41,6 +41,9 @@ def as_hierarchy(source: Any) -> LabelHierarchy:
         - a networkx graph, see :func:`hierarchy_from_networkx`;
         - the path of a taxonomy file, see :func:`read_taxonomy`, or of a ``.json`` file that holds any
           of the other formats.
+    encoding : str, optional
+        The encoding of a file without a byte order mark, such as "cp1252", "shift_jis" or "gb18030". By
+        default UTF-8.
 
     Returns
     -------
@@ -66,7 +69,9 @@ def as_hierarchy(source: Any) -> LabelHierarchy:
     if isinstance(source, Mapping):
         return hierarchy_from_dict(source)
     if isinstance(source, os.PathLike) or (isinstance(source, str) and os.path.isfile(source)):
-        return _read_json(source) if format_of(source) == ".json" else read_taxonomy(source)
+        if format_of(source) == ".json":
+            return _read_json(source, encoding)
+        return read_taxonomy(source, encoding=encoding)
     if hasattr(source, "edges") and hasattr(source, "nodes"):
         return hierarchy_from_networkx(source)
     formats = (
@@ -276,8 +281,8 @@ def hierarchy_over(hierarchy: LabelHierarchy, classes: Iterable[str]) -> LabelHi
     return LabelHierarchy(edges, [*hierarchy.labels, *unknown]).restrict(names)
 
 
-def _read_json(path: str | os.PathLike[str]) -> LabelHierarchy:
-    with open_text(path) as file:
+def _read_json(path: str | os.PathLike[str], encoding: str | None) -> LabelHierarchy:
+    with open_text(path, encoding=encoding) as file:
         try:
             source = json.load(file, object_pairs_hook=_with_unique_keys)
             # In Python, a list of names is a list of roots. As a file it has hardly been meant so.
@@ -286,7 +291,7 @@ def _read_json(path: str | os.PathLike[str]) -> LabelHierarchy:
             raise ValueError(
                 f'{path} is nested too deeply for JSON: write a list of pairs, [["parent", "child"], ...]'
             ) from error
-        except UnicodeDecodeError:
+        except UnicodeError:
             raise
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path} does not hold a hierarchy: {error}") from error

@@ -487,7 +487,8 @@ def _rows(y: Iterable[Any]) -> tuple[list[list[str]], bool]:
     if getattr(dtype, "kind", "O") in "biufc":
         raise ValueError(
             f"Unknown label type: y is one {dtype} per text: pass one set of label names per text, or an "
-            "indicator of shape (n, L) that holds 0 and 1."
+            "indicator of shape (n, L) that holds 0 and 1. If these numbers stand for labels, pass them as "
+            "names: [str(label) for label in y]."
         )
     rows: list[list[str]] = []
     are_strings = False
@@ -502,9 +503,12 @@ def _rows(y: Iterable[Any]) -> tuple[list[list[str]], bool]:
             rows.append([labels])
             continue
         if isinstance(labels, bytes) or not isinstance(labels, Iterable):
+            number = isinstance(labels, Number | np.bool_) and labels == labels
             raise TypeError(
                 f"y[{row}] is {labels!r}, not a collection of label names: pass a set of strings, or set() "
                 "for a text without labels."
+                + " Numbers that stand for labels are passed as names: [str(label) for label in y]."
+                * number
             )
         names = list(labels)
         for name in names:

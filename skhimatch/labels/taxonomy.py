@@ -39,14 +39,16 @@ class _Line(NamedTuple):
     text: str
 
 
-def read_taxonomy(path: str | os.PathLike[str], root: str = "Root") -> LabelHierarchy:
+def read_taxonomy(
+    path: str | os.PathLike[str], root: str = "Root", encoding: str | None = None
+) -> LabelHierarchy:
     r"""Read a taxonomy file.
 
     Parameters
     ----------
     path : str or path-like
-        The file, in UTF-8, or in UTF-16 with a byte order mark. It may be compressed with gzip. It has one
-        of these shapes:
+        The file, in UTF-8, in UTF-16 with a byte order mark, or in another `encoding`. It may be compressed
+        with gzip. It has one of these shapes:
 
         - a line is ``parent<TAB>child<TAB>child...``;
         - a table whose header has the columns ``parent`` and ``child``, separated by commas, semicolons or
@@ -56,6 +58,9 @@ def read_taxonomy(path: str | os.PathLike[str], root: str = "Root") -> LabelHier
         - a line is a label, and is indented, with tabs or with spaces, farther than its parent above it.
     root : str, default="Root"
         The virtual node above all labels. It is dropped.
+    encoding : str, optional
+        The encoding of a file without a byte order mark, such as "cp1252", "shift_jis" or "gb18030". By
+        default UTF-8.
 
     Returns
     -------
@@ -81,7 +86,7 @@ def read_taxonomy(path: str | os.PathLike[str], root: str = "Root") -> LabelHier
     """
     if format_of(path) in _OTHER_FORMATS:
         raise ValueError(f"{path} is not a taxonomy file: convert it; {_SHAPES}")
-    with open_text(path, newline=None) as file:
+    with open_text(path, newline=None, encoding=encoding) as file:
         numbered = ((number, line.rstrip("\n")) for number, line in enumerate(file, start=1))
         lines = [_Line(f"line {number} of {path}", text) for number, text in numbered if text.strip()]
     if not lines:

@@ -29,6 +29,7 @@ from skhimatch.displays.label_scores import LabelScores
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.targets import encode_targets
 from skhimatch.report import Report
+from skhimatch.storage.replacing import replacing
 
 __all__ = ["report_html", "write_report"]
 
@@ -60,7 +61,7 @@ def write_report(
     y : labels of n texts
         In any format that `fit` takes.
     path : path-like
-        The file. If it exists, it is replaced.
+        The file. If it exists, it is replaced at the end, and is as before after an error.
     title : str, default="Report"
         The heading.
     n_errors : int, default=10
@@ -84,7 +85,8 @@ def write_report(
     """
     page = report_html(classifier, X, y, title=title, n_errors=n_errors)
     path = Path(path)
-    path.write_text(page, encoding="utf-8", errors="replace")
+    with replacing(path) as unfinished:
+        unfinished.write_text(page, encoding="utf-8", errors="replace")
     return path
 
 

@@ -19,6 +19,7 @@ def replacing(path: Path) -> Iterator[Path]:
     ----------
     path : Path
         The file to replace. It need not exist. If it is a link, the file that it points to is replaced.
+        A pipe or a device, such as ``/dev/null``, is not replaced but written.
 
     Yields
     ------
@@ -34,6 +35,9 @@ def replacing(path: Path) -> Iterator[Path]:
     ...     [path.name for path in Path(folder).iterdir()]
     ['model.onnx']
     """
+    if path.exists() and not path.is_file():
+        yield path
+        return
     path = path.resolve()
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:

@@ -50,14 +50,15 @@ def read_texts(
     hierarchy: LabelHierarchy | None = None,
     columns: Columns = TEXT_AND_LABELS,
     label_separator: str = "|",
+    encoding: str | None = None,
 ) -> tuple[list[str], list[frozenset[str]] | None]:
     r"""Read texts, and their labels if the file has labels.
 
     Parameters
     ----------
     path : path-like
-        A file in UTF-8, or in UTF-16 with a byte order mark. It may be compressed with gzip. The suffix,
-        without ``.gz``, names the format:
+        A file in UTF-8, in UTF-16 with a byte order mark, or in another `encoding`. It may be compressed with
+        gzip. The suffix, without ``.gz``, names the format:
 
         - ``.jsonl`` or ``.json``: a line is an object with ``text`` and ``labels``, a list; or the whole
           file is one array of such objects. The names ``doc_token`` and ``doc_label`` are accepted too;
@@ -72,6 +73,9 @@ def read_texts(
         Other names than ``text`` and ``labels``, with one column of labels at most.
     label_separator : str, default="|"
         What separates the labels of a text in csv and tsv files; "" if a field is one label.
+    encoding : str, optional
+        The encoding of a text file without a byte order mark, such as "cp1252", "shift_jis" or "gb18030". By
+        default UTF-8.
 
     Returns
     -------
@@ -107,7 +111,7 @@ def read_texts(
     whole = (
         None if hierarchy is None or not any(label_separator in label for label in hierarchy) else hierarchy
     )
-    for entry in read_entries(path, columns):
+    for entry in read_entries(path, columns, encoding):
         if not isinstance(entry.text, str):
             raise ValueError(f"{entry.place} has no text")
         texts.append(entry.text)
@@ -127,7 +131,9 @@ def read_texts(
     return texts, None if first_without_labels else label_sets
 
 
-def read_entries(path: Path, columns: Columns = TEXT_AND_LABELS) -> Iterator[Entry]:
+def read_entries(
+    path: Path, columns: Columns = TEXT_AND_LABELS, encoding: str | None = None
+) -> Iterator[Entry]:
     """Read texts and labels as they are in a file, one at a time.
 
     Parameters
@@ -136,6 +142,8 @@ def read_entries(path: Path, columns: Columns = TEXT_AND_LABELS) -> Iterator[Ent
         A file as `read_texts` describes it.
     columns : Columns, optional
         What holds the texts and the labels.
+    encoding : str, optional
+        As in `read_texts`.
 
     Yields
     ------
@@ -149,10 +157,12 @@ def read_entries(path: Path, columns: Columns = TEXT_AND_LABELS) -> Iterator[Ent
     ImportError
         If a parquet file is read without pyarrow.
     """
-    return _read(path, columns, with_others=False)
+    return _read(path, columns, encoding, with_others=False)
 
 
-def read_records(path: Path, columns: Columns = TEXT_AND_LABELS) -> Iterator[Entry]:
+def read_records(
+    path: Path, columns: Columns = TEXT_AND_LABELS, encoding: str | None = None
+) -> Iterator[Entry]:
     """Read texts with all fields of their rows, one at a time.
 
     `read_entries` may leave out the other columns of a parquet file.
@@ -163,6 +173,8 @@ def read_records(path: Path, columns: Columns = TEXT_AND_LABELS) -> Iterator[Ent
         A file as `read_texts` describes it.
     columns : Columns, optional
         What holds the texts and the labels.
+    encoding : str, optional
+        As in `read_texts`.
 
     Yields
     ------
@@ -173,15 +185,15 @@ def read_records(path: Path, columns: Columns = TEXT_AND_LABELS) -> Iterator[Ent
     ValueError, ImportError
         As in `read_entries`.
     """
-    return _read(path, columns, with_others=True)
+    return _read(path, columns, encoding, with_others=True)
 
 
-def _read(path: Path, columns: Columns, with_others: bool) -> Iterator[Entry]:
+def _read(path: Path, columns: Columns, encoding: str | None, with_others: bool) -> Iterator[Entry]:
     suffix = format_of(path)
     if suffix in (".jsonl", ".json"):
-        return _read_json(path, columns)
+        return _read_json(path, columns, encoding)
     if suffix in TABLES:
-        return (Entry(*row) for row in read_table(path, columns))
+        return (Entry(*row) for row in read_table(path, columns, encoding))
     if suffix == ".parquet":
         return _read_parquet(path, columns, with_others)
     if suffix in (".xlsx", ".xlsm", ".xls", ".ods"):
@@ -192,11 +204,11 @@ def _read(path: Path, columns: Columns, with_others: bool) -> Iterator[Entry]:
     )
 
 
-def _read_json(path: Path, columns: Columns) -> Iterator[Entry]:
+def _read_json(path: Path, columns: Columns, encoding: str | None) -> Iterator[Entry]:
     """Read json lines, a line at a time, or one array of records."""
     is_first = True
     # Only "\n" ends a line. Texts may contain other line breaks.
-    with open_text(path) as lines:
+    with open_text(path, encoding=encoding) as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue

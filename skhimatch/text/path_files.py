@@ -57,6 +57,7 @@ def read_texts_with_paths(
     columns: Columns = TEXT_AND_LABELS,
     path_separator: str | None = None,
     label_separator: str | None = None,
+    encoding: str | None = None,
 ) -> TextsWithPaths:
     r"""Read texts and their labels from a file, and find the hierarchy in the labels.
 
@@ -72,6 +73,8 @@ def read_texts_with_paths(
     path_separator, label_separator : str, optional
         As `labels_from_paths` takes them. In a column ``labels`` of a csv or tsv file, labels are separated
         by ``"|"`` by default.
+    encoding : str, optional
+        As in `read_texts`.
 
     Returns
     -------
@@ -99,7 +102,7 @@ def read_texts_with_paths(
     fields: list[tuple[Any, ...]] = []
     places: list[str] = []
     without_text = []
-    for entry in read_entries(path, columns):
+    for entry in read_entries(path, columns, encoding):
         if entry.text is None or (isinstance(entry.text, str) and not entry.text.strip()):
             without_text.append(entry.place)
             continue

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from os import PathLike
 from typing import Any
 
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone
+from sklearn.base import BaseEstimator, _fit_context, clone
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from skhimatch.text.hub import describe, load_tokenizer
+from skhimatch.text.sequence_output import SequenceTransformer
 from skhimatch.text.sequences import SubwordSequences, SubwordVocabulary, TokenSequences
 from skhimatch.text.words import WordTokenizer, check_texts
 
@@ -25,7 +26,7 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_PLACEHOLDERS = 10_000
 
 
-class SubwordTokenizer(TransformerMixin, BaseEstimator):
+class SubwordTokenizer(SequenceTransformer, BaseEstimator):
     """Turn texts into subwords for a pretrained encoder, and into words for the other models.
 
     Parameters

@@ -18,7 +18,9 @@ _ROW = re.compile(rf"{_FIELD}(?:\t{_FIELD})*[\r\n]*")
 _SEPARATORS = {".csv": ",;\t", ".tsv": "\t;,"}
 
 
-def read_table(path: Path, columns: Columns) -> Iterator[tuple[str, str, tuple[str, ...], dict[str, str]]]:
+def read_table(
+    path: Path, columns: Columns, encoding: str | None = None
+) -> Iterator[tuple[str, str, tuple[str, ...], dict[str, str]]]:
     r"""Read the columns of texts and labels of a csv or tsv file, a row at a time.
 
     The header tells what separates the columns: a comma, a semicolon or a tab. A csv file follows the usual
@@ -31,6 +33,8 @@ def read_table(path: Path, columns: Columns) -> Iterator[tuple[str, str, tuple[s
         The file.
     columns : Columns
         The names of the columns.
+    encoding : str, optional
+        As `open_text` takes it.
 
     Yields
     ------
@@ -63,16 +67,16 @@ def read_table(path: Path, columns: Columns) -> Iterator[tuple[str, str, tuple[s
     """
     # Texts are longer than the 128 KiB that the csv module allows by default. Its limit is global.
     csv.field_size_limit(max(csv.field_size_limit(), 2**31 - 1))
-    with open_text(path, newline="") as lines:
+    with open_text(path, newline="", encoding=encoding) as lines:
         first = lines.readline()
         # Excel writes such a line when it is told which separator to use.
         n_skipped = int(first.lower().startswith("sep="))
         if n_skipped:
             first = lines.readline()
     separator, names = _header(first, path, columns)
-    quoted = separator != "\t" or _has_quotes(path, n_skipped, len(names))
+    quoted = separator != "\t" or _has_quotes(path, n_skipped, len(names), encoding)
     text, labels = columns.positions(names, f"line {n_skipped + 1} of {path}", separator)
-    with open_text(path, newline="") as lines:
+    with open_text(path, newline="", encoding=encoding) as lines:
         for _ in range(n_skipped + 1):
             lines.readline()
         rows = _reader(lines, separator, quoted)
@@ -111,17 +115,17 @@ def _header(first: str, path: Path, columns: Columns) -> tuple[str, list[str]]:
     return max(headers, key=lambda header: len(header[1]))
 
 
-def _has_quotes(path: Path, n_skipped: int, n_columns: int) -> bool:
+def _has_quotes(path: Path, n_skipped: int, n_columns: int, encoding: str | None) -> bool:
     """Tell whether the quotes in a table with tabs enclose fields. The alternative is that they are text."""
     any_quote, as_text = False, True
-    with open_text(path, newline="") as lines:
+    with open_text(path, newline="", encoding=encoding) as lines:
         for number, line in enumerate(lines, start=1):
             if number <= n_skipped or not line.strip("\r\n"):
                 continue
             fields = line.rstrip("\r\n").split("\t")
             any_quote = any_quote or any(field.startswith('"') for field in fields)
             as_text = as_text and len(fields) == n_columns
-    within = _enclose_fields(path, n_skipped, n_columns) if any_quote else None
+    within = _enclose_fields(path, n_skipped, n_columns, encoding) if any_quote else None
     if within is None:
         return False
     if as_text and within:
@@ -132,7 +136,7 @@ def _has_quotes(path: Path, n_skipped: int, n_columns: int) -> bool:
     return True
 
 
-def _enclose_fields(path: Path, n_skipped: int, n_columns: int) -> int | None:
+def _enclose_fields(path: Path, n_skipped: int, n_columns: int, encoding: str | None) -> int | None:
     """Find the first line that ends within quotes. 0 if none does, None if the quotes do not enclose fields.
 
     Where quotes enclose fields, each row has a field for each column, and each field that contains quotes is
@@ -141,7 +145,7 @@ def _enclose_fields(path: Path, n_skipped: int, n_columns: int) -> int | None:
     first = 0
     row: list[str] = []
     is_open = False
-    with open_text(path, newline="") as lines:
+    with open_text(path, newline="", encoding=encoding) as lines:
         for number, line in enumerate(lines, start=1):
             if number <= n_skipped:
                 continue

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skhimatch.text.scripts import matches, words_of_any_script
+from skhimatch.text.sequence_output import SequenceTransformer
 from skhimatch.text.sequences import UNKNOWN_ID, TokenSequences, Vocabulary
 
 __all__ = ["WordTokenizer", "check_texts", "rare_words_count"]
@@ -138,7 +139,7 @@ def rare_words_count(n_words: int) -> bool:
     return n_words <= FEW_WORDS
 
 
-class WordTokenizer(TransformerMixin, BaseEstimator):
+class WordTokenizer(SequenceTransformer, BaseEstimator):
     r"""Turn texts into sequences of word ids. The vocabulary is learned from the training texts.
 
     Parameters

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from skhimatch.evaluation.decisions import DecisionRule
 from skhimatch.evaluation.optimized import METRICS, MetricOptions, number_of_labels, score_of_decision
@@ -38,6 +39,32 @@ def test_precision_at_k_counts_k_labels_of_each_text():
     true = np.array([[1, 1, 1, 0, 0, 0], [0, 0, 0, 0, 0, 0]])
     found = np.array([[1, 1, 0, 1, 0, 0], [1, 1, 1, 0, 0, 0]])
     assert score_of_decision("precision@3", true, found, TREE) == pytest.approx((2 / 3 + 0) / 2)
+
+
+@pytest.mark.parametrize("k", [1, 3, 9])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_precision_at_k_leaves_out_labels_whose_target_is_missing(k, weighted):
+    draws = np.random.default_rng(3)
+    true = draws.integers(0, 2, (40, 6))
+    unknown = draws.random((40, 6)) < 0.4
+    chosen = np.argsort(draws.random((40, 6)), axis=1)[:, :k]
+    weights = draws.integers(0, 4, 40).astype(float) if weighted else np.ones(40)
+    total = sum_of_weights = 0.0
+    for row, columns in enumerate(chosen):
+        known = [column for column in columns if not unknown[row, column]]
+        if known:
+            total += weights[row] * sum(true[row, column] for column in known) / len(known)
+            sum_of_weights += weights[row]
+    found = np.zeros((40, 6), dtype=int)
+    np.put_along_axis(found, chosen, 1, axis=1)
+    # 0 stands for a missing target, and 1 has to give the same.
+    for filled in (np.where(unknown, 0, true), np.where(unknown, 1, true)):
+        score = score_of_decision(
+            f"precision@{k}", filled, found, TREE, weights if weighted else None, csr_array(unknown)
+        )
+        assert score == pytest.approx(total / sum_of_weights)
+    nothing = csr_array(np.ones((40, 6), dtype=bool))
+    assert score_of_decision(f"precision@{k}", true, found, TREE, None, nothing) == 0
 
 
 @pytest.mark.parametrize(
