@@ -21,9 +21,9 @@ from skhimatch.training.net_params import NetParams, split_net_params
 
 __all__ = ["Parameters"]
 
-# max_epochs="auto": at least 4 epochs; as many as make 1,000 steps; at most 20, since more epochs on a few texts
-# only overfit. More than 200 labels have fewer texts each, and get 10 epochs, as long as these are not more
-# steps than on EURLEX57K, where 10 epochs were best.
+# max_epochs="auto": at least 4 epochs; as many as make 1,000 steps; at most 20, since more epochs on a few
+# texts only overfit. More than 200 labels have fewer texts each, and get 10 epochs, as long as these are not
+# more steps than on EURLEX57K (45,000 texts), from which the number comes.
 MIN_STEPS, MIN_EPOCHS, MAX_EPOCHS = 1000, 4, 20
 EPOCHS_OF_MANY_LABELS, STEPS_OF_MANY_LABELS = 10, 15_000
 # learning_rate="auto": 0.004 up to 1,500 steps, then less. Ten times as many steps want a third of it
