@@ -366,8 +366,13 @@ class NegativeSampler(RandomModule):
             strict=True,
         )
         # Eq 7.
-        margins = torch.tensor([self.alpha * self.gamma, self.beta * self.gamma, self.gamma])
-        margin = margins.repeat_interleave(torch.tensor([len(pair) for pair in pairs])).to(targets.device)
+        margins = self.alpha * self.gamma, self.beta * self.gamma, self.gamma
+        margin = torch.cat(
+            [
+                torch.full(pair.shape, margin, device=targets.device)
+                for pair, margin in zip(pairs, margins, strict=True)
+            ]
+        )
         pair, negative = torch.cat(pairs), torch.cat(negatives)
         if scored is not None:
             # Ancestors are negatives although they are barred, but they have to be scored.
