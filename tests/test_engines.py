@@ -91,11 +91,13 @@ class TestDask:
         CountedTexts.sent = 0
         with joblib.parallel_config("dask", scatter=[texts, Y]):
             found = search().fit(texts, Y).cv_results_
+            again = search().fit(texts, Y).cv_results_
         assert CountedTexts.sent == 1
         expected = search().fit(texts, Y).cv_results_
         assert found["params"] == expected["params"]
         for name in ("split0_test_score", "split1_test_score"):
             np.testing.assert_array_equal(found[name], expected[name])
+            np.testing.assert_array_equal(again[name], expected[name])
 
     def test_workers_read_the_encodings_that_are_stored(self, client, tiny_bert, monkeypatch):
         import joblib
