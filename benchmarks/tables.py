@@ -26,6 +26,7 @@ SPEED = RESULTS / "speed.json"
 SERVING = RESULTS / "serving.json"
 PEERS = "peers-*.json"
 LARGE = RESULTS / "large.json"
+WORKERS = RESULTS / "workers.json"
 FAITHFULNESS = RESULTS / "faithfulness.json"
 IDEAS = ROOT / "benchmarks" / "ideas.json"
 PUBLISHED = ROOT / "benchmarks" / "published.json"
@@ -475,7 +476,16 @@ def growth_table(content: dict[str, Any] | None) -> str:
 
 def read_serving() -> dict[str, Any] | None:
     """Return the results of `benchmarks.serving`, or None. Quick runs do not count."""
-    content = json.loads(SERVING.read_text()) if SERVING.exists() else None
+    return _unless_quick(SERVING)
+
+
+def read_workers() -> dict[str, Any] | None:
+    """Return the results of `benchmarks.workers`, or None. Quick runs do not count."""
+    return _unless_quick(WORKERS)
+
+
+def _unless_quick(path: Path) -> dict[str, Any] | None:
+    content = json.loads(path.read_text()) if path.exists() else None
     return None if content is None or content["quick"] else content
 
 
@@ -542,6 +552,23 @@ def large_table(content: dict[str, Any] | None) -> str:
             f"| {content['threads']} | `{content['commit'][:7]}` |",
         ]
     )
+
+
+def workers_table(content: dict[str, Any] | None) -> str:
+    """Render the median seconds of one worker and of two, by what they do."""
+    if content is None:
+        return NOT_MEASURED
+    units = {"search": "fits", "prediction": "texts"}
+    lines = [
+        f"| {content['dataset']}, {content['labels']} labels, {content['cores']} cores "
+        "| 1 worker | 2 workers |",
+        "|---|---|---|",
+    ]
+    for work, unit in units.items():
+        rows = {row["workers"]: row for row in content["workers"] if row["work"] == work}
+        seconds = " | ".join(f"{rows[number]['median_seconds']:.1f} s" for number in (1, 2))
+        lines.append(f"| {work}, {rows[1]['size']:,} {unit} | {seconds} |")
+    return "\n".join(lines)
 
 
 def _threads(number: int) -> str:
@@ -679,6 +706,7 @@ def main() -> int:
         "serving": serving_table(read_serving()),
         "peers": peers_table(read_peers()),
         "many texts": large_table(read_large()),
+        "workers": workers_table(read_workers()),
         "faithfulness": faithfulness_table(read_faithfulness()),
         "speed ideas": speed_ideas_table(json.loads(SPEED_IDEAS.read_text())),
         "ideas": ideas_table(json.loads(IDEAS.read_text())),

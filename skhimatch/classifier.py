@@ -170,7 +170,8 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, BaseEstimator):
     net_params : dict, optional
         Further settings: ``module__*`` entries for the network (such as ``module__dropout``), the others for
         ``skorch.NeuralNet`` (such as ``optimizer="adamw"`` and ``optimizer__weight_decay``) or `TrainingNet`
-        (``accumulation``: into how many parts a batch is cut if it does not fit into memory). Single entries
+        (``accumulation``: into how many parts a batch is cut if it does not fit into memory; ``accelerate``:
+        whether the processes that Hugging Face Accelerate connects train together in `fit`). Single entries
         can be searched, for instance as ``net_params__module__dropout``.
     verbose : int
         1 prints a line for each epoch, and shows progress bars. The logger "skhimatch" gets all lines anyway.

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import io
 import os
 import shutil
@@ -14,12 +13,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from skhimatch import __version__
-from skhimatch.input_files import check_encoding
+from skhimatch.input_files import check_encoding, find_files
+from skhimatch.output_files import check_output, replacing
 from skhimatch.serving.limits import Limits
-from skhimatch.storage.replacing import replacing
 
 if TYPE_CHECKING:
     from skhimatch.classifier import HiMatchClassifier
@@ -94,14 +93,19 @@ Train a classifier and save it.
 """
 ABOUT_PREDICT = """\
 Write the predicted labels of each text, roots first, behind the other fields of its row. The suffix
-of --output names the format: .csv, .tsv, or else json lines. A field of the input that is called
-labels becomes given_labels.
+of --output names the format: .csv, .tsv, .parquet, or else json lines. A field of the input that is
+called labels becomes given_labels. Rows are read and written in blocks, so files may be larger than
+memory.
 
   python -m skhimatch predict --model news-model --input new.jsonl --output labels.csv
+  python -m skhimatch predict --model news-model --input 'part-*.parquet' --output out/
   echo '{"text": "a wave in a field"}' | python -m skhimatch predict --model news-model --input -
 
   {"text": "a wave in a field", "labels": ["science", "physics"],
    "probabilities": {"science": 0.98, "physics": 0.93}}                     (in one line)
+
+Several files are predicted into a folder, one output for each. Call the command again after it was
+stopped: files that are done are skipped, if they have not changed.
 """
 ABOUT_EVALUATE = """\
 Score the predictions of a saved classifier on texts with known labels: F1 over all labels and by
@@ -218,11 +222,18 @@ def _parser() -> argparse.ArgumentParser:
     predict.set_defaults(run=_predict)
     predict.add_argument("--model", **folder, required=True, help="folder that fit wrote")
     predict.add_argument(
-        "--input", **file, required=True, help="texts; - reads json lines or csv from standard input"
+        "--input",
+        metavar="FILE",
+        nargs="+",
+        required=True,
+        help="texts: a file; several, a pattern in quotes or a folder, with a folder as --output; or - "
+        "for json lines or csv from standard input",
     )
-    predict.add_argument("--output", **file, help="file of labels (default: print them)")
+    predict.add_argument("--output", metavar="FILE", help="file of labels, or folder (default: print them)")
     predict.add_argument(
-        "--format", choices=["jsonl", "csv", "tsv"], help="the format (default: as --output says, or jsonl)"
+        "--format",
+        choices=["jsonl", "csv", "tsv", "parquet"],
+        help="the format (default: as --output says, or jsonl; in a folder, that of the input)",
     )
     predict.add_argument(
         "--text-column", metavar="NAME", default="text", help="the column of the texts (default: text)"
@@ -387,8 +398,8 @@ def _fit(
 
 def _predict(
     model: Path,
-    input: Path,
-    output: Path | None,
+    input: list[str],
+    output: str | None,
     format: str | None,
     encoding: str | None,
     text_column: str,
@@ -396,48 +407,50 @@ def _predict(
     top_k: int | None,
 ) -> None:
     from skhimatch.text.columns import Columns
-    from skhimatch.text.predictions import FORMATS, check_names, write_predictions
+    from skhimatch.text.predictions import FORMATS, binary_writer, check_format, text_writer
+    from skhimatch.text.row_blocks import survey
 
     if threshold is not None and top_k is not None:
         raise ValueError("--threshold and --top-k both say which labels are written: take one of them")
-    if output is not None:
-        _check_output(output, input)
-    suffix = "" if output is None else output.suffix.lower().removeprefix(".")
+    columns = Columns(text_column, ())
+    file = None if output is None else Path(output)
+    found = find_files(input)
+    if not found.is_one or (output is not None and output.endswith("/")):
+        if file is None:
+            raise ValueError("several files are predicted into a folder: name it with --output")
+        from skhimatch.predicted_files import predict_folder
+        from skhimatch.predicted_labels import WantedLabels
+
+        wanted = WantedLabels(top_k, threshold)
+        predict_folder(
+            model, found.paths, file, columns=columns, wanted=wanted, format=format, encoding=encoding
+        )
+        return
+    if file is not None:
+        check_output(file, Path(input[0]))
     if format is None:
+        suffix = "" if file is None else file.suffix.lower().removeprefix(".")
         format = suffix if suffix in FORMATS else "jsonl"
-    records, texts = _read_to_predict(input, Columns(text_column, ()), encoding)
+    if format == "parquet" and file is None:
+        raise ValueError("a parquet file is not printed: name a file with --output")
+    check_format(format, ())
+    with _spooled(sys.stdin.buffer) if input == ["-"] else nullcontext(Path(input[0])) as path:
+        source = survey(path, columns, encoding)
+        if not source.n_texts:
+            raise ValueError(f"{input[0]} has no text")
 
-    from skhimatch.classifier import HiMatchClassifier
-    from skhimatch.predicted_labels import WantedLabels
+        from skhimatch.classifier import HiMatchClassifier
+        from skhimatch.predicted_files import predict_file
+        from skhimatch.predicted_labels import WantedLabels
 
-    classifier = HiMatchClassifier.load(model)
-    check_names(classifier.classes_, format)
-    if threshold is not None:
-        classifier.set_params(threshold=threshold)
-    wanted = WantedLabels(top_k)
-    found = (
-        labels for block in classifier.iter_predict_proba(texts) for labels in wanted.of(classifier, block)
-    )
-    with nullcontext(sys.stdout) if output is None else _replacing(output) as lines:
-        write_predictions(lines, records, found, format)
-
-
-def _read_to_predict(
-    input: Path, columns: Columns, encoding: str | None
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Read all rows and their texts; from standard input if the file is called -."""
-    from skhimatch.text.files import read_records
-
-    records, texts = [], []
-    with _spooled(sys.stdin.buffer) if str(input) == "-" else nullcontext(input) as path:
-        for entry in read_records(path, columns, encoding):
-            if not isinstance(entry.text, str):
-                raise ValueError(f"{entry.place} has no text")
-            records.append(entry.record)
-            texts.append(entry.text)
-    if not texts:
-        raise ValueError(f"{input} has no text")
-    return records, texts
+        classifier = HiMatchClassifier.load(model)
+        check_format(format, classifier.classes_)
+        rows = partial(predict_file, classifier, WantedLabels(top_k, threshold), columns, path, source)
+        if file is None:
+            rows(text_writer(sys.stdout, format, source))
+            return
+        with replacing(file) as written, binary_writer(written, format, source) as writer:
+            rows(writer)
 
 
 @contextmanager
@@ -450,28 +463,6 @@ def _spooled(stream: BinaryIO) -> Iterator[Path]:
         with path.open("rb") as copy:
             is_json = copy.read(1024).lstrip()[:1] in (b"{", b"[")
         yield path.rename(path.with_suffix(".jsonl" if is_json else ".csv"))
-
-
-def _check_output(output: Path, input: Path) -> None:
-    """Refuse an output that cannot be written, before anything is read."""
-    if output.exists() and input.exists() and output.samefile(input):
-        raise ValueError(f"--output and --input are the same file, {input}: name another file for the labels")
-    if output.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(output))
-    if not output.resolve().parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(output))
-
-
-@contextmanager
-def _replacing(output: Path) -> Iterator[TextIO]:
-    """Write a file beside the output that takes its place at the end, but not after an error."""
-    with replacing(output) as unfinished, _written(unfinished) as lines:
-        yield lines
-
-
-def _written(path: Path) -> TextIO:
-    # Names of labels may hold lone surrogates, which UTF-8 does not have. Lines end as the writers say.
-    return path.open("w", encoding="utf-8", errors="replace", newline="")
 
 
 def _evaluate(
@@ -518,7 +509,7 @@ def _report(
     from skhimatch.report_page.page import write_report
     from skhimatch.text.columns import Columns
 
-    _check_output(output, input)
+    check_output(output, input)
     classifier = HiMatchClassifier.load(model)
     columns = Columns(text_column, tuple(label_column))
     separators = (path_separator, label_separator)

@@ -1,20 +1,25 @@
-"""Opening text files as people have them: compressed or not, in UTF-8 or in another Unicode encoding."""
+"""Files as people have them: patterns and folders of them, gzip, UTF-8 or another Unicode encoding."""
 
 from __future__ import annotations
 
 import codecs
+import glob
 import gzip
 import io
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from difflib import get_close_matches
 from encodings.aliases import aliases
 from pathlib import Path
 from typing import Any, TextIO
 
-__all__ = ["check_encoding", "format_of", "open_text"]
+__all__ = ["NamedFiles", "check_encoding", "find_files", "format_of", "open_text"]
+
+# Formats of files of texts, by which they are found in a folder.
+_OF_TEXTS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
 # The first bytes of files that are not text, and what to do with them.
 _NOT_TEXT = {
@@ -101,6 +106,75 @@ def _is_text(name: str) -> bool:
         # The encodings of Windows are known there only.
         return False
     return found._is_text_encoding
+
+
+@dataclass(frozen=True)
+class NamedFiles:
+    """The files that a user named.
+
+    Attributes
+    ----------
+    paths : list of Path
+        In order.
+    is_one : bool
+        Whether one file was named, as such: no pattern and no folder.
+    """
+
+    paths: list[Path]
+    is_one: bool
+
+
+def find_files(names: Sequence[str]) -> NamedFiles:
+    """Find the files that names, patterns and folders stand for.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Files, patterns such as ``"part-*.parquet"``, and folders. In a folder, files of texts are taken by
+        their suffix; those that begin with a dot or an underscore are not.
+
+    Returns
+    -------
+    NamedFiles
+        Those of a pattern or a folder are sorted. No file is there twice.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a pattern or a folder has no file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("b.csv", "a.csv", "_SUCCESS", "notes.txt"):
+    ...         Path(folder, name).touch()
+    ...     found = find_files([folder])
+    >>> [path.name for path in found.paths], found.is_one
+    (['a.csv', 'b.csv'], False)
+    """
+    paths: dict[Path, None] = {}
+    is_one = len(names) == 1
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            found = sorted(file for file in path.iterdir() if _is_of_texts(file))
+            missing = f"the folder {name} has no file that ends in {', '.join(_OF_TEXTS)}"
+        elif not path.exists() and glob.has_magic(name):
+            found = sorted(map(Path, glob.glob(name)))
+            missing = f"no file fits the pattern {name}"
+        else:
+            paths[path] = None
+            continue
+        is_one = False
+        if not found:
+            raise FileNotFoundError(f"{missing}: name files of texts")
+        paths |= dict.fromkeys(found)
+    return NamedFiles(list(paths), is_one)
+
+
+def _is_of_texts(path: Path) -> bool:
+    return path.is_file() and path.name[0] not in "._" and format_of(path) in _OF_TEXTS
 
 
 @contextmanager

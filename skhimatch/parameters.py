@@ -18,6 +18,7 @@ from skhimatch.network.objective import HiMatchLoss
 from skhimatch.text.pretrained import PretrainedEncoder, as_encoder
 from skhimatch.training.loop import TrainingSettings
 from skhimatch.training.net_params import NetParams, split_net_params
+from skhimatch.training.processes import Processes, running_processes
 
 __all__ = ["Parameters"]
 
@@ -113,8 +114,18 @@ class Parameters:
             max_epochs="auto",
             learning_rate="auto",
             callbacks=None,
-            net_params=None,
+            net_params={"accelerate": True} if self.accelerates else None,
         )
+
+    @property
+    def accelerates(self) -> bool:
+        """Whether the processes of ``accelerate launch`` train together."""
+        return bool(self.checked_net_params().net.get("accelerate"))
+
+    @property
+    def processes(self) -> Processes | None:
+        """The processes that train together, or None if this one is alone."""
+        return running_processes() if self.accelerates else None
 
     def epochs(self, n_texts: int, n_labels: int) -> int:
         """Return the maximum number of epochs for n training texts and L labels."""

@@ -29,6 +29,7 @@ from benchmarks.linear_by_blocks import LinearByBlocks
 from benchmarks.local_classifiers import LocalClassifiers
 from benchmarks.reference import Reference
 from benchmarks.sentence_vectors import SentenceVectors, TextVectors
+from skhimatch import HiMatchClassifier
 from skhimatch.baseline import FIXED, LinearBaseline
 from skhimatch.datasets import Corpus
 from skhimatch.evaluation.metrics import micro_macro_f1
@@ -814,6 +815,36 @@ class TestServing:
         assert tables.serving_table(tables.read_serving()) == "not measured yet"
         tables.SERVING.write_text(json.dumps({"quick": True}))
         assert tables.read_serving() is None
+
+
+class TestWorkers:
+    def test_a_quick_run_measures_everything(self, tmp_path):
+        pytest.importorskip("distributed", reason="dask comes with the extra 'cluster'")
+        from benchmarks import workers
+
+        texts, label_sets = CORPUS.part("train")
+        classifier = HiMatchClassifier(CORPUS.hierarchy, max_epochs=1, lexical=None)
+        classifier.fit(texts, label_sets).save(tmp_path / "model")
+        measured = workers.measure(CORPUS, tmp_path / "model", workers.QUICK)
+        assert [(row["work"], row["size"], row["workers"]) for row in measured] == [
+            ("search", 4, 1),
+            ("search", 4, 2),
+            ("prediction", 10, 1),
+            ("prediction", 10, 2),
+        ]
+        for row in measured:
+            assert len(row["seconds"]) == 1
+            assert row["median_seconds"] == row["seconds"][0] > 0
+        table = tables.workers_table({"dataset": "toy", "labels": 5, "cores": 2, "workers": measured})
+        assert "| search, 4 fits |" in table
+        assert "| prediction, 10 texts |" in table
+        assert {line.count("|") for line in table.splitlines()} == {4}
+
+    def test_quick_figures_are_not_quoted(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(tables, "WORKERS", tmp_path / "workers.json")
+        assert tables.workers_table(tables.read_workers()) == "not measured yet"
+        tables.WORKERS.write_text(json.dumps({"quick": True}))
+        assert tables.read_workers() is None
 
 
 class TestManyLabels:

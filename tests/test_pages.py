@@ -10,8 +10,13 @@ from pathlib import Path
 from benchmarks import tables
 
 ROOT = Path(__file__).parents[1]
-# What the extra "test-serving" installs.
-HAS_SERVICE = all(map(importlib.util.find_spec, ("fastapi", "httpx2")))
+# Blocks that have a word are run if the packages are installed: those of the extras "test-serving" and
+# "test-engines".
+NEEDED = {
+    "fastapi": ("fastapi", "httpx2"),
+    "dask": ("dask", "distributed"),
+    "optuna": ("optuna",),
+}
 
 
 def blocks(page, language):
@@ -29,7 +34,8 @@ def test_readme_example_prints_what_the_page_shows(capsys):
 def test_the_guide_runs():
     names = {}
     for code in blocks("docs/guide.md", "python"):
-        if "fastapi" in code and not HAS_SERVICE:
+        needed = [package for word, packages in NEEDED.items() if word in code for package in packages]
+        if not all(map(importlib.util.find_spec, needed)):
             continue
         exec(code, names)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from skhimatch.fitting.labelled_texts import LabelledTexts
 from skhimatch.fitting.networks import train_networks
-from skhimatch.fitting.ngrams import train_ngrams
+from skhimatch.fitting.ngrams import in_one_process, train_ngrams
 from skhimatch.fitting.tokenize import tokenize
 from skhimatch.fitting.tune import ScoredTexts
 from skhimatch.fitting.untrained import untrained_state
@@ -77,7 +78,9 @@ def cross_fit(
         state = replace(state, ensemble=state.ensemble.with_scorers_of(whole.ensemble))
         part = training.pick(rows)
         part = replace(part, texts=tokenize(part.texts, state))
-        ensemble, way = train_ngrams(state, rest, part, None)
+        ensemble, way = in_one_process(
+            parameters.processes, state.ensemble, partial(train_ngrams, state, rest, part, None)
+        )
         state = train_networks(parameters_of_parts, replace(state, ensemble=ensemble), rest, None, None)
         scored.append(ScoredTexts.by(state, part))
         ways.append(way)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from functools import partial
 from numbers import Integral
 from os import PathLike
+
+import joblib
 
 from skhimatch.fitting.cross_fit import cross_fit
 from skhimatch.fitting.held_out import hold_out, parts_to_cross_fit
 from skhimatch.fitting.identity import identity_of_fit
 from skhimatch.fitting.labelled_texts import LabelledTexts
 from skhimatch.fitting.networks import train_networks
-from skhimatch.fitting.ngrams import train_ngrams, train_ngrams_on_all
+from skhimatch.fitting.ngrams import in_one_process, train_ngrams, train_ngrams_on_all
 from skhimatch.fitting.tokenize import tokenize
 from skhimatch.fitting.tune import ScoredTexts, stack_and_tune
 from skhimatch.fitting.untrained import untrained_state
@@ -23,6 +26,7 @@ from skhimatch.parameters import Parameters
 from skhimatch.state import FittedState
 from skhimatch.text.sequences import UNKNOWN_ID, Texts, words_of
 from skhimatch.training.checkpoints import Checkpoints
+from skhimatch.training.processes import Processes
 
 __all__ = ["fit"]
 
@@ -81,6 +85,9 @@ def fit(
             )
     n_parts = parts_to_cross_fit(parameters, training, validation)
     training, held_out = hold_out(parameters, hierarchy, training, validation, n_parts, seed)
+    processes = parameters.processes
+    if processes is not None:
+        parameters = _of_one_of(processes, parameters, hierarchy, training, held_out, checkpoint)
     checkpoints = None
     if checkpoint is not None:
         checkpoints = _checkpoints(checkpoint, parameters, hierarchy, training, held_out)
@@ -93,7 +100,9 @@ def fit(
             _warn_of_unknown_words(held_out.texts)
     out_of_fold = cross_fit(parameters, state, training, n_parts) if n_parts else None
     way = None if out_of_fold is None else out_of_fold.way
-    ensemble, way = train_ngrams(state, tokenized, held_out, checkpoints, way)
+    ensemble, way = in_one_process(
+        processes, state.ensemble, partial(train_ngrams, state, tokenized, held_out, checkpoints, way)
+    )
     choices = replace(state.choices, cross_fitting_parts=n_parts, ngrams=None if way is None else repr(way))
     state = replace(state, ensemble=ensemble, choices=choices)
     state = train_networks(parameters, state, tokenized, held_out, checkpoints)
@@ -103,10 +112,32 @@ def fit(
     if scored:
         state = stack_and_tune(parameters, state, ScoredTexts.concatenated(scored))
     if held_out is not None and validation is None:
-        state = replace(state, ensemble=train_ngrams_on_all(state, tokenized, held_out, way))
+        on_all = partial(train_ngrams_on_all, state, tokenized, held_out, way)
+        ensemble, _ = in_one_process(processes, state.ensemble, lambda: (on_all(), way))
+        state = replace(state, ensemble=ensemble)
     if before is not None:
         state = with_earlier_epochs(state, before)
     return replace(state, label_embeddings=embed_labels(state.network))
+
+
+def _of_one_of(
+    processes: Processes,
+    parameters: Parameters,
+    hierarchy: LabelHierarchy,
+    training: LabelledTexts,
+    held_out: LabelledTexts | None,
+    checkpoint: str | PathLike[str] | None,
+) -> Parameters:
+    """Check that all processes train the same. Return the parameters of this one: only the first prints."""
+    if checkpoint is not None:
+        raise ValueError("checkpoint is for one process: leave it out, or net_params['accelerate']")
+    if not isinstance(parameters.random_state, Integral):
+        raise ValueError(
+            "processes that train together need an integer random_state, so that they draw the same numbers; "
+            f"it is {parameters.random_state!r}."
+        )
+    processes.check_same(joblib.hash(identity_of_fit(parameters, hierarchy, training, held_out)))
+    return parameters if processes.is_first else replace(parameters, verbose=0)
 
 
 def _warn_of_unknown_words(texts: Texts) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import scipy.sparse as sp
@@ -17,11 +18,47 @@ from skhimatch.scores.stacking import as_probabilities
 from skhimatch.state import FittedState
 from skhimatch.text.sequences import TokenSequences, words_of
 from skhimatch.training.checkpoints import Checkpoints
+from skhimatch.training.processes import Processes
 
-__all__ = ["train_ngrams", "train_ngrams_on_all"]
+__all__ = ["in_one_process", "train_ngrams", "train_ngrams_on_all"]
 
 # How the classifier on character n-grams is trained. That takes longer than on words, so C is not searched.
 TRAINING_OF_CHARACTERS = Exactly(1.0)
+
+
+def in_one_process(
+    processes: Processes | None,
+    ensemble: Ensemble,
+    train: Callable[[], tuple[Ensemble, NGramTraining | None]],
+) -> tuple[Ensemble, NGramTraining | None]:
+    """Train n-gram classifiers once, and not in each process.
+
+    Parameters
+    ----------
+    processes : Processes or None
+        The processes that train together. None means that this one is alone.
+    ensemble : Ensemble
+        It gets the classifiers.
+    train : callable
+        Trains them.
+
+    Returns
+    -------
+    ensemble : Ensemble
+        With the trained classifiers, and with its own networks.
+    way : NGramTraining or None
+        As `train` returned it.
+    """
+    if processes is None:
+        return train()
+
+    def make() -> tuple[NGramClassifier | None, NGramClassifier | None, NGramTraining | None]:
+        """Train them; networks are not sent to other processes."""
+        trained, way = train()
+        return trained.ngrams, trained.characters, way
+
+    ngrams, characters, way = processes.made_by_first(make)
+    return (ensemble if ngrams is None else ensemble.with_ngrams(ngrams, characters)), way
 
 
 def train_ngrams(

@@ -88,6 +88,8 @@ def fit_more(
     trainers : mapping of str to Trainer
         For the next call.
     """
+    if parameters.processes is not None:
+        raise ValueError("partial_fit is for one process: leave out net_params['accelerate']")
     if state is None:
         if not training.targets.nnz:
             raise ValueError(

@@ -84,13 +84,14 @@ def draw_from(generators: Generators, *modules: nn.Module) -> Iterator[None]:
         Every `RandomModule` among these and their submodules draws from `generators`.
     """
     random = [part for module in modules for part in module.modules() if isinstance(part, RandomModule)]
+    before = [part.generators for part in random]
     for part in random:
         part.generators = generators
     try:
         yield
     finally:
-        for part in random:
-            part.generators = None
+        for part, earlier in zip(random, before, strict=True):
+            part.generators = earlier
 
 
 # Functions of torch that draw random numbers and have a parameter `generator`.

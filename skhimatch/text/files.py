@@ -13,6 +13,7 @@ from skhimatch.input_files import format_of, open_text
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.spelling import unknown_label
 from skhimatch.text.columns import TEXT_AND_LABELS, Columns
+from skhimatch.text.parquet import open_parquet, rows_of_a_batch
 from skhimatch.text.tables import read_table
 
 __all__ = ["Entry", "read_entries", "read_records", "read_texts"]
@@ -272,24 +273,12 @@ def _record(entry: Any, place: str, columns: Columns) -> Entry:
 
 def _read_parquet(path: Path, columns: Columns, with_others: bool) -> Iterator[Entry]:
     """Read the rows of a parquet file, a batch at a time."""
-    try:
-        from pyarrow import ArrowInvalid
-        from pyarrow.parquet import ParquetFile
-    except ImportError as error:
-        raise ImportError(
-            f'{path} is a parquet file, which needs pyarrow: python -m pip install "skhimatch[parquet]", or '
-            "save it as json lines"
-        ) from error
-    try:
-        file = ParquetFile(path)
-    except ArrowInvalid as error:
-        raise ValueError(f"{path} is not a parquet file: {error}") from error
-    with file:
+    with open_parquet(path) as file:
         names = file.schema_arrow.names
         text, labels = columns.positions(names, str(path))
         number = 0
         wanted = None if with_others else [names[column] for column in (text, *labels)]
-        for batch in file.iter_batches(columns=wanted):
+        for batch in file.iter_batches(rows_of_a_batch(file), columns=wanted):
             for row in batch.to_pylist():
                 number += 1
                 of_labels = tuple(row[names[column]] for column in labels)

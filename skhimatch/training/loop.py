@@ -136,8 +136,8 @@ def build_training_net(
     if arguments["optimizer"] is not torch.optim.Adam and "optimizer__fused" not in settings.net_params:
         del arguments["optimizer__fused"]
     of_optimizer = [name.removeprefix("optimizer__") for name in arguments if name.startswith("optimizer__")]
-    # A GPU updates the whole table in no time.
-    by_rows = settings.device.type == "cpu" and not arguments.get("compile")
+    # A GPU updates the whole table in no time. Several processes add up dense gradients.
+    by_rows = settings.device.type == "cpu" and not (arguments.get("compile") or arguments.get("accelerate"))
     by_rows = by_rows and updates_rows(arguments["optimizer"], of_optimizer, settings.callbacks)
     if by_rows:
         arguments["optimizer"] = RowAdam

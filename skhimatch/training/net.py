@@ -1,6 +1,8 @@
 """The skorch net of this package: batches of `TextDataset`, a loss of several terms, and own generators."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +21,7 @@ from skhimatch.network.batches import InOrder, LengthBuckets, TextDataset
 from skhimatch.network.objective import BatchWeights, LabelPairs, LossParts
 from skhimatch.network.random_numbers import Generators, draw_from
 from skhimatch.training.callbacks import Decide
+from skhimatch.training.processes import Processes, running_processes
 from skhimatch.training.row_adam import catch_up_words
 
 __all__ = ["NonFiniteLossError", "TrainingNet"]
@@ -51,6 +54,8 @@ class TrainingNet(ClassifierMixin, NeuralNet):
     accumulation : int
         The number of parts of a batch that go through the network one after the other. The gradients are
         those of the whole batch, and the memory is that of one part.
+    accelerate : bool
+        Whether the processes of ``accelerate launch`` share each batch.
     layer_decay : float
         The learning rate of a layer of a pretrained encoder divided by that of the layer above.
     encoder_learning_rate : float
@@ -72,6 +77,7 @@ class TrainingNet(ClassifierMixin, NeuralNet):
         *args: Any,
         precision: torch.dtype = torch.float32,
         accumulation: int = 1,
+        accelerate: bool = False,
         layer_decay: float = 1.0,
         encoder_learning_rate: float = 5e-5,
         decide: Decide | None = None,
@@ -80,6 +86,7 @@ class TrainingNet(ClassifierMixin, NeuralNet):
         super().__init__(*args, **kwargs)
         self.precision = precision
         self.accumulation = accumulation
+        self.accelerate = accelerate
         self.layer_decay = layer_decay
         self.encoder_learning_rate = encoder_learning_rate
         self.decide = decide
@@ -162,6 +169,9 @@ class TrainingNet(ClassifierMixin, NeuralNet):
             ``loss``, and the logits of the batch as ``y_pred``.
         """
         self.last_inputs_ = batch[0]
+        processes = running_processes() if self.accelerate else None
+        if processes is not None:
+            return self._train_step_in_processes(processes, batch, **fit_params)
         if self.accumulation > 1:
             return self._train_step_in_parts(batch, **fit_params)
         step = super().train_step_single(batch, **fit_params)
@@ -169,16 +179,55 @@ class TrainingNet(ClassifierMixin, NeuralNet):
 
     def _train_step_in_parts(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Add up the gradients of the parts of a batch."""
-        inputs, targets = batch
         self._set_training(True)
+        sums, logits = self._gradients_of(self._parts(batch, self.accumulation), **fit_params)
+        return self._checked_step(sums, logits)
+
+    def _train_step_in_processes(self, processes: Processes, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Add up the gradients of the parts of a batch, each computed by one of several processes.
+
+        The sums are those of the whole batch, so all processes keep the same weights, as in one process. The
+        logits are those of this process.
+        """
+        self._set_training(True)
+        parts = list(self._parts(batch, self.accumulation * processes.number))
+        with self._own_random_numbers(processes):
+            sums, logits = self._gradients_of(parts[processes.own :: processes.number], **fit_params)
+        weights = [weight for group in self.optimizer_.param_groups for weight in group["params"]]
+        # All processes get the same sums, so all of them raise an error, or none.
+        return self._checked_step(processes.add_up(weights, sums), logits)
+
+    def _checked_step(self, sums: Tensor, logits: Tensor) -> dict[str, Any]:
+        """Record the terms of the loss of a batch."""
+        self._check_finite(LossParts(*sums), training=True)
+        for name, value in zip(TERMS, sums[1:].tolist(), strict=True):
+            self.history.record_batch(name, value)
+        return {"loss": sums[0], "y_pred": logits}
+
+    @contextmanager
+    def _own_random_numbers(self, processes: Processes) -> Iterator[None]:
+        """Draw other numbers in each process and step, and leave the common generators as they are."""
+        assert self.generators_ is not None
+        step = len(self.history), len(self.history[-1, "batches"])
+        entropy = [self.generators_.seed, *step, processes.own]
+        seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
+        with draw_from(Generators(seed), self.module_, self.criterion_):
+            yield
+
+    def _parts(self, batch: Any, number: int) -> Iterator[_Part]:
+        inputs, targets = batch
         targets = to_device(targets, self.device)
         pairs = None
         if not self.module_.ranks_distances:
             # The matching loss is a mean over the pairs of the whole batch.
             pairs = self.criterion_.draw_pairs(targets, self._weights_of(inputs))
+        return _parts_of(inputs, targets, pairs, number)
+
+    def _gradients_of(self, parts: Iterable[_Part], **fit_params: Any) -> tuple[Tensor, Tensor]:
+        """Add up the gradients of parts of a batch; return the sums of loss and terms, and the logits."""
         sums = torch.zeros(1 + len(TERMS))
-        logits = []
-        for part in _parts_of(inputs, targets, pairs, self.accumulation):
+        logits = [torch.zeros(0, self.module_.n_labels, device=self.device)]
+        for part in parts:
             output = self.infer(part.inputs, **fit_params)
             losses = self.criterion_(output, part.targets, part.pairs, self._weights_of(part.inputs))
             losses = self.criterion_.combine(
@@ -186,14 +235,11 @@ class TrainingNet(ClassifierMixin, NeuralNet):
                 part.share_of_texts * losses.joint,
                 part.share_of_pairs * losses.matching,
             )
-            self._check_finite(losses, training=True)
             losses.total.backward()
             terms = [losses.total, losses.classification, losses.joint, losses.matching]
             sums += torch.stack(terms).detach().cpu()
             logits.append(output.logits.detach())
-        for name, value in zip(TERMS, sums[1:].tolist(), strict=True):
-            self.history.record_batch(name, value)
-        return {"loss": sums[0], "y_pred": torch.cat(logits)}
+        return sums, torch.cat(logits)
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Return the loss of a validation batch, and its logits as ``y_pred``."""

@@ -28,7 +28,7 @@ POOLINGS = "auto", "attention", "shared_attention", "max"
 
 # Arguments of `TrainingNet`.
 NET = (
-    *("optimizer", "accumulation", "iterator_train__pool"),
+    *("optimizer", "accelerate", "accumulation", "iterator_train__pool"),
     *("compile", "use_caching", "torch_load_kwargs"),
     *(f"compile__{name}" for name in ("fullgraph", "dynamic", "backend", "mode", "options")),
 )
@@ -255,6 +255,8 @@ def _check_value(name: str, value: Any) -> None:
         raise ValueError(f"net_params: {name}={value!r}: take a whole number from 1.")
     if name == "module__pooling" and value not in POOLINGS:
         raise ValueError(f"net_params: {name}={value!r}: take one of {', '.join(map(repr, POOLINGS))}.")
+    if name == "accelerate" and not isinstance(value, bool):
+        raise ValueError(f"net_params: {name}={value!r}: take True or False.")
     if name == "module__max_length" and not (value is None or _is_count(value)):
         raise ValueError(f"net_params: {name}={value!r}: take a whole number from 1, or None.")
     if name == "module__kernel_sizes" and not (

@@ -207,7 +207,7 @@ def test_misspelt_names(name, suggestion):
 
 def test_other_names():
     with pytest.raises(
-        ValueError, match=r"unknown entry 'flavour'; there are accumulation, .*module__dropout"
+        ValueError, match=r"unknown entry 'flavour'; there are accelerate, accumulation, .*module__dropout"
     ):
         split_net_params({"flavour": 1})
     with pytest.raises(TypeError, match="the name 3 is of type int"):
