@@ -535,14 +535,14 @@ class TestSetOutput:
     def test_columns(self, fitted, column, tokenised):
         texts = make_pipeline(WordTokenizer(), clone(fitted)) if tokenised else clone(fitted)
         union = ColumnTransformer([("text", texts, column), ("price", "passthrough", ["price"])])
-        # Sequences have no index.
-        frame = self.FRAME.reset_index(drop=True) if tokenised else self.FRAME
-        found = union.set_output(transform="pandas").fit_transform(frame, LABEL_SETS)
+        found = union.set_output(transform="pandas").fit_transform(self.FRAME, LABEL_SETS)
         names = [f"text__{name}" for name in fitted.get_feature_names_out()]
         assert found.columns.tolist() == [*names, "price__price"] == union.get_feature_names_out().tolist()
-        pd.testing.assert_series_equal(found["price__price"], frame["price"], check_names=False)
+        pd.testing.assert_series_equal(found["price__price"], self.FRAME["price"], check_names=False)
         alone = clone(texts).set_output(transform="default").fit(TEXTS, LABEL_SETS).transform(TEXTS)
         np.testing.assert_array_equal(found[names], alone)
+        some = self.FRAME.iloc[5:20]
+        np.testing.assert_allclose(union.transform(some)[names], found.loc[some.index, names], atol=1e-6)
 
     def test_a_union(self, fitted):
         union = FeatureUnion(
