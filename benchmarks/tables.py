@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 SPEED = RESULTS / "speed.json"
 SERVING = RESULTS / "serving.json"
+PEERS = "peers-*.json"
+LARGE = RESULTS / "large.json"
 FAITHFULNESS = RESULTS / "faithfulness.json"
 IDEAS = ROOT / "benchmarks" / "ideas.json"
 PUBLISHED = ROOT / "benchmarks" / "published.json"
@@ -497,6 +499,51 @@ def serving_table(content: dict[str, Any] | None) -> str:
     return "\n".join(lines)
 
 
+def read_peers() -> list[dict[str, Any]]:
+    """Return the results of `benchmarks.peers`, one for each corpus."""
+    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob(PEERS))]
+
+
+def peers_table(contents: list[dict[str, Any]]) -> str:
+    """Render accuracy, time, memory and size of what users take today and of the defaults."""
+    if not contents:
+        return NOT_MEASURED
+    lines = [
+        "| corpus | model | micro-F1 | macro-F1 | fit | predict | one text | memory | on disk | commit |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for content in contents:
+        for name, found in content["peers"].items():
+            lines.append(
+                f"| {content['dataset']} | {name} | {found['micro_f1']:.3f} | {found['macro_f1']:.3f} "
+                f"| {found['fit_seconds']:,.0f} s | {found['predict_texts_per_second']:,.0f} texts/s "
+                f"| {found['one_text_ms']:.1f} ms | {found['peak_rss_mb']:,} MB | {found['size_mb']:,.0f} MB "
+                f"| `{found['commit'][:7]}`{'*' * found['commit'].endswith('-dirty')} |"
+            )
+    return "\n".join(lines)
+
+
+def read_large() -> dict[str, Any] | None:
+    """Return the results of `benchmarks.large`, or None."""
+    return json.loads(LARGE.read_text()) if LARGE.exists() else None
+
+
+def large_table(content: dict[str, Any] | None) -> str:
+    """Render time and memory of a fit on many made-up texts."""
+    if content is None:
+        return NOT_MEASURED
+    minutes, gigabytes = content["fit_seconds"] / 60, content["peak_rss_mb"] / 1024
+    return "\n".join(
+        [
+            "| texts | labels | fit | peak memory | epochs | predict | threads | commit |",
+            "|---|---|---|---|---|---|---|---|",
+            f"| {content['texts']:,} | {content['labels']:,} | {minutes:.0f} min | {gigabytes:.1f} GB "
+            f"| {content['epochs']} | {content['predict_texts_per_second']:,.0f} texts/s "
+            f"| {content['threads']} | `{content['commit'][:7]}` |",
+        ]
+    )
+
+
 def _threads(number: int) -> str:
     return f"{number} thread{'' if number == 1 else 's'}"
 
@@ -630,6 +677,8 @@ def main() -> int:
         "speed": speed_table(speed),
         "growth": growth_table(speed),
         "serving": serving_table(read_serving()),
+        "peers": peers_table(read_peers()),
+        "many texts": large_table(read_large()),
         "faithfulness": faithfulness_table(read_faithfulness()),
         "speed ideas": speed_ideas_table(json.loads(SPEED_IDEAS.read_text())),
         "ideas": ideas_table(json.loads(IDEAS.read_text())),

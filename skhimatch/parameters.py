@@ -21,9 +21,11 @@ from skhimatch.training.net_params import NetParams, split_net_params
 
 __all__ = ["Parameters"]
 
-# max_epochs="auto": at least 4 epochs, or 10 with more than 200 labels, which have fewer texts each; as many
-# as make 1,000 steps; at most 20, since more epochs on a few texts only overfit.
-MIN_STEPS, MIN_EPOCHS, MIN_EPOCHS_OF_MANY_LABELS, MAX_EPOCHS = 1000, 4, 10, 20
+# max_epochs="auto": at least 4 epochs; as many as make 1,000 steps; at most 20, since more epochs on a few
+# texts only overfit. More than 200 labels have fewer texts each, and get 10 epochs, as long as these are not
+# more steps than on EURLEX57K (45,000 texts), from which the number comes.
+MIN_STEPS, MIN_EPOCHS, MAX_EPOCHS = 1000, 4, 20
+EPOCHS_OF_MANY_LABELS, STEPS_OF_MANY_LABELS = 10, 15_000
 # learning_rate="auto": 0.004 up to 1,500 steps, then less. Ten times as many steps want a third of it
 # (measured on WOS and EURLEX57K).
 BASE_LEARNING_RATE, BASE_STEPS = 4e-3, 1500
@@ -118,8 +120,10 @@ class Parameters:
         """Return the maximum number of epochs for n training texts and L labels."""
         if not isinstance(self.max_epochs, str):
             return int(self.max_epochs)
-        minimum = MIN_EPOCHS if n_labels <= MANY_LABELS else MIN_EPOCHS_OF_MANY_LABELS
-        return min(MAX_EPOCHS, max(minimum, -(-MIN_STEPS // self.steps_of_an_epoch(n_texts))))
+        steps, minimum = self.steps_of_an_epoch(n_texts), MIN_EPOCHS
+        if n_labels > MANY_LABELS:
+            minimum = max(minimum, min(EPOCHS_OF_MANY_LABELS, -(-STEPS_OF_MANY_LABELS // steps)))
+        return min(MAX_EPOCHS, max(minimum, -(-MIN_STEPS // steps)))
 
     def steps_of_an_epoch(self, n_texts: int) -> int:
         """Return the number of batches of n training texts."""

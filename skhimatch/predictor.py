@@ -426,7 +426,10 @@ class FittedPredictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _decision(self) -> DecisionRule:
         """Return the fitted rule, with the threshold, decoding and consistency that are set now."""
-        rule = replace(self.decision_, decoding=self.decoding, consistency=self.consistency)
+        rule: DecisionRule = self.decision_
+        # The fitted rule keeps its paths from one prediction to the next.
+        if (rule.decoding, rule.consistency) != (self.decoding, self.consistency):
+            rule = replace(rule, decoding=self.decoding, consistency=self.consistency)
         if isinstance(self.threshold, str):
             if self.threshold != "auto":
                 raise ValueError(

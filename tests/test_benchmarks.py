@@ -11,7 +11,17 @@ import pytest
 import scipy.sparse as sp
 from sklearn.preprocessing import normalize
 
-from benchmarks import accuracy, linear_by_blocks, pictures, sentence_vectors, serving, speed, tables
+from benchmarks import (
+    accuracy,
+    large,
+    linear_by_blocks,
+    peers,
+    pictures,
+    sentence_vectors,
+    serving,
+    speed,
+    tables,
+)
 from benchmarks.accuracy import CORPORA
 from benchmarks.confidence import N_TEXTS, confidence, made_up_texts
 from benchmarks.faithfulness import random_words
@@ -917,3 +927,25 @@ class TestFaithfulness:
                 assert len(set(drawn)) == len(drawn)
                 assert sum(number) >= min(wanted, 10)
                 assert sum(number[:-1]) < max(wanted, 1)
+
+
+def test_peers_are_measured_and_drawn():
+    found = peers.measure("api-docs@100", "linear")
+    assert 0 < found["macro_f1"] < found["micro_f1"] < 1
+    assert min(found["fit_seconds"], found["one_text_ms"], found["size_mb"]) > 0
+    content = {"dataset": "api-docs", "threads": 1, "peers": {"linear": found, "himatch": found}}
+    figure = peers.draw(content)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["micro-F1", "macro-F1"]
+
+
+def test_features_of_peers_are_pairs():
+    features = sp.csr_array([[0, 0.5, 0], [0, 0, 0], [1, 0, 2]])
+    assert peers._pairs(features) == [[(1, 0.5)], [], [(0, 1.0), (2, 2.0)]]
+
+
+def test_a_large_fit_is_measured():
+    found = large.measure(60, 10)
+    assert (found["texts"], found["labels"]) == (60, 10)
+    assert found["peak_rss_mb"] >= found["rss_of_texts_mb"] > 0
+    row = tables.large_table(found | {"threads": 1, "commit": "0" * 12}).splitlines()[-1]
+    assert row.startswith("| 60 | 10 |")

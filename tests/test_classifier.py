@@ -1544,6 +1544,9 @@ class TestThresholdTuning:
         (1, 5, 1, 20),
         (1000, 201, 1, 10),
         (60, 201, 1, 17),
+        (45_000, 4_271, 32, 10),
+        (100_000, 1_000, 32, 5),
+        (500_000, 1_000, 32, 4),
     ],
 )
 def test_epochs_until_a_thousand_steps_and_no_more_than_twenty(n_texts, n_labels, batch_size, epochs):

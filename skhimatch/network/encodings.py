@@ -169,7 +169,8 @@ def encode(encoder: TransformerEncoder, texts: TokenSequences) -> NDArray[np.flo
     -------
     float32 ndarray of shape (n, d)
     """
-    encoder.eval()
+    if encoder.training:
+        encoder.eval()
     device, dataset = next(encoder.parameters()).device, TextDataset(texts)
     found = [np.empty((0, encoder.output_size), dtype=np.float32)]
     with torch.autocast(device.type, torch.bfloat16, enabled=encoder.settings.dtype == "bfloat16"):

@@ -203,7 +203,8 @@ def attention_of_text(network: Network, text: Texts, labels: NDArray[np.int64]) 
         Of the n states of the text; each row sums to 1, if there is a state. A network of words has a state
         for each word that it reads, a pretrained encoder for each subword and each special token.
     """
-    network.eval()
+    if network.training:
+        network.eval()
     inputs, _ = TextDataset(network.text_encoder.input_of(text)).batch(np.arange(1))
     ids, lengths = (inputs[name].to(network.device) for name in ("ids", "lengths"))
     encoded, lengths = network.encode(ids, lengths)
@@ -224,7 +225,8 @@ def embed_labels(network: Network) -> NDArray[np.float32]:
     -------
     float32 ndarray of shape (L, d_phi)
     """
-    network.eval()
+    if network.training:
+        network.eval()
     return network.embed_labels().cpu().numpy()
 
 
@@ -236,7 +238,8 @@ def _in_order(
     numbers_per_text: int,
 ) -> NDArray[np.float32]:
     """Apply a step to batches of similar length, and put the results into the order of the texts."""
-    network.eval()
+    if network.training:
+        network.eval()
     device = network.device
     batch_size = max(1, min(MAX_BATCH_SIZE, BATCH_NUMBERS // numbers_per_text))
     batches = InOrder(dataset, batch_size)

@@ -345,12 +345,11 @@ class TransformerEncoder(TextEncoder, RandomModule):
         )
         if settings.dtype != "float32":
             what += (settings.dtype,)
-        weights = self.body.state_dict()
         # Torch counts the changes of a tensor in place.
-        version = what, tuple((weight.data_ptr(), weight._version) for weight in weights.values())
+        version = what, tuple((weight.data_ptr(), weight._version) for weight in self.body.parameters())
         if self._digest_of_version is None or self._digest_of_version[0] != version:
             hashed = hashlib.sha256(repr(what).encode())
-            for name, weight in weights.items():
+            for name, weight in self.body.state_dict().items():
                 hashed.update(name.encode())
                 hashed.update(weight.detach().cpu().contiguous().numpy().tobytes())
             self._digest_of_version = version, hashed.digest()

@@ -78,7 +78,15 @@ class Vocabulary:
         return word in self.index
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._words == other._words
+        if not isinstance(other, Vocabulary) or type(self) is not type(other):
+            return False
+        if self._words is other._words:
+            return True
+        equal = self._words == other._words
+        if equal:
+            # So that the next comparison, at the next prediction, does not look at each word again.
+            other._words = self._words
+        return equal
 
     def __hash__(self) -> int:
         return hash(self._words)
@@ -288,6 +296,8 @@ class TokenSequences:
                 raise IndexError(f"TokenSequences have one dimension; got {1 + len(rest)} indices.")
         if isinstance(key, Integral):
             return self._text(as_integer(key))
+        if isinstance(key, slice) and key.indices(len(self)) == (0, len(self), 1):
+            return self
         rows = np.arange(len(self))[key]
         if rows.ndim != 1:
             raise IndexError(f"TokenSequences are indexed by a 1-D array; got {rows.ndim} dimensions.")
