@@ -270,11 +270,12 @@ class FittedPredictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         texts, network = self._tokenized(X), self._state_on_device().network
         chunks = in_chunks(texts, self.label_embeddings_.shape[1], progress=bool(self.verbose))
         points = np.concatenate([embed_texts(network, chunk) for chunk in chunks])
-        index = X.index if isinstance(X, Texts) else None
+        # A list has a method of this name.
+        index = X.index if isinstance(X, Texts) or hasattr(X, "iloc") else None
         if index is None or _get_output_config("transform", self)["dense"] != "pandas":
             return points
-        # scikit-learn takes the index only of what pandas made itself. Without it, a ColumnTransformer would
-        # put rows of different texts together.
+        # scikit-learn takes the index of a DataFrame, and from version 1.8 that of a Series. Without it, a
+        # ColumnTransformer would put rows of different texts together.
         import pandas as pd
 
         return pd.DataFrame(points, index=index)
