@@ -22,9 +22,12 @@ from skhimatch.estimator_tags import multilabel_text_tags
 from skhimatch.evaluation.decisions import DecisionRule
 from skhimatch.evaluation.margins import PARENT_WEIGHTS, MarginDecision, is_better
 from skhimatch.evaluation.optimized import MetricOptions, number_of_labels
+from skhimatch.fitting.checked_input import checked_labelled_texts
+from skhimatch.fitting.labelled_texts import LabelledTexts
 from skhimatch.labels.formats import as_hierarchy
 from skhimatch.labels.hierarchy import LabelHierarchy
-from skhimatch.labels.targets import encode_targets, label_names, reusable, validation_pair
+from skhimatch.labels.missing import encode_known_targets, without_missing
+from skhimatch.labels.targets import label_names, reusable, validation_pair
 from skhimatch.scores.svm import train_svms
 from skhimatch.text.words import check_texts
 
@@ -204,9 +207,11 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         self,
         X: Any,
         y: Any,
+        sample_weight: ArrayLike | None = None,
         *,
         X_val: Any = None,
         y_val: Any = None,
+        sample_weight_val: ArrayLike | None = None,
         validation_data: tuple[Any, Any] | None = None,
     ) -> LinearBaseline:
         """Train an SVM for each label.
@@ -216,11 +221,19 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         X : iterable of n str
             The texts.
         y : iterable of n iterables of str, iterable of n str, indicator of shape (n, L), or DataFrame
-            The labels of each text, see `encode_targets`.
+            The labels of each text, see `encode_targets`. NaN in an indicator, or in a DataFrame, says that
+            it is not known whether the text has the label: the SVM of this label leaves the text out, and
+            validation scores leave out the pair. Then no paths are predicted, since such a text may have
+            several.
+        sample_weight : array-like of shape (n,), optional
+            Weights of the texts, from 0. A weight of 2 is the text twice in each SVM, and a text of weight 0
+            is left out. Words and their document frequencies are counted without weights.
         X_val : iterable of str, optional
             The texts of a validation set, on which parameters, decoding and threshold are chosen.
         y_val : iterable of iterables of str, iterable of str, indicator, or DataFrame, optional
             The labels of `X_val`.
+        sample_weight_val : array-like, optional
+            Weights of the texts of `X_val`.
         validation_data : (X, y), optional
             Deprecated: pass `X_val` and `y_val`.
 
@@ -241,12 +254,22 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         hierarchy = (
             LabelHierarchy.flat(label_names(y)) if self.hierarchy is None else as_hierarchy(self.hierarchy)
         )
-        targets = encode_targets(y, hierarchy, len(texts))
+        training = checked_labelled_texts(texts, y, hierarchy, sample_weight=sample_weight)
         held_out = None
-        if validation is not None:
-            held_texts = _check_texts(validation[0])
-            held_out = held_texts, encode_targets(validation[1], hierarchy, len(held_texts))
-        best, decision = self._search(texts, targets, hierarchy, held_out)
+        if validation is None:
+            if sample_weight_val is not None:
+                raise ValueError(
+                    "sample_weight_val is given but X_val is not: pass both, or only sample_weight."
+                )
+        else:
+            held_out = checked_labelled_texts(
+                _check_texts(validation[0]),
+                validation[1],
+                hierarchy,
+                sample_weight=sample_weight_val,
+                name_of_weights="sample_weight_val",
+            )
+        best, decision = self._search(training, hierarchy, held_out)
         self.hierarchy_ = hierarchy
         self.classes_ = np.asarray(hierarchy.labels, dtype=object)
         self.sparse_output_ = issparse(y)
@@ -256,7 +279,7 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         self._use(decision, best.settings)
         return self
 
-    def tune(self, X: Any, y: Any) -> LinearBaseline:
+    def tune(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> LinearBaseline:
         """Choose decoding, threshold and weight of the parent's margin anew, without training.
 
         Use it for another `optimize`, `decoding` or `consistency`, or when texts have changed since the fit.
@@ -265,6 +288,8 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         ----------
         X, y : as in `fit`
             Texts and labels that were not trained on.
+        sample_weight : array-like of shape (n,), optional
+            Weights of these texts.
 
         Returns
         -------
@@ -287,24 +312,23 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         self._validate_params()
-        texts = _check_texts(X)
-        targets = encode_targets(y, self.hierarchy_, len(texts))
+        held_out = checked_labelled_texts(_check_texts(X), y, self.hierarchy_, sample_weight=sample_weight)
         rule = replace(self.decision_, threshold=0.5, decoding=self.decoding, consistency=self.consistency)
-        decision = self._choose(rule, self.decision_function(texts), targets)
+        decision = self._choose(rule, self.decision_function(held_out.texts), held_out)
         self._use(decision, {name: getattr(self.choices_, name) for name in CANDIDATES})
         return self
 
     def _search(
         self,
-        texts: list[str],
-        targets: csr_array,
+        training: LabelledTexts,
         hierarchy: LabelHierarchy,
-        held_out: tuple[list[str], csr_array] | None,
+        held_out: LabelledTexts | None,
     ) -> tuple[_Trained, MarginDecision]:
         """Choose one parameter after the other. Nothing is trained twice, and only the best is kept."""
         rule = DecisionRule.learn(
-            targets,
+            training.targets,
             hierarchy,
+            missing=training.missing,
             decoding=self.decoding,
             consistency=self.consistency,
             n_labels=number_of_labels(self.optimize),
@@ -317,18 +341,19 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
 
         def consider(settings: dict[str, Any], searches: list[int]) -> None:
             known = [trained for trained, _ in best.values()]
-            trained = _train(texts, targets, settings, known)
+            trained = _train(training, settings, known)
             margins = None
             if held_out is not None:
-                margins = _margins(trained.vectorizer.transform(held_out[0]), trained.coef, trained.intercept)
+                features = trained.vectorizer.transform(held_out.texts)
+                margins = _margins(features, trained.coef, trained.intercept)
             for number in searches:
                 decision = MarginDecision(rules[number], self._parent_weights[0])
                 if held_out is not None and margins is not None:
-                    decision = self._choose(rules[number], margins, held_out[1])
+                    decision = self._choose(rules[number], margins, held_out)
                 if number not in best or is_better(decision, best[number][1]):
                     best[number] = trained, decision
 
-        to_try = self._to_try(len(texts), several=held_out is not None)
+        to_try = self._to_try(len(training), several=held_out is not None)
         first = {name: values[0] for name, values in to_try.items()}
         problem = None
         try:
@@ -372,9 +397,17 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
     def _parent_weights(self) -> tuple[float, ...]:
         return PARENT_WEIGHTS if _is_auto(self.parent_weight) else (float(self.parent_weight),)
 
-    def _choose(self, rule: DecisionRule, margins: NDArray[np.float32], targets: csr_array) -> MarginDecision:
+    def _choose(
+        self, rule: DecisionRule, margins: NDArray[np.float32], held_out: LabelledTexts
+    ) -> MarginDecision:
         return MarginDecision.choose(
-            rule, margins, targets, optimize=self.optimize, parent_weights=self._parent_weights
+            rule,
+            margins,
+            held_out.targets,
+            optimize=self.optimize,
+            parent_weights=self._parent_weights,
+            sample_weight=held_out.sample_weight,
+            missing=held_out.missing,
         )
 
     def _use(self, decision: MarginDecision, settings: dict[str, Any]) -> None:
@@ -423,6 +456,8 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
         """Return the subset accuracy: the share of texts with exactly the right labels.
 
+        Where targets are missing (NaN in an indicator), only the others count.
+
         Parameters
         ----------
         X : iterable of n str
@@ -438,8 +473,9 @@ class LinearBaseline(ClassifierMixin, BaseEstimator):
             In [0, 1].
         """
         predicted = csr_array(self.predict(X))
-        expected = encode_targets(y, self.hierarchy_, predicted.shape[0])
-        return float(accuracy_score(expected.astype(np.int64), predicted, sample_weight=sample_weight))
+        known = encode_known_targets(y, self.hierarchy_, predicted.shape[0])
+        found = csr_array(without_missing(predicted, known.missing)).astype(np.int64)
+        return float(accuracy_score(known.targets.astype(np.int64), found, sample_weight=sample_weight))
 
     def __sklearn_tags__(self) -> Tags:
         return multilabel_text_tags(super().__sklearn_tags__(), getattr(self, "classes_", None))
@@ -493,16 +529,17 @@ def _tfidf(texts: list[str], settings: dict[str, Any]) -> tuple[TfidfVectorizer,
         ) from error
 
 
-def _train(texts: list[str], targets: csr_array, settings: dict[str, Any], known: list[_Trained]) -> _Trained:
+def _train(training: LabelledTexts, settings: dict[str, Any], known: list[_Trained]) -> _Trained:
     """Train an SVM for each label. Features are taken from what is known, if only C is another one."""
     for trained in known:
         if trained.settings | {"C": settings["C"]} == settings:
             vectorizer, features = trained.vectorizer, trained.features
             break
     else:
-        vectorizer, features = _tfidf(texts, settings)
+        vectorizer, features = _tfidf(training.texts, settings)
+    targets = training.targets
     coef = np.zeros((targets.shape[1], features.shape[1]), dtype=np.float32)
     intercept = np.where(targets.sum(axis=0) > 0, np.inf, -np.inf).astype(np.float32)
-    for label, weights, bias in train_svms(features, targets, C=settings["C"]):
+    for label, weights, bias in train_svms(features, targets, C=settings["C"], weights=training.weights):
         coef[label], intercept[label] = weights, bias
     return _Trained(settings, vectorizer, features, coef, intercept)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import check_is_fitted
 
 from skhimatch.evaluation.decisions import (
@@ -251,7 +252,7 @@ class FittedPredictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             raise ValueError(f"probabilities have the shape {shape}, not (n, {len(self.classes_)}).")
         return self._decision()(probabilities)
 
-    def transform(self, X: Any) -> NDArray[np.float32]:
+    def transform(self, X: Any) -> Any:
         """Return the texts' coordinates in the joint space (eq 3).
 
         Parameters
@@ -268,7 +269,16 @@ class FittedPredictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         texts, network = self._tokenized(X), self._state_on_device().network
         chunks = in_chunks(texts, self.label_embeddings_.shape[1], progress=bool(self.verbose))
-        return np.concatenate([embed_texts(network, chunk) for chunk in chunks])
+        points = np.concatenate([embed_texts(network, chunk) for chunk in chunks])
+        # A list has a method of this name.
+        index = X.index if isinstance(X, Texts) or hasattr(X, "iloc") else None
+        if index is None or _get_output_config("transform", self)["dense"] != "pandas":
+            return points
+        # scikit-learn takes the index of a DataFrame, and from version 1.8 that of a Series. Without it, a
+        # ColumnTransformer would put rows of different texts together.
+        import pandas as pd
+
+        return pd.DataFrame(points, index=index)
 
     def explain(self, text: Any, *, labels: Iterable[str] | None = None, n_others: int = 2) -> Explanation:
         """Explain the labels of one text.

@@ -4,6 +4,7 @@ from scipy import sparse
 from scipy.special import expit
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics import f1_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC
 from sklearn.utils._param_validation import InvalidParameterError
@@ -13,6 +14,7 @@ from skhimatch import baseline as module
 from skhimatch.baseline import FIXED, TFIDF, LinearBaseline, LinearChoices
 from skhimatch.evaluation.decisions import DecisionRule
 from skhimatch.evaluation.metrics import micro_macro_f1
+from skhimatch.evaluation.optimized import score_of_decision
 
 
 def test_margins_are_those_of_one_vs_rest():
@@ -201,9 +203,9 @@ class TestChoices:
             done.append({name: value for name, value in settings.items() if name != "C"})
             return of(texts, settings)
 
-        def train(features, targets, *, C, of=module.train_svms):
+        def train(features, targets, *, C, weights, of=module.train_svms):
             done.append(C)
-            return of(features, targets, C=C)
+            return of(features, targets, C=C, weights=weights)
 
         monkeypatch.setattr(module, "_tfidf", tfidf)
         monkeypatch.setattr(module, "train_svms", train)
@@ -228,9 +230,9 @@ class TestChoices:
         X_val, y_val = make_corpus(60, seed=seed + 10)
         trained = []
 
-        def train(texts, targets, settings, known, of=module._train):
+        def train(training, settings, known, of=module._train):
             trained.append(settings)
-            return of(texts, targets, settings, known)
+            return of(training, settings, known)
 
         monkeypatch.setattr(module, "_train", train)
         both, path, threshold = (
@@ -396,3 +398,110 @@ def test_a_failed_fit_leaves_the_former_one():
     with pytest.raises(ValueError, match="needs a word that 30 of the 3 texts have"):
         fitted.set_params(min_df=30).fit(["lens", "oar", "fish"], ["optics", "rowing", "zoology"])
     assert all(getattr(fitted, name) is value for name, value in before.items())
+
+
+class TestWeightsAndMissingTargets:
+    TEXTS, LABEL_SETS = make_corpus(80)
+    INDICATOR = binarize(LABEL_SETS).astype(float)
+    DRAWS = np.random.default_rng(0)
+    UNKNOWN = DRAWS.random(INDICATOR.shape) < 0.3
+    WITH_NAN = np.where(UNKNOWN, np.nan, INDICATOR)
+    WEIGHTS = DRAWS.integers(1, 4, 80).astype(float)
+    HELD, HELD_SETS = make_corpus(40, seed=1)
+    HELD_NAN = np.where(DRAWS.random((40, 10)) < 0.3, np.nan, binarize(HELD_SETS))
+    HELD_WEIGHTS = DRAWS.integers(1, 4, 40).astype(float)
+
+    def reference(self, unknown, weights):
+        """Return the margins of an SVM for each label, on the texts whose target is known."""
+        features = TfidfVectorizer(**TFIDF).fit_transform(self.TEXTS).astype(np.float64)
+        margins = []
+        for label, target in enumerate(self.INDICATOR.T):
+            rows = np.flatnonzero(~unknown[:, label])
+            svm = LinearSVC(random_state=0, max_iter=10_000)
+            svm.fit(features[rows], target[rows], None if weights is None else weights[rows])
+            margins.append(svm.decision_function(features))
+        return np.column_stack(margins)
+
+    @pytest.mark.parametrize("weighted", [False, True])
+    @pytest.mark.parametrize("missing", [False, True])
+    def test_margins(self, weighted, missing):
+        weights = self.WEIGHTS if weighted else None
+        unknown = self.UNKNOWN & missing
+        y = np.where(unknown, np.nan, self.INDICATOR)
+        found = LinearBaseline(HIERARCHY).fit(self.TEXTS, y, weights).decision_function(self.TEXTS)
+        np.testing.assert_allclose(found, self.reference(unknown, weights), atol=1e-3)
+        if weighted or missing:
+            plain = LinearBaseline(HIERARCHY).fit(self.TEXTS, self.INDICATOR).decision_function(self.TEXTS)
+            assert np.abs(found - plain).max() > 0.01
+
+    def test_a_text_of_weight_0_is_left_out(self):
+        weights = np.arange(80) % 4 > 0
+        kept = np.flatnonzero(weights)
+        found = LinearBaseline(HIERARCHY).fit(self.TEXTS, self.LABEL_SETS, weights)
+        expected = LinearBaseline(HIERARCHY).fit(
+            [self.TEXTS[row] for row in kept], [self.LABEL_SETS[row] for row in kept]
+        )
+        assert found.vectorizer_.vocabulary_ == expected.vectorizer_.vocabulary_
+        np.testing.assert_allclose(
+            found.decision_function(self.TEXTS), expected.decision_function(self.TEXTS), atol=1e-3
+        )
+
+    def test_a_missing_label_may_be_one_of_several_paths(self):
+        assert LinearBaseline(HIERARCHY).fit(self.TEXTS, self.INDICATOR).choices_.decoding == "path"
+        assert LinearBaseline(HIERARCHY).fit(self.TEXTS, self.WITH_NAN).choices_.decoding == "threshold"
+
+    @pytest.mark.parametrize("optimize", ["micro_macro", "micro", "macro", "hierarchical", "precision@2"])
+    def test_validation_scores(self, optimize):
+        baseline = LinearBaseline(HIERARCHY, **FIXED, optimize=optimize)
+        held = {"X_val": self.HELD, "y_val": self.HELD_NAN, "sample_weight_val": self.HELD_WEIGHTS}
+        baseline.fit(self.TEXTS, self.INDICATOR, **held)
+        known = ~np.isnan(self.HELD_NAN)
+        targets, weights = np.where(known, self.HELD_NAN, 0), self.HELD_WEIGHTS
+        predicted = baseline.predict(self.HELD)
+        expected = score_of_decision(
+            optimize, targets, predicted, baseline.hierarchy_, weights, sparse.csr_array(~known)
+        )
+        assert baseline.choices_.validation_score == pytest.approx(expected)
+        if optimize == "micro":
+            pairs = np.repeat(weights[:, None], 10, axis=1)[known]
+            assert expected == pytest.approx(f1_score(targets[known], predicted[known], sample_weight=pairs))
+        before = baseline.choices_
+        baseline.tune(self.HELD, self.HELD_NAN, self.HELD_WEIGHTS)
+        assert baseline.choices_ == before
+
+    def test_the_threshold_depends_on_weights(self):
+        baseline = LinearBaseline(HIERARCHY, decoding="threshold").fit(self.TEXTS, self.INDICATOR)
+        noisy = [*self.HELD_SETS[:20], *reversed(self.HELD_SETS[20:])]
+        thresholds = {
+            float(baseline.tune(self.HELD, noisy, weights).decision_.threshold)
+            for weights in (None, np.repeat([1, 0], 20), np.repeat([0, 1], 20))
+        }
+        assert len(thresholds) > 1
+
+    def test_score_leaves_out_what_is_missing(self):
+        baseline = LinearBaseline(HIERARCHY).fit(self.TEXTS, self.INDICATOR)
+        predicted, known = baseline.predict(self.HELD), ~np.isnan(self.HELD_NAN)
+        right = [
+            (row[of] == true[of]).all() for row, true, of in zip(predicted, self.HELD_NAN, known, strict=True)
+        ]
+        score = baseline.score(self.HELD, self.HELD_NAN, self.HELD_WEIGHTS)
+        assert score == pytest.approx(np.average(right, weights=self.HELD_WEIGHTS))
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"sample_weight": [1.0] * 79}, r"^sample_weight: .*\(79,\)"),
+            ({"sample_weight": [1.0] * 79 + [-1.0]}, r"^sample_weight\[79\] is -1.0"),
+            ({"sample_weight_val": [1.0] * 40}, "sample_weight_val is given but X_val is not"),
+            (
+                {"X_val": HELD, "y_val": HELD_SETS, "sample_weight_val": [-1.0] * 40},
+                r"sample_weight_val\[0\]",
+            ),
+            ({"X_val": HELD, "y_val": np.full((40, 10), np.nan)}, "no text .* has a known target"),
+        ],
+    )
+    def test_errors_leave_nothing_fitted(self, arguments, message):
+        baseline = LinearBaseline(HIERARCHY)
+        with pytest.raises(ValueError, match=message):
+            baseline.fit(self.TEXTS, self.LABEL_SETS, **arguments)
+        assert not [name for name in vars(baseline) if name.endswith("_")]

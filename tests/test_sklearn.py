@@ -107,8 +107,8 @@ class CheckedClassifier(Checked, HiMatchClassifier):
 
 
 class CheckedBaseline(Checked, LinearBaseline):
-    def fit(self, X, y):
-        return super().fit(as_texts(X), y)
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(as_texts(X), y, sample_weight)
 
     def decision_function(self, X):
         return super().decision_function(as_texts(X))
@@ -138,9 +138,16 @@ NOT_FOR_TEXTS = {
         "wants an error for fewer columns; for the classifier see test_checks_of_one_class_for_each_text"
     ),
 }
-# They teach one class for each text: test_checks_of_one_class_for_each_text runs them.
+# They teach one class for each text.
 FOR_ONE_CLASS = "has one class for each text; see test_checks_of_one_class_for_each_text"
 ONE_CLASS = {
+    "check_classifiers_one_label_sample_weights": FOR_ONE_CLASS,
+    "check_sample_weights_not_an_array": FOR_ONE_CLASS,
+    "check_sample_weights_pandas_series": FOR_ONE_CLASS,
+    "check_sample_weight_equivalence_on_dense_data": (
+        "wants what repeated texts give to seven digits; words are counted without weights, and batches of "
+        "repeated texts are others, see tests/test_weights.py and tests/test_baseline.py"
+    ),
     "check_classifiers_classes": FOR_ONE_CLASS,
     "check_classifiers_one_label": FOR_ONE_CLASS,
     "check_classifiers_train": FOR_ONE_CLASS,
@@ -153,15 +160,8 @@ LEFT_OUT = {
             "wants other predictions by class weights; ours keep probabilities, see tests/test_weights.py"
         ),
         "check_classifier_multioutput": "wants classes_ to be 0 and 1; see test_an_indicator",
-        "check_classifiers_one_label_sample_weights": FOR_ONE_CLASS,
         "check_decision_proba_consistency": FOR_ONE_CLASS,
         "check_estimators_partial_fit_n_features": FOR_ONE_CLASS,
-        "check_sample_weight_equivalence_on_dense_data": (
-            "wants what repeated texts give to seven digits; words are counted without weights, and batches "
-            "of repeated texts are others, see tests/test_weights.py"
-        ),
-        "check_sample_weights_not_an_array": FOR_ONE_CLASS,
-        "check_sample_weights_pandas_series": FOR_ONE_CLASS,
         "check_transformer_data_not_an_array": FOR_ONE_CLASS,
     },
     CheckedBaseline: NOT_FOR_TEXTS
@@ -240,8 +240,11 @@ CHECKS_OF_ONE_CLASS = [
     estimator_checks.check_classifier_data_not_an_array,
     estimator_checks.check_classifiers_classes,
     estimator_checks.check_classifiers_one_label,
+    estimator_checks.check_classifiers_one_label_sample_weights,
     estimator_checks.check_classifiers_regression_target,
     estimator_checks.check_classifiers_train,
+    estimator_checks.check_sample_weights_not_an_array,
+    estimator_checks.check_sample_weights_pandas_series,
 ]
 
 
@@ -252,10 +255,7 @@ CHECKS_OF_ONE_CLASS = [
         (check, OneClassAndProbabilities(HiMatchClassifier(**QUICK | {"max_epochs": 1})))
         for check in [
             *CHECKS_OF_ONE_CLASS,
-            estimator_checks.check_classifiers_one_label_sample_weights,
             estimator_checks.check_decision_proba_consistency,
-            estimator_checks.check_sample_weights_not_an_array,
-            estimator_checks.check_sample_weights_pandas_series,
             estimator_checks.check_transformer_data_not_an_array,
             estimator_checks.check_transformer_general,
         ]
@@ -535,14 +535,14 @@ class TestSetOutput:
     def test_columns(self, fitted, column, tokenised):
         texts = make_pipeline(WordTokenizer(), clone(fitted)) if tokenised else clone(fitted)
         union = ColumnTransformer([("text", texts, column), ("price", "passthrough", ["price"])])
-        # Sequences have no index.
-        frame = self.FRAME.reset_index(drop=True) if tokenised else self.FRAME
-        found = union.set_output(transform="pandas").fit_transform(frame, LABEL_SETS)
+        found = union.set_output(transform="pandas").fit_transform(self.FRAME, LABEL_SETS)
         names = [f"text__{name}" for name in fitted.get_feature_names_out()]
         assert found.columns.tolist() == [*names, "price__price"] == union.get_feature_names_out().tolist()
-        pd.testing.assert_series_equal(found["price__price"], frame["price"], check_names=False)
+        pd.testing.assert_series_equal(found["price__price"], self.FRAME["price"], check_names=False)
         alone = clone(texts).set_output(transform="default").fit(TEXTS, LABEL_SETS).transform(TEXTS)
         np.testing.assert_array_equal(found[names], alone)
+        some = self.FRAME.iloc[5:20]
+        np.testing.assert_allclose(union.transform(some)[names], found.loc[some.index, names], atol=1e-6)
 
     def test_a_union(self, fitted):
         union = FeatureUnion(

@@ -69,6 +69,8 @@ class MarginDecision:
         *,
         optimize: str = "micro_macro",
         parent_weights: Sequence[float] = PARENT_WEIGHTS,
+        sample_weight: NDArray[np.float64] | None = None,
+        missing: csr_array | None = None,
     ) -> MarginDecision:
         """Choose decoding, threshold and weight of the parent's margin on a validation set.
 
@@ -86,6 +88,10 @@ class MarginDecision:
             "precision@3" each text gets the three labels of the highest margins.
         parent_weights : sequence of float, default=(0.0, 0.3)
             The weights that are tried for paths.
+        sample_weight : float64 ndarray of shape (n,), optional
+            The weights of the texts.
+        missing : csr_array of shape (n, L), bool, optional
+            Where targets are missing; they are 0 in `targets`.
 
         Returns
         -------
@@ -102,8 +108,12 @@ class MarginDecision:
         for decoding, weight in tried:
             scores = add_parent_margins(margins, rule.hierarchy, weight)
             probabilities = expit(scores)
-            tuned = replace(rule, decoding=decoding).tuned(probabilities, targets, optimize)
-            score = score_of_decision(optimize, targets, tuned(probabilities), rule.hierarchy)
+            tuned = replace(rule, decoding=decoding).tuned(
+                probabilities, targets, optimize, sample_weight, missing
+            )
+            score = score_of_decision(
+                optimize, targets, tuned(probabilities), rule.hierarchy, sample_weight, missing
+            )
             found = cls(tuned, weight, score)
             if chosen is None or is_better(found, chosen):
                 chosen = found

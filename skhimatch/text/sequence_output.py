@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import TransformerMixin
 
-__all__ = ["SequenceTransformer"]
+from skhimatch.text.sequences import Texts
+
+__all__ = ["SequenceTransformer", "with_index_of"]
+
+Sequences = TypeVar("Sequences", bound=Texts)
+
+
+def with_index_of(sequences: Sequences, X: Any) -> Sequences:
+    """Give sequences the index of the DataFrame or Series that they were made from.
+
+    Parameters
+    ----------
+    sequences : TokenSequences or SubwordSequences
+        Changed in place.
+    X : object
+        Texts in any form.
+
+    Returns
+    -------
+    TokenSequences or SubwordSequences
+        The same object.
+    """
+    # A list has a method of this name.
+    sequences.index = X.index if hasattr(X, "iloc") else None
+    return sequences
 
 
 class SequenceTransformer(TransformerMixin):

@@ -143,6 +143,8 @@ class TokenSequences:
         The words of the ids.
     unknown_words : ndarray of str, shape (n_unknown,), or None
         The words outside of the vocabulary, if they are known.
+    index : pandas.Index or None
+        The names of the rows, where the texts are from a DataFrame or a Series. Parts have none.
 
     Raises
     ------
@@ -162,6 +164,7 @@ class TokenSequences:
     """
 
     ndim = 1
+    index: Any = None
 
     def __init__(
         self,
@@ -342,6 +345,11 @@ class SubwordSequences:
     encodings : float32 ndarray of shape (n, d), optional
         The vector of each text from an encoder that is not trained.
 
+    Attributes
+    ----------
+    index : pandas.Index or None
+        As in `TokenSequences`.
+
     Raises
     ------
     ValueError
@@ -357,6 +365,7 @@ class SubwordSequences:
     """
 
     ndim = 1
+    index: Any = None
 
     def __init__(
         self,

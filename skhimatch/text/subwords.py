@@ -12,7 +12,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from skhimatch.text.hub import describe, load_tokenizer
-from skhimatch.text.sequence_output import SequenceTransformer
+from skhimatch.text.sequence_output import SequenceTransformer, with_index_of
 from skhimatch.text.sequences import SubwordSequences, SubwordVocabulary, TokenSequences
 from skhimatch.text.words import WordTokenizer, check_texts
 
@@ -136,7 +136,7 @@ class SubwordTokenizer(SequenceTransformer, BaseEstimator):
         words = WordTokenizer() if self.words is None else clone(self.words)
         read = words.fit_transform(texts)
         self.tokenizer_, self.vocabulary_, self.words_ = tokenizer, vocabulary_of(tokenizer), words
-        return SubwordSequences(pieces_of(texts, self.tokenizer_, self.vocabulary_), read)
+        return with_index_of(SubwordSequences(pieces_of(texts, self.tokenizer_, self.vocabulary_), read), X)
 
     def transform(self, X: Iterable[str]) -> SubwordSequences:
         """Return texts as subwords and as words.
@@ -161,7 +161,7 @@ class SubwordTokenizer(SequenceTransformer, BaseEstimator):
         check_is_fitted(self)
         texts = _check_whole(check_texts(X))
         pieces = pieces_of(texts, self.tokenizer_, self.vocabulary_)
-        return SubwordSequences(pieces, self.words_.transform(texts))
+        return with_index_of(SubwordSequences(pieces, self.words_.transform(texts)), X)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

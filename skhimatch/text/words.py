@@ -16,7 +16,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skhimatch.text.scripts import matches, words_of_any_script
-from skhimatch.text.sequence_output import SequenceTransformer
+from skhimatch.text.sequence_output import SequenceTransformer, with_index_of
 from skhimatch.text.sequences import UNKNOWN_ID, TokenSequences, Vocabulary
 
 __all__ = ["WordTokenizer", "check_texts", "rare_words_count"]
@@ -274,7 +274,7 @@ class WordTokenizer(SequenceTransformer, BaseEstimator):
         offsets = np.cumsum([0, *map(len, lists)])
         words = np.array(list(preliminary_id), dtype=object)
         unknown_words = words[ids[final[ids] == UNKNOWN_ID]]
-        return TokenSequences(final[ids], offsets, self.vocabulary_, unknown_words)
+        return with_index_of(TokenSequences(final[ids], offsets, self.vocabulary_, unknown_words), X)
 
     def transform(self, X: Iterable[Any]) -> TokenSequences:
         """Return texts as ids.
@@ -304,7 +304,7 @@ class WordTokenizer(SequenceTransformer, BaseEstimator):
             words = self.tokenize(text)
             lists.append(list(map(index.get, words, repeat(UNKNOWN_ID))))
             unknown_words += compress(words, map(UNKNOWN_ID.__eq__, lists[-1]))
-        return TokenSequences.from_lists(lists, self.vocabulary_, unknown_words)
+        return with_index_of(TokenSequences.from_lists(lists, self.vocabulary_, unknown_words), X)
 
     def tokenize(self, text: str | Sequence[str]) -> list[str]:
         """Split one text into tokens, at most `max_length`.

@@ -126,3 +126,14 @@ def test_vocabularies_of_words_and_subwords_differ():
     assert SubwordVocabulary(["a"]) != Vocabulary(["a"])
     assert (len(SubwordVocabulary(["a"])), len(Vocabulary(["a"]))) == (1, 3)
     assert pickle.loads(pickle.dumps(SubwordVocabulary(["a"]))) == SubwordVocabulary(["a"])
+
+
+def test_set_output_changes_nothing_but_keeps_the_index(tiny_bert):
+    pd = pytest.importorskip("pandas")
+    texts = pd.Series(["a wave in a field", "a leaf"], index=[7, 3])
+    tokenizer = SubwordTokenizer(tiny_bert).set_output(transform="pandas")
+    for found in (tokenizer.fit_transform(texts), tokenizer.transform(texts)):
+        assert isinstance(found, SubwordSequences)
+        assert found.index.tolist() == [7, 3]
+    assert tokenizer.transform(texts.tolist()).index is None
+    assert tokenizer.get_feature_names_out().tolist() == ["subwordtokenizer0"]
