@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -393,7 +394,12 @@ def _fit(
     elif classifier.validation_f1_ is not None:
         micro, macro = classifier.validation_f1_
         print(f"On held-out training texts: micro-F1 {micro:.3f}, macro-F1 {macro:.3f}")
-    print(f"\nSaved. To predict:  python -m skhimatch predict --model {model} --input FILE")
+    options = ["--model", str(model), "--input", "FILE"]
+    if text_column != Columns().text:
+        options += ["--text-column", text_column]
+    if encoding is not None:
+        options += ["--encoding", encoding]
+    print(f"\nSaved. To predict:  python -m skhimatch predict {shlex.join(options)}")
 
 
 def _predict(

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,19 @@ def test_a_pretrained_encoder(files, tiny_bert, capsys, monkeypatch):
     assert HiMatchClassifier.load(files["model"]).encoder == "gru"
     monkeypatch.setitem(sys.modules, "transformers", None)
     assert "skhimatch[transformers]" in error_of(capsys, *arguments, "--encoder", tiny_bert)
+
+
+def test_fit_says_how_to_predict(tmp_path, capsys):
+    train, model = tmp_path / "train.csv", tmp_path / "a model"
+    rows = [("\xe9cran", "sight"), ("\xe9cho", "sound")] * 20
+    train.write_text("titre,label\n" + "".join(f"{text},{label}\n" for text, label in rows), "cp1252")
+    options = ["--text-column", "titre", "--label-column", "label", "--encoding", "cp1252"]
+    assert main(["fit", "--train", str(train), "--model", str(model), "--epochs", "1", *options]) == 0
+    said = shlex.split(capsys.readouterr().out.splitlines()[-1].partition("skhimatch")[2])
+    assert said[:2] == ["predict", "--model"]
+    said[said.index("FILE")] = str(train)
+    assert main([*said, "--output", str(tmp_path / "predicted.csv")]) == 0
+    assert (tmp_path / "predicted.csv").read_text().splitlines()[1].startswith("\xe9cran,sight,sight,")
 
 
 def test_fit_without_hierarchy_holds_out_some_texts(tmp_path, capsys):
