@@ -167,11 +167,15 @@ class Omikuji:
         self.vectorizer = TfidfVectorizer(**TFIDF)
         features = self.vectorizer.fit_transform(texts)
         targets = encode_targets(label_sets, corpus.hierarchy)
+        # It reads no texts without a label.
+        labelled = np.flatnonzero(np.diff(targets.indptr))
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "train.txt"
             with file.open("w") as lines:
-                lines.write(f"{features.shape[0]} {features.shape[1]} {self.n_labels}\n")
-                for labels, pairs in zip(targets.tolil().rows, _pairs(features), strict=True):
+                lines.write(f"{len(labelled)} {features.shape[1]} {self.n_labels}\n")
+                for labels, pairs in zip(
+                    targets[labelled].tolil().rows, _pairs(features[labelled]), strict=True
+                ):
                     values = " ".join(f"{column}:{value:.6g}" for column, value in pairs)
                     lines.write(f"{','.join(map(str, labels))} {values}\n")
             parameters = omikuji.Model.default_hyper_param()
@@ -319,7 +323,7 @@ def draw(content: dict[str, Any]) -> Figure:
         axes.set_ylabel(metric.replace("_f1", "-F1"))
         axes.margins(x=0.25, y=0.12)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(f"{content['dataset']}, {content['threads']} thread(s)")
+    figure.suptitle(f"{content['dataset']}, threads: {content['threads']}")
     return figure
 
 

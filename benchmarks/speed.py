@@ -50,6 +50,7 @@ from skhimatch.scores.shortlist import SampledShortlist, choose_shortlist_size, 
 from skhimatch.text.sequences import TokenSequences, Vocabulary
 from skhimatch.training.loop import TrainingSettings, build_training_net
 from skhimatch.training.net import TrainingNet
+from skhimatch.training.row_adam import RowAdam, word_tables
 
 # One epoch is too short for good predictions, but their speed is the same.
 ONE_EPOCH = {"max_epochs": 1, "device": "cpu"}
@@ -169,6 +170,8 @@ class Stepper:
                 callbacks=callbacks,
             ),
         )
+        for table in word_tables(self.net.module_):
+            table.sparse = isinstance(self.net.optimizer_, RowAdam)
         self.net.history.new_epoch()
 
     def __call__(self, batch: Batch) -> None:

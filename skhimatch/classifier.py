@@ -115,7 +115,7 @@ class HiMatchClassifier(FittedPredictor, ClassifierMixin, BaseEstimator):
         over pairs. With the paper's ``lambda_joint=1`` all labels can collapse into one point.
     max_epochs : int or "auto"
         Passes over the training texts. "auto" is 4, or with more than 200 labels as many as make 15,000
-        steps, up to 10; if these are less than 1,000 steps, as many as make 1,000, up to 20.
+        steps, from 4 to 10; if these are less than 1,000 steps, as many as make 1,000, up to 20.
     batch_size : int
         Texts for each training step.
     learning_rate : float or "auto"

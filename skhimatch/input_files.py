@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from encodings.aliases import aliases
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,6 +21,10 @@ __all__ = ["NamedFiles", "check_encoding", "find_files", "format_of", "open_text
 # Formats of files of texts, by which they are found in a folder.
 _OF_TEXTS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
+# Codecs of names of hosts, and one that always fails.
+_NOT_OF_FILES = {"idna", "punycode", "undefined"}
+# Files in them are not rare.
+_COMMON = ("cp1252", "cp1251", "cp1250", "latin-1", "shift-jis", "gb18030", "gbk", "euc-kr", "big5")
 # The first bytes of files that are not text, and what to do with them.
 _NOT_TEXT = {
     b"PK\x03\x04": "is an Excel or zip file: open it in the spreadsheet program and save it as 'CSV UTF-8'",
@@ -89,12 +93,16 @@ def check_encoding(name: str) -> str:
         found: Any = codecs.lookup(name)
     except (LookupError, ValueError):
         found = None
-    # Python also has codecs that are no encodings of text, such as base64.
-    if found is not None and found._is_text_encoding:
+    # Python also has codecs that are no encodings of texts in files, such as base64 and idna.
+    if found is not None and found._is_text_encoding and found.name not in _NOT_OF_FILES:
         return found.name
     known = {key.replace("_", "-") for pair in aliases.items() for key in pair}
     texts = sorted(key for key in known if _is_text(key))
-    near = get_close_matches(name.lower().replace("_", "-"), texts, n=3)
+    given = name.lower().replace("_", "-")
+    similar = get_close_matches(given, texts, n=10)
+    # Of equally similar ones the commonest.
+    similar.sort(key=lambda text: (-SequenceMatcher(None, text, given).ratio(), text not in _COMMON))
+    near = similar[:3]
     others = f"did you mean {' or '.join(near)}?" if near else "some are cp1252, shift-jis and gb18030"
     raise ValueError(f"there is no encoding {name!r}; {others}")
 

@@ -187,3 +187,14 @@ class TestCommandLine:
         assert main([*given, "--encoding", "cp1225"]) == 2
         assert "no encoding 'cp1225'; did you mean" in capsys.readouterr().err
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["idna", "punycode", "undefined", "base64"])
+def test_codecs_of_other_things_are_no_encodings_of_files(name):
+    with pytest.raises(ValueError, match=f"there is no encoding '{name}'"):
+        check_encoding(name)
+
+
+def test_the_commonest_encoding_is_among_the_similar_ones():
+    with pytest.raises(ValueError, match="did you mean cp1252 or"):
+        check_encoding("cp125")

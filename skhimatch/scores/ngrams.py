@@ -38,8 +38,9 @@ CHUNK_SIZE = 20_000
 MAX_NGRAMS = 2_000_000
 BIAS_LEARNING_RATE = 0.1
 # From this share of weights that are not zero, the weights of the n-grams of some texts at a time are made
-# dense to score the texts. On WOS, where it is .32, scores are five times as fast as by a sparse product.
-MIN_DENSITY, TEXTS_OF_PRODUCT = 0.1, 64
+# dense to score the texts: as many texts as have so many weights, no more than 64. On WOS, where the share is
+# .32, scores are five times as fast as by a sparse product.
+MIN_DENSITY, WEIGHTS_OF_PRODUCT, TEXTS_OF_PRODUCT = 0.1, 2**22, 64
 # The learning rates that are tried on held-out texts. The second is better where words tell labels clearly.
 LEARNING_RATES = 10.0, 20.0
 # The C of the support vector machines that are tried on held-out texts. Between 0.3 and 3 there was no more
@@ -658,11 +659,14 @@ def _dense_product(features: sp.csr_array, weight: sp.csr_array) -> NDArray[np.f
     if weight.nnz < MIN_DENSITY * weight.shape[0] * weight.shape[1]:
         return (features @ weight).toarray()
     product = np.empty((features.shape[0], weight.shape[1]), dtype=np.float32)
-    for start in range(0, len(product), TEXTS_OF_PRODUCT):
-        part = features[start : start + TEXTS_OF_PRODUCT]
+    # By the longest text, whose weights have to be dense at once in any case.
+    most = max(1, int(np.diff(features.indptr).max(initial=0)) * weight.shape[1])
+    n_texts = min(TEXTS_OF_PRODUCT, max(1, WEIGHTS_OF_PRODUCT // most))
+    for start in range(0, len(product), n_texts):
+        part = features[start : start + n_texts]
         used, column = np.unique(part.indices, return_inverse=True)
         compact = sp.csr_array((part.data, column, part.indptr), shape=(part.shape[0], len(used)))
-        product[start : start + TEXTS_OF_PRODUCT] = compact @ weight[used].toarray()
+        product[start : start + n_texts] = compact @ weight[used].toarray()
     return product
 
 

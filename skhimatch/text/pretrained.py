@@ -51,8 +51,9 @@ class PretrainedEncoder(BaseEstimator):
         Whether pickles and saved models hold the weights of an encoder that is frozen as a whole. Without
         them they are smaller, and load the encoder by its name. Trained weights are always stored.
     vector_store : {"fit", "always", "never"}, default="fit"
-        Which vectors of an encoder that is frozen as a whole are stored on disk: those of the texts of `fit`,
-        those of `predict`, too, or none. What is stored is also read by `predict`, except with "never".
+        Which vectors of an encoder that is frozen as a whole are stored on disk: those of the texts that
+        `fit`, `partial_fit`, `tune` and `calibrate` read, those of `predict`, too, or none. What is stored
+        is also read by `predict`, except with "never".
     dtype : {"float32", "bfloat16"}, default="float32"
         What an encoder that is frozen as a whole computes its vectors in. With "bfloat16" MiniLM encodes 2.5
         times as many texts in a second on a processor that has instructions for it (AVX512-BF16, AMX, and
@@ -69,6 +70,10 @@ class PretrainedEncoder(BaseEstimator):
     >>> clf.set_params(encoder__freeze=6).encoder
     PretrainedEncoder(freeze=6, name='bert-base-uncased')
     """
+
+    # For pickles of versions without these parameters.
+    vector_store = "fit"
+    dtype = "float32"
 
     _parameter_constraints: dict = {  # noqa: RUF012 (scikit-learn's convention)
         "name": [str, PathLike],

@@ -17,7 +17,7 @@ from skhimatch.network.random_numbers import Generators
 from skhimatch.training.callbacks import Decide, EpochLine, TrainingBar, ValidationF1, check_callbacks
 from skhimatch.training.checkpoints import EpochCheckpoint
 from skhimatch.training.net import NonFiniteLossError, TrainingNet
-from skhimatch.training.row_adam import ClipGradients, RowAdam, UpToDateRows, updates_rows, word_tables
+from skhimatch.training.row_adam import ClipGradients, RowAdam, sparse_word_gradients, updates_rows
 
 __all__ = ["TrainingSettings", "build_training_net", "train", "train_one_epoch"]
 
@@ -107,10 +107,7 @@ def build_training_net(
     -------
     TrainingNet
     """
-    callbacks: list[Any] = [
-        ("rows", UpToDateRows()),
-        ("gradient_clipping", ClipGradients(GRADIENT_NORM)),
-    ]
+    callbacks: list[Any] = [("gradient_clipping", ClipGradients(GRADIENT_NORM))]
     if validation is not None and decide is not None:
         callbacks.append(("validation_f1", ValidationF1(decide)))
     # The line contains the scores. It is printed before another callback can stop the training.
@@ -135,14 +132,15 @@ def build_training_net(
     } | dict(settings.net_params)
     if arguments["optimizer"] is not torch.optim.Adam and "optimizer__fused" not in settings.net_params:
         del arguments["optimizer__fused"]
-    of_optimizer = [name.removeprefix("optimizer__") for name in arguments if name.startswith("optimizer__")]
-    # A GPU updates the whole table in no time. Several processes add up dense gradients.
+    of_optimizer = {
+        name.removeprefix("optimizer__"): value
+        for name, value in arguments.items()
+        if name.startswith("optimizer__")
+    }
+    # On a GPU the whole table is updated fast enough. Several processes add up dense gradients.
     by_rows = settings.device.type == "cpu" and not (arguments.get("compile") or arguments.get("accelerate"))
-    by_rows = by_rows and updates_rows(arguments["optimizer"], of_optimizer, settings.callbacks)
-    if by_rows:
+    if by_rows and updates_rows(arguments["optimizer"], of_optimizer, settings.callbacks):
         arguments["optimizer"] = RowAdam
-    for table in word_tables(network):
-        table.sparse = by_rows
     return TrainingNet(network, criterion, **arguments).initialize()
 
 
@@ -209,7 +207,7 @@ def train(
         ],
     )
     epochs = settings.max_epochs - (0 if checkpoint is None else checkpoint.n_done)
-    with net.drawing_from(Generators(seed)):
+    with net.drawing_from(Generators(seed)), sparse_word_gradients(net):
         try:
             net.partial_fit(training, epochs=epochs)
         except NonFiniteLossError as error:
@@ -251,7 +249,7 @@ def train_one_epoch(net: TrainingNet, training: TextDataset, *, seed: int) -> di
         If the user interrupts the epoch.
     """
     complete = len(_complete_epochs(net))
-    with net.drawing_from(Generators(seed)):
+    with net.drawing_from(Generators(seed)), sparse_word_gradients(net):
         net.partial_fit(training, epochs=1)
     return _more_epochs(net, complete)[-1]
 

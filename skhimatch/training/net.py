@@ -381,6 +381,8 @@ class TrainingNet(ClassifierMixin, NeuralNet):
             loss was computed with these weights yet.
         """
         super().on_epoch_end(net, dataset_valid=dataset_valid, **kwargs)
+        # Before the callbacks, which read weights.
+        catch_up_words(self)
         broken = [
             name for name, weight in self.module_.named_parameters() if not torch.isfinite(weight).all()
         ]
@@ -391,6 +393,19 @@ class TrainingNet(ClassifierMixin, NeuralNet):
             )
         if dataset_valid is None and self.last_inputs_ is not None:
             self._check_outputs(self.last_inputs_)
+
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+        """Bring all word vectors up to date, before the best weights take their place.
+
+        Parameters
+        ----------
+        net : NeuralNet
+            This net.
+        **kwargs
+            As `skorch.NeuralNet.on_train_end` takes them.
+        """
+        super().on_train_end(net, **kwargs)
+        catch_up_words(self)
 
     def _check_outputs(self, inputs: dict[str, Tensor]) -> None:
         """Raise an error if finite weights are so large that the outputs of some texts are not finite."""

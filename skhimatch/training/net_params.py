@@ -59,7 +59,9 @@ PARAMETERS = {
 }
 
 # Settings of a pretrained encoder, with and without a prefix.
-OF_PRETRAINED = ("freeze", "layer_decay", "long_text", "max_length", "pooling", "stored")
+OF_PRETRAINED = (
+    *("freeze", "layer_decay", "long_text", "max_length", "pooling", "stored", "vector_store", "dtype"),
+)
 
 # Other arguments of skorch's net, and why they cannot be set.
 REFUSED = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,14 +17,23 @@ from torch.optim.adam import adam
 
 from skhimatch.network.base import Network
 
-__all__ = ["ClipGradients", "RowAdam", "UpToDateRows", "catch_up_words", "updates_rows", "word_tables"]
+__all__ = [
+    "ClipGradients",
+    "RowAdam",
+    "catch_up_words",
+    "sparse_word_gradients",
+    "updates_rows",
+    "word_tables",
+]
 
 # The arguments of Adam with which late updates are the same as updates in time.
 ARGUMENTS = {"lr", "betas", "eps", "fused"}
+# The callbacks of skorch that are called between the steps of an epoch.
+WITHIN_AN_EPOCH = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 
-# The part of an update that is left after so many steps without a gradient is below 1e-12: the momentum falls
-# to 0.9 of itself in each step.
-STEPS_OF_MOMENTUM = 300
+# The updates of a row without gradients become smaller by b1 / sqrt(b2) in each step, which is .9005 by
+# default. After so many steps they are not followed any more: of .92 less than 1e-10 is left.
+STEPS_OF_MOMENTUM, LONGEST_MOMENTUM = 300, 0.92
 
 
 @dataclass
@@ -138,7 +148,7 @@ class RowAdam(torch.optim.Adam):
             gap = (now - last).double()
             missed = torch.from_numpy(pending.missed).to(weight.device)[last - pending.first]
             mean, square = state["exp_avg"][rows], state["exp_avg_sq"][rows]
-            # What eps is multiplied by in the first of these steps, in which most of the way is made.
+            # What eps is multiplied by in the first of these steps, which is the largest one.
             of_eps = ((1 - second ** (last + 1.0)) / second).sqrt().to(mean.dtype)[:, None]
             moved = mean / (square.sqrt() + of_eps * group["eps"])
             weight[rows] -= moved.mul_(missed.to(mean.dtype)[:, None])
@@ -214,28 +224,33 @@ def _holds(group: dict[str, Any], weight: Tensor) -> bool:
     return any(other is weight for other in group["params"])
 
 
-def updates_rows(optimizer: Any, arguments: Collection[str], callbacks: Sequence[Any]) -> bool:
+def updates_rows(optimizer: Any, arguments: Mapping[str, Any], callbacks: Sequence[Any]) -> bool:
     """Tell whether `RowAdam` may take the place of an optimizer.
 
     Parameters
     ----------
     optimizer : class
         The optimizer that is asked for.
-    arguments : collection of str
-        The names of its arguments.
+    arguments : mapping of str to object
+        Its arguments by name.
     callbacks : sequence of skorch callbacks
         The user's, in any form that skorch takes.
 
     Returns
     -------
     bool
-        False also if a callback works on gradients, which it expects to be dense.
+        False also if the momentum lasts too long, and if a callback is called within an epoch: it may read
+        weights, which have to be up to date then, work on gradients, which it expects to be dense, or change
+        the momentum.
     """
     if optimizer is not torch.optim.Adam or not ARGUMENTS.issuperset(arguments):
         return False
+    first, second = arguments.get("betas", (0.9, 0.999))
+    if not 0 < second < 1 or first / second**0.5 > LONGEST_MOMENTUM:
+        return False
     plain = [callback[1] if isinstance(callback, tuple) else callback for callback in callbacks]
     kinds: list[Any] = [callback if isinstance(callback, type) else type(callback) for callback in plain]
-    return all(kind.on_grad_computed is Callback.on_grad_computed for kind in kinds)
+    return all(getattr(kind, name) is getattr(Callback, name) for kind in kinds for name in WITHIN_AN_EPOCH)
 
 
 def word_tables(network: Network) -> list[nn.Embedding]:
@@ -255,6 +270,26 @@ def word_tables(network: Network) -> list[nn.Embedding]:
     return [] if encoder.pretrained or network.labels_read_words else [encoder.embedding]
 
 
+@contextmanager
+def sparse_word_gradients(net: NeuralNet) -> Iterator[None]:
+    """Let the gradients of word vectors be sparse until the context ends, if the optimizer is a `RowAdam`.
+
+    Parameters
+    ----------
+    net : NeuralNet
+        The net.
+    """
+    tables = word_tables(net.module_) if isinstance(net.optimizer_, RowAdam) else []
+    for table in tables:
+        table.sparse = True
+    try:
+        yield
+    finally:
+        # Other optimizers, with which a user may train the network on, take dense ones only.
+        for table in tables:
+            table.sparse = False
+
+
 def catch_up_words(net: NeuralNet, ids: Tensor | None = None) -> None:
     """Bring the vectors of words up to date, before they are read.
 
@@ -268,21 +303,6 @@ def catch_up_words(net: NeuralNet, ids: Tensor | None = None) -> None:
     if isinstance(net.optimizer_, RowAdam):
         for table in word_tables(net.module_):
             net.optimizer_.catch_up(table.weight, None if ids is None else torch.unique(ids))
-
-
-class UpToDateRows(Callback):
-    """Bring the vectors of all words up to date at the end of an epoch.
-
-    It has to be the first callback of a net, since others read the weights.
-    """
-
-    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Bring all rows up to date."""
-        catch_up_words(net)
-
-    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
-        """Bring all rows up to date, also after an interruption, before older weights are restored."""
-        catch_up_words(net)
 
 
 class ClipGradients(Callback):

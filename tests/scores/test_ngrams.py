@@ -247,3 +247,24 @@ def test_ngrams_are_readable():
     texts = TokenSequences.from_lists([[2, 3, 2], [2, 3, 2]], vocabulary)
     ngrams = NGramFeatures.learn(texts)
     assert ngrams.readable(range(len(ngrams)), vocabulary) == ["quark", "cell", "quark cell", "cell quark"]
+
+
+def test_the_dense_product_takes_little_memory_for_long_texts(monkeypatch):
+    draws = np.random.RandomState(0)
+    dense = draws.rand(450, 400).astype(np.float32) * (draws.rand(450, 400) < 0.5)
+    features, weight = sp.csr_array(dense[:50]), sp.csr_array(dense[50:, :30])
+    monkeypatch.setattr(lexical, "WEIGHTS_OF_PRODUCT", 1500)
+    shapes = []
+    unique = np.unique
+
+    def counted(values, **options):
+        shapes.append(len(unique(values)))
+        return unique(values, **options)
+
+    monkeypatch.setattr(np, "unique", counted)
+    found = lexical._dense_product(features, weight)
+    monkeypatch.undo()
+    np.testing.assert_allclose(found, (features @ weight).toarray(), rtol=1e-5, atol=1e-5)
+    # One text at a time: its n-grams alone have more weights.
+    assert len(shapes) == 50
+    assert found.dtype == np.float32

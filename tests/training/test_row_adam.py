@@ -5,13 +5,13 @@ import copy
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import Callback, GradientNormClipping
+from skorch.callbacks import Callback, GradientNormClipping, LRScheduler
 from torch import nn
 from toy_corpus import HIERARCHY, QUICK, SMALL_GRU, SMALL_WITHOUT_NODES, make_corpus
 
 from skhimatch import HiMatchClassifier
 from skhimatch.training import loop
-from skhimatch.training.row_adam import ClipGradients, RowAdam, UpToDateRows, updates_rows, word_tables
+from skhimatch.training.row_adam import ClipGradients, RowAdam, updates_rows, word_tables
 
 N_ROWS = 40
 TEXTS, LABELS = make_corpus(60)
@@ -133,24 +133,59 @@ class ReadsGradients(Callback):
         """Do nothing."""
 
 
+class WithinAnEpoch(Callback):
+    def on_batch_end(self, net, **kwargs):
+        """Do nothing."""
+
+
 @pytest.mark.parametrize(
     ("optimizer", "arguments", "callbacks", "expected"),
     [
-        (torch.optim.Adam, ["fused"], [], True),
-        (torch.optim.Adam, ["betas", "eps", "lr"], [Callback(), ("named", Callback()), Callback], True),
-        (torch.optim.Adam, ["weight_decay"], [], False),
-        (torch.optim.AdamW, [], [], False),
-        (torch.optim.Adam, [], [ReadsGradients()], False),
-        (torch.optim.Adam, [], [("named", ReadsGradients)], False),
-        (torch.optim.Adam, [], [GradientNormClipping()], False),
+        (torch.optim.Adam, {"fused": True}, [], True),
+        (torch.optim.Adam, {"betas": (0.5, 0.9), "eps": 1e-6}, [Callback(), ("named", Callback)], True),
+        (torch.optim.Adam, {"weight_decay": 0.1}, [], False),
+        # Their momentum lasts for more steps than are followed, or forever.
+        (torch.optim.Adam, {"betas": (0.99, 0.999)}, [], False),
+        (torch.optim.Adam, {"betas": (0.95, 0.9)}, [], False),
+        (torch.optim.Adam, {"betas": (0.9, 0.0)}, [], False),
+        (torch.optim.AdamW, {}, [], False),
+        (torch.optim.Adam, {}, [WithinAnEpoch()], False),
+        (torch.optim.Adam, {}, [("named", WithinAnEpoch)], False),
+        # One works on gradients, the other may change the momentum.
+        (torch.optim.Adam, {}, [GradientNormClipping()], False),
+        (torch.optim.Adam, {}, [LRScheduler()], False),
     ],
 )
 def test_when_rows_are_updated(optimizer, arguments, callbacks, expected):
     assert updates_rows(optimizer, arguments, callbacks) == expected
 
 
+@pytest.mark.parametrize("betas", [(0.92 * 0.9, 0.81), (0.919, 0.999)])
+def test_the_longest_momentum_is_followed_to_its_end(betas):
+    assert updates_rows(torch.optim.Adam, {"betas": betas}, [])
+    sparse, dense = tables()
+    late = RowAdam(sparse.parameters(), lr=0.01, betas=betas)
+    exact = torch.optim.Adam(dense.parameters(), lr=0.01, betas=betas)
+    rare, often = torch.tensor([5, 6]), torch.tensor([1, 2])
+    for step in range(400):
+        rows = rare if step % 390 == 0 else often
+        late.catch_up(sparse.weight, rows)
+        for table, optimizer in ((sparse, late), (dense, exact)):
+            optimizer.zero_grad()
+            loss_of(table, rows).backward()
+            optimizer.step()
+    late.catch_up(sparse.weight)
+    torch.testing.assert_close(sparse.weight, dense.weight, atol=1e-6, rtol=1e-5)
+
+
 def fit(**settings):
     return HiMatchClassifier(HIERARCHY, **QUICK | {"max_epochs": 4} | settings).fit(TEXTS, LABELS)
+
+
+class Optimizer(Callback):
+    def on_train_begin(self, net, **kwargs):
+        """Remember the optimizer, and whether the gradients of word vectors are sparse."""
+        self.found = type(net.optimizer_), net.module_.text_encoder.embedding.sparse
 
 
 @pytest.mark.parametrize("encoder", ["attention", "gru"])
@@ -159,66 +194,80 @@ def test_a_fit_is_as_with_adam(monkeypatch, encoder, max_epochs):
     small = {"encoder": encoder, "max_epochs": max_epochs}
     if encoder == "gru":
         small["net_params"] = SMALL_GRU
-    by_rows = fit(**small)
-    assert word_tables(by_rows.network_)[0].sparse
+    by_rows = fit(**small, callbacks=[optimizer := Optimizer()])
+    assert optimizer.found == (RowAdam, True)
     monkeypatch.setattr(loop, "updates_rows", lambda *_: False)
-    exact = fit(**small)
-    assert not word_tables(exact.network_)[0].sparse
+    exact = fit(**small, callbacks=[optimizer := Optimizer()])
+    assert optimizer.found == (torch.optim.Adam, False)
     for name, weight in by_rows.network_.state_dict().items():
         torch.testing.assert_close(weight, exact.network_.state_dict()[name], atol=2e-4, rtol=1e-3, msg=name)
     np.testing.assert_allclose(by_rows.predict_proba(TEXTS), exact.predict_proba(TEXTS), atol=1e-3)
 
 
+def test_a_fitted_network_is_trained_on_with_any_optimizer():
+    classifier = fit()
+    network = classifier.partial_fit(TEXTS, LABELS).network_
+    assert not network.text_encoder.embedding.sparse
+    network.train()
+    network(torch.tensor([[2, 3]]), torch.tensor([2])).logits.sum().backward()
+    torch.optim.AdamW(network.parameters()).step()
+
+
 def test_labels_that_read_words_have_dense_gradients():
-    classifier = fit(head="dot", net_params=SMALL_WITHOUT_NODES)
+    classifier = fit(head="dot", net_params=SMALL_WITHOUT_NODES, callbacks=[optimizer := Optimizer()])
     assert word_tables(classifier.network_) == []
-    assert not classifier.network_.text_encoder.embedding.sparse
+    assert optimizer.found == (RowAdam, False)
 
 
-def test_validation_reads_words_that_are_up_to_date(monkeypatch):
-    class Scores(Callback):
-        def on_batch_end(self, net, training=False, y_pred=None, **kwargs):
-            """Keep the logits of validation batches."""
-            if not training:
-                self.found = [*getattr(self, "found", []), y_pred]
-
+def test_validation_scores_are_those_of_adam(monkeypatch):
     found = []
     for by_rows in (True, False):
         monkeypatch.setattr(loop, "updates_rows", lambda *_, by_rows=by_rows: by_rows)
-        fit(callbacks=[scores := Scores()])
-        found.append(torch.cat(scores.found))
-    torch.testing.assert_close(*found, atol=1e-3, rtol=1e-3)
+        found.append([epoch["valid_loss"] for epoch in fit().history_])
+    np.testing.assert_allclose(*found, rtol=1e-4)
 
 
-def test_an_interruption_leaves_the_best_epoch_as_it_was():
+@pytest.mark.parametrize("moment", ["on_epoch_end", "on_train_end"])
+def test_callbacks_read_words_that_are_up_to_date(monkeypatch, moment):
+    found = []
+    for by_rows in (True, False):
+        monkeypatch.setattr(loop, "updates_rows", lambda *_, by_rows=by_rows: by_rows)
+        weights = []
+
+        class Read(Callback):
+            pass
+
+        def read(self, net, weights=weights, **kwargs):
+            weights.append(net.module_.text_encoder.embedding.weight.detach().clone())
+
+        setattr(Read, moment, read)
+        fit(callbacks=[Read()])
+        found.append(torch.stack(weights))
+    torch.testing.assert_close(*found, atol=2e-4, rtol=1e-3)
+
+
+def test_an_interruption_leaves_the_best_epoch_as_it_was(monkeypatch):
     class Interrupt(Callback):
-        def on_batch_begin(self, net, training=False, **kwargs):
-            """Stop in the middle of the third epoch, and remember the weights of the second."""
-            if len(net.history) == 3 and training:
-                self.steps = getattr(self, "steps", 0) + 1
-                if self.steps == 2:
-                    raise KeyboardInterrupt
+        """Stop in the middle of the third epoch; remember the weights of the others."""
 
         def on_epoch_end(self, net, **kwargs):
             """Keep the weights."""
             self.weights = [*getattr(self, "weights", []), copy.deepcopy(net.module_.state_dict())]
 
+    step, steps = loop.RowAdam.step, []
+
+    def stop_at_last(self, closure=None):
+        steps.append(1)
+        if len(steps) == 9:
+            raise KeyboardInterrupt
+        return step(self, closure)
+
+    monkeypatch.setattr(loop.RowAdam, "step", stop_at_last)
     interrupt = Interrupt()
     classifier = fit(callbacks=[interrupt])
+    assert classifier.n_iter_ == 2
     found = classifier.network_.state_dict()
     assert any(
         all(torch.equal(found[name], weight) for name, weight in weights.items())
         for weights in interrupt.weights
     )
-
-
-def test_rows_come_first():
-    classifier = fit()
-    assert classifier.n_iter_ == 4
-    net = loop.build_training_net(
-        classifier.network_,
-        loop.HiMatchLoss(classifier.hierarchy_),
-        loop.TrainingSettings(max_epochs=1, batch_size=4, learning_rate=0.1, callbacks=[Callback()]),
-    )
-    own = [callback for _, callback in net.callbacks_ if type(callback).__module__.startswith("skhimatch")]
-    assert isinstance(own[0], UpToDateRows)
