@@ -40,6 +40,19 @@ def minilm():
 
 
 @pytest.fixture(autouse=True)
+def same_environment():
+    """What a test, or a library that it calls, sets in the environment is not there in the next one."""
+    before = dict(os.environ)
+    yield
+    # pytest itself sets this one.
+    for name in {*before, *os.environ} - {"PYTEST_CURRENT_TEST"}:
+        if name not in before:
+            del os.environ[name]
+        elif before[name] != os.environ.get(name):
+            os.environ[name] = before[name]
+
+
+@pytest.fixture(autouse=True)
 def own_folders(tmp_path, monkeypatch):
     """A store of encodings for each test, and no checkpoints of other runs."""
     monkeypatch.setenv("SKHIMATCH_CACHE", str(tmp_path / "encodings"))

@@ -57,7 +57,8 @@ class CountedTexts(list):
 def client(tmp_path_factory):
     """Two worker processes, with a store of encodings that they share."""
     distributed = pytest.importorskip("distributed", reason="dask comes with the extra 'cluster'")
-    before = os.environ.get("SKHIMATCH_CACHE")
+    # Dask sets the numbers of threads for its workers, and leaves them in the environment.
+    before = dict(os.environ)
     os.environ["SKHIMATCH_CACHE"] = str(tmp_path_factory.mktemp("encodings"))
     try:
         with (
@@ -68,10 +69,8 @@ def client(tmp_path_factory):
         ):
             yield client
     finally:
-        if before is None:
-            del os.environ["SKHIMATCH_CACHE"]
-        else:
-            os.environ["SKHIMATCH_CACHE"] = before
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @needs_dask

@@ -5,12 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import Callback
 from toy_corpus import HIERARCHY, QUICK, SMALL, make_corpus
 
 from skhimatch import HiMatchClassifier, PretrainedEncoder
@@ -19,6 +19,7 @@ from skhimatch.scores import shortlist
 from skhimatch.scores.ngrams import NGramClassifier
 from skhimatch.training import loop as training
 from skhimatch.training.checkpoints import CheckpointError, read_checked
+from skhimatch.training.net import TrainingNet
 
 TEXTS, LABEL_SETS = make_corpus(60)
 # The width of word vectors is that of the file.
@@ -29,15 +30,20 @@ class CutOff(Exception):
     """The machine goes off."""
 
 
-class Stop(Callback):
-    """Cuts training off in the middle of an epoch."""
+@contextmanager
+def cut_off_in(epoch):
+    """Cut training off in the middle of an epoch, at the time of its third step."""
+    step = TrainingNet.train_step_single
 
-    def __init__(self, epoch):
-        self.epoch = epoch
-
-    def on_batch_begin(self, net, training=False, **kwargs):
-        if training and len(net.history) == self.epoch and len(net.history[-1, "batches"]) == 2:
+    def cut_off(net, *arguments, **named):
+        if len(net.history) == epoch and len(net.history[-1, "batches"]) == 3:
             raise CutOff
+        return step(net, *arguments, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainingNet, "train_step_single", cut_off)
+        with pytest.raises(CutOff):
+            yield
 
 
 def quick(**parameters):
@@ -65,8 +71,8 @@ def many_labels(monkeypatch):
 def test_bit_by_bit_as_without_an_interruption(tmp_path, many_labels, parameters, epoch):
     whole = quick(**parameters).fit(TEXTS, LABEL_SETS)
     if epoch <= whole.n_iter_:
-        with pytest.raises(CutOff):
-            quick(callbacks=[Stop(epoch)], **parameters).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path / "fit")
+        with cut_off_in(epoch):
+            quick(**parameters).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path / "fit")
     again = quick(**parameters).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path / "fit")
     np.testing.assert_array_equal(again.predict_proba(TEXTS), whole.predict_proba(TEXTS))
     expected, found = whole.network_.state_dict(), again.network_.state_dict()
@@ -86,8 +92,8 @@ def test_the_best_epoch_and_patience_are_remembered(tmp_path, monkeypatch, epoch
     monkeypatch.setattr(training.ValidationF1, "on_epoch_end", scripted)
     whole = quick(patience=2).fit(TEXTS, LABEL_SETS)
     assert whole.n_iter_ == 4
-    with pytest.raises(CutOff):
-        quick(patience=2, callbacks=[Stop(epoch)]).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path / "fit")
+    with cut_off_in(epoch):
+        quick(patience=2).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path / "fit")
     again = quick(patience=2).fit(TEXTS, LABEL_SETS, checkpoint=tmp_path / "fit")
     assert again.n_iter_ == 4
     np.testing.assert_array_equal(again.predict_proba(TEXTS), whole.predict_proba(TEXTS))
