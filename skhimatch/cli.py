@@ -418,6 +418,10 @@ def _predict(
 
     if threshold is not None and top_k is not None:
         raise ValueError("--threshold and --top-k both say which labels are written: take one of them")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ValueError(f"--threshold is {threshold:g}: pass a probability, from 0 to 1")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"--top-k is {top_k}: pass 1 or more")
     columns = Columns(text_column, ())
     file = None if output is None else Path(output)
     found = find_files(input)

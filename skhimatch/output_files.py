@@ -38,9 +38,11 @@ def check_output(output: Path, *inputs: Path) -> None:
                 f"--output and --input are the same file, {path}: name another file for the labels"
             )
     if output.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(output))
+        problem = f"{os.strerror(errno.EISDIR)}: name a file in it"
+        raise IsADirectoryError(errno.EISDIR, problem, str(output))
     if not output.resolve().parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(output))
+        problem = f"{os.strerror(errno.ENOENT)}: make its folder first"
+        raise FileNotFoundError(errno.ENOENT, problem, str(output))
 
 
 @contextmanager

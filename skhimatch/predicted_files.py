@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import skhimatch
 from skhimatch.classifier import HiMatchClassifier
+from skhimatch.evaluation.decisions import check_k
 from skhimatch.input_files import format_of
 from skhimatch.output_files import check_output, replacing, replacing_text, unfinished_files
 from skhimatch.predicted_labels import WantedLabels
@@ -147,8 +150,13 @@ def predict_folder(
         that were complete before remain.
     FileNotFoundError
         If an input does not exist.
+    NotADirectoryError
+        If there is a file in place of the folder.
     """
     outputs = _outputs(inputs, folder, format)
+    if folder.exists() and not folder.is_dir():
+        problem = f"{os.strerror(errno.ENOTDIR)}: several files are predicted into a folder, so name one"
+        raise NotADirectoryError(errno.ENOTDIR, problem, str(folder))
     folder.mkdir(parents=True, exist_ok=True)
     for path in inputs:
         # An error for a file that is not there, before hours of work on others.
@@ -167,6 +175,8 @@ def predict_folder(
     if not left:
         return
     classifier = HiMatchClassifier.load(model).set_params(verbose=0)
+    if wanted.top_k is not None:
+        check_k(wanted.top_k, len(classifier.classes_))
     for format_of_output in {output.suffix.removeprefix(".") for output in left.values()}:
         check_format(format_of_output, classifier.classes_)
     for path, output in left.items():

@@ -367,6 +367,18 @@ class TestFolder:
         assert "has no file that ends in" in error_of(capsys, model, "--input", tmp_path / "empty")
         missing = error_of(capsys, model, "--input", *parts, tmp_path / "no.csv", "--output", out)
         assert "no.csv: No such file" in missing
+        file = tmp_path / "a file"
+        file.touch()
+        taken = error_of(capsys, model, "--input", *parts, "--output", file)
+        assert "Not a directory: several files are predicted into a folder, so name one" in taken
+        one = ["--input", parts[0], "--output"]
+        assert "Is a directory: name a file in it" in error_of(capsys, model, *one, tmp_path)
+        nowhere = error_of(capsys, model, *one, tmp_path / "nowhere" / "x.csv")
+        assert "No such file or directory: make its folder first" in nowhere
+        for wanted, problem in (("--threshold 7", "from 0 to 1"), ("--top-k 0", "1 or more")):
+            assert problem in error_of(capsys, model, *one, tmp_path / "x.csv", *wanted.split())
+        many = error_of(capsys, model, "--input", *parts, "--output", out, "--top-k", "99")
+        assert "k is 99" in many
         (tmp_path / "part-0.tsv").write_text("text\na\n")
         twice = ["--input", parts[0], tmp_path / "part-0.tsv", "--format", "csv", "--output", out]
         assert "would both be written to" in error_of(capsys, model, *twice)
