@@ -167,8 +167,8 @@ class Omikuji:
         self.vectorizer = TfidfVectorizer(**TFIDF)
         features = self.vectorizer.fit_transform(texts)
         targets = encode_targets(label_sets, corpus.hierarchy)
-        # It reads no texts without a label.
-        labelled = np.flatnonzero(np.diff(targets.indptr))
+        # It reads no texts without a label or a feature.
+        labelled = np.flatnonzero(np.diff(targets.indptr) * np.diff(features.indptr))
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "train.txt"
             with file.open("w") as lines:
