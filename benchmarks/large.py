@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.accuracy import commit, versions
-from benchmarks.speed import VOCABULARY_SIZE, two_levels
+from benchmarks.speed import VOCABULARY_SIZE, peak_rss_mb, two_levels
 from skhimatch import HiMatchClassifier
 from skhimatch.labels.hierarchy import LabelHierarchy
 
@@ -46,11 +45,11 @@ def measure(n_texts: int, n_labels: int) -> dict[str, Any]:
     """Fit the defaults, and predict some of the texts."""
     hierarchy = two_levels(n_labels)
     texts, label_sets = made_up_texts(n_texts, hierarchy)
-    before = _peak_rss_mb()
+    before = peak_rss_mb()
     started = time.perf_counter()
     classifier = HiMatchClassifier(hierarchy, random_state=0, device="cpu", verbose=1).fit(texts, label_sets)
     fit_seconds = time.perf_counter() - started
-    memory = _peak_rss_mb()
+    memory = peak_rss_mb()
     started = time.perf_counter()
     classifier.predict(texts[:PREDICTED])
     predict_seconds = time.perf_counter() - started
@@ -67,10 +66,6 @@ def measure(n_texts: int, n_labels: int) -> dict[str, Any]:
         },
         "predict_texts_per_second": len(texts[:PREDICTED]) / predict_seconds,
     }
-
-
-def _peak_rss_mb() -> int:
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def main() -> None:

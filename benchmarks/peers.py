@@ -15,7 +15,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -35,6 +34,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from benchmarks.accuracy import commit, load_corpus, minilm_l6, versions
 from benchmarks.local_classifiers import LocalClassifiers
 from benchmarks.sentence_vectors import SentenceVectors
+from benchmarks.speed import peak_rss_mb
 from skhimatch import HiMatchClassifier, PretrainedEncoder
 from skhimatch.baseline import TFIDF, LinearBaseline
 from skhimatch.datasets import Corpus
@@ -291,11 +291,6 @@ def measure(dataset: str, name: str) -> dict[str, Any]:
 def f1_by_name(f1: Any) -> dict[str, float]:
     """Return micro-F1 and macro-F1 by their names."""
     return {"micro_f1": float(f1.micro), "macro_f1": float(f1.macro)}
-
-
-def peak_rss_mb() -> int:
-    """Return the greatest memory of this process so far."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def draw(content: dict[str, Any]) -> Figure:

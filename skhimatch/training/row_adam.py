@@ -139,6 +139,7 @@ class RowAdam(torch.optim.Adam):
             return
         state, [group] = self.state[weight], [g for g in self.param_groups if _holds(g, weight)]
         now = int(state["step"])
+        all_rows = rows is None
         rows = torch.arange(len(weight), device=weight.device) if rows is None else rows
         last = pending.last[rows]
         late = last < now
@@ -155,9 +156,7 @@ class RowAdam(torch.optim.Adam):
             state["exp_avg"][rows] = mean.mul_((first**gap).to(mean.dtype)[:, None])
             state["exp_avg_sq"][rows] = square.mul_((second**gap).to(mean.dtype)[:, None])
             pending.last[rows] = now
-        if len(rows) == len(weight):
-            pending.last.fill_(now)
-        if bool((pending.last == now).all()):
+        if all_rows:
             pending.first, pending.missed = now, np.zeros(1)
 
     @torch.no_grad()
