@@ -635,6 +635,19 @@ def test_label_attention_by_hand():
             np.testing.assert_allclose(nodes[text, label], shares @ words, atol=1e-6)
 
 
+@pytest.mark.parametrize("labels", [None, torch.tensor([[4, 0], [1, 3]])])
+def test_label_attention_is_the_mean_by_its_weights(labels):
+    attention = LabelAttention(8, 5).double()
+    states, lengths = torch.randn(2, 6, 8, dtype=torch.float64, requires_grad=True), torch.tensor([6, 3])
+    found = attention(states, lengths, labels)
+    expected = attention.weights(states, lengths, labels) @ states
+    torch.testing.assert_close(found, expected)
+    inputs = [states, attention.queries]
+    of_found = torch.autograd.grad(found.square().sum(), inputs)
+    of_expected = torch.autograd.grad(expected.square().sum(), inputs)
+    torch.testing.assert_close(of_found, of_expected)
+
+
 def test_texts_without_words_are_all_alike():
     network = build_word_network(
         HIERARCHY, WordNetworkSettings(vocabulary_size=9, embedding_dimension=4, node_dimension=3)

@@ -19,6 +19,7 @@ from skhimatch.network.base import Network
 from skhimatch.network.batches import padding_mask
 from skhimatch.network.convolution import ConvolutionEncoder
 from skhimatch.network.encoders import BidirectionalGRU
+from skhimatch.network.label_attention import LabelAttention
 from skhimatch.network.label_text_network import LabelTextNetwork
 from skhimatch.network.pooling import MaxPooling, PooledEncoder
 from skhimatch.network.propagation import HierarchyEdges
@@ -143,6 +144,9 @@ class NetworkGraph(nn.Module):
         propagation = getattr(self.network, "propagation", None)
         if propagation is not None:
             propagation.edges = EdgesGraph(propagation.edges)
+        label_nodes = getattr(self.network, "label_nodes", None)
+        if isinstance(label_nodes, LabelAttention):
+            self.network.label_nodes = AttentionGraph(label_nodes)
         self.reader = _reader(encoder)
         pooling = getattr(encoder, "pooling", None)
         self.min_width = pooling.top_k if isinstance(pooling, MaxPooling) else 1
@@ -275,6 +279,24 @@ class EdgesGraph(HierarchyEdges):
         """Return the sums of messages, float of shape (B, E, d), at their labels, of shape (B, L, d)."""
         places = at[:, None].expand(messages.shape)
         return messages.new_zeros(nodes.shape).scatter_add(-2, places, messages)
+
+
+class AttentionGraph(LabelAttention):
+    """An attention of labels in plain operations: torch exports its own one for a fixed number of texts.
+
+    Parameters
+    ----------
+    attention : LabelAttention
+        Trained.
+    """
+
+    def __init__(self, attention: LabelAttention) -> None:
+        nn.Module.__init__(self)
+        self.queries = attention.queries
+
+    def forward(self, states: Tensor, lengths: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Map states H of shape (B, n, d_t) to V_t of shape (B, L, d_t), or (B, K, d_t)."""
+        return self.weights(states, lengths, labels) @ states
 
 
 class NGramGraph(nn.Module):

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from skhimatch.network.dropout import Dropout
-from skhimatch.network.encoders import TextEncoder, TextReader
+from skhimatch.network.encoders import TextEncoder
 from skhimatch.text.sequences import PADDING_ID, Texts, words_of
 
 __all__ = ["ConvolutionEncoder", "TabulatedConvolution"]
+
+# The products of all words of a vocabulary are kept for prediction if they are no more than so many numbers,
+# 128 MiB: for 87,000 words by default.
+MAX_TABLE_NUMBERS = 2**25
 
 
 class ConvolutionEncoder(TextEncoder):
@@ -35,6 +43,9 @@ class ConvolutionEncoder(TextEncoder):
         Probability of dropping a feature of a word, in all its places in the batch.
     """
 
+    # Of the class: networks that were pickled by an earlier version do not have it.
+    kept: KeptProducts | None = None
+
     def __init__(
         self,
         vocabulary_size: int,
@@ -56,6 +67,8 @@ class ConvolutionEncoder(TextEncoder):
         nn.init.uniform_(self.weight, -bound, bound)
         self.dropout = Dropout(dropout)
         self.output_size = output_size
+        # A function of the module, not a lambda: the network has to be pickled.
+        self.register_load_state_dict_post_hook(_drop_kept)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Return a state a word, H, float of shape (B, n, output_size).
@@ -67,31 +80,120 @@ class ConvolutionEncoder(TextEncoder):
         lengths : int64 tensor of shape (B,)
             Tokens in each text; not used.
         """
-        reach = len(self.weight) // 2
-        words, places = torch.unique(nn.functional.pad(ids, (reach, reach)), return_inverse=True)
-        states = self.bias.expand(*ids.shape, -1).clone()
-        for offset, products in enumerate(self.products(words)):
-            states += products[places[:, offset : offset + ids.shape[1]]]
-        return states.tanh_()
+        kernel_size = len(self.weight)
+        padded = nn.functional.pad(ids, (kernel_size // 2, kernel_size // 2))
+        words, places = torch.unique(padded, return_inverse=True)
+        windows = places.unfold(1, kernel_size, 1) + torch.arange(kernel_size, device=ids.device) * len(words)
+        summed = SummedRows.apply(self.products(words).flatten(0, 1), windows.flatten(0, 1))
+        return summed.add_(self.bias).unflatten(0, ids.shape).tanh_()
 
     def products(self, words: Tensor) -> Tensor:
         """Multiply words of shape (U,) with every place of a window: (kernel_size, U, output_size)."""
         return self.dropout(self.embedding(words)) @ self.weight
 
-    def prepared_for(self, texts: Texts) -> TextReader:
-        """Return the products of the words of these texts in a table, which gives equal states faster."""
-        words = np.union1d(words_of(texts).ids, [PADDING_ID]).astype(np.int64)
-        return self.tabulated(torch.from_numpy(words).to(self.weight.device))
+    def train(self, mode: bool = True) -> ConvolutionEncoder:
+        """Switch between training and prediction; the products kept for prediction are dropped."""
+        self.kept = None
+        return super().train(mode)
 
-    def tabulated(self, words: Tensor) -> TabulatedConvolution:
-        """Return an encoder for texts that consist of these words only.
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: all but the products kept for prediction."""
+        return {**super().__getstate__(), "kept": None}
+
+    def prepared_for(self, texts: Texts) -> TabulatedConvolution:
+        """Return an encoder of these texts that looks up all products in a table: equal states, but faster.
+
+        The table is kept for the next texts, until the network is trained, moved to another device or gets
+        other weights. It has a row for each word of the vocabulary. The rows of words seen so far are filled.
 
         Parameters
         ----------
-        words : int64 tensor of shape (U,)
-            Different ids, padding (0) among them.
+        texts : TokenSequences or SubwordSequences of n texts
+            The texts.
+
+        Returns
+        -------
+        TabulatedConvolution
+            Of all words of these texts.
         """
-        return TabulatedConvolution(words, self.products(words), self.bias)
+        words = np.union1d(words_of(texts).ids, [PADDING_ID]).astype(np.int64)
+        n_words, device, kind = self.embedding.num_embeddings, self.weight.device, self.weight.dtype
+        if n_words * self.weight[:, 0].numel() > MAX_TABLE_NUMBERS:
+            row = np.zeros(n_words, dtype=np.int64)
+            row[words] = np.arange(len(words))
+            products = self.word_products(torch.from_numpy(words).to(device))
+            return TabulatedConvolution(products, self.bias, torch.from_numpy(row).to(device))
+        kept = self.kept
+        # No inference tensors: they could not be filled outside of inference mode.
+        with torch.inference_mode(False), torch.no_grad():
+            if kept is None or (kept.products.device, kept.products.dtype) != (device, kind):
+                shape = n_words, len(self.weight), self.output_size
+                self.kept = kept = KeptProducts(self.weight.new_empty(shape), np.zeros(n_words, dtype=bool))
+            new = words[~kept.filled[words]]
+            if len(new):
+                rows = torch.from_numpy(new).to(device)
+                kept.products[rows] = self.word_products(rows)
+                # Last: another thread may read the table meanwhile.
+                kept.filled[new] = True
+        return TabulatedConvolution(kept.products, self.bias)
+
+    def word_products(self, words: Tensor) -> Tensor:
+        """Return twice the products of words of shape (U,): (U, kernel_size, output_size)."""
+        return 2 * self.products(words).transpose(0, 1)
+
+
+class SummedRows(torch.autograd.Function):
+    """Sums of some rows of a matrix; several times faster than indexing, forward and backward.
+
+    Its gradient is a sum of some rows as well: of those of the sums that a row is part of.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor, rows: Tensor) -> Tensor:
+        """Return sum_k matrix[rows[:, k]].
+
+        Parameters
+        ----------
+        ctx : autograd context
+            Keeps the rows.
+        matrix : float tensor of shape (U, d)
+            The matrix.
+        rows : int64 tensor of shape (n, K)
+            Which rows are summed.
+
+        Returns
+        -------
+        float tensor of shape (n, d)
+        """
+        ctx.save_for_backward(rows)
+        ctx.n_rows = len(matrix)
+        return nn.functional.embedding_bag(rows, matrix, mode="sum")
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Return the gradient of the matrix, of shape (U, d), and none of the rows."""
+        (rows,) = ctx.saved_tensors
+        flat = rows.flatten()
+        number = torch.bincount(flat, minlength=ctx.n_rows)
+        sums = flat.argsort() // rows.shape[1]
+        starts = number.cumsum(0) - number
+        return nn.functional.embedding_bag(sums, gradient.contiguous(), starts, mode="sum"), None
+
+
+@dataclass
+class KeptProducts:
+    """Twice the products of words with every place of a window, as far as they were needed.
+
+    Attributes
+    ----------
+    products : float tensor of shape (V, kernel_size, d)
+        One row for each word of the vocabulary.
+    filled : bool ndarray of shape (V,)
+        Which rows are filled.
+    """
+
+    products: Tensor
+    filled: NDArray[np.bool_]
 
 
 class TabulatedConvolution:
@@ -99,26 +201,32 @@ class TabulatedConvolution:
 
     Parameters
     ----------
-    words : int64 tensor of shape (U,)
-        Different ids, padding (0) among them.
-    products : float tensor of shape (kernel_size, U, d)
-        Of these words with every place of a window.
+    products : float tensor of shape (U, kernel_size, d)
+        Twice the product of each word with every place of a window.
     bias : float tensor of shape (d,)
         Added to every state.
+    row : int64 tensor of shape (V,), optional
+        The row of each word in `products`; by default its id.
     """
 
-    def __init__(self, words: Tensor, products: Tensor, bias: Tensor) -> None:
-        self.row = torch.zeros(int(words.max()) + 1, dtype=torch.int64, device=words.device)
-        self.row[words] = torch.arange(len(words), device=words.device)
-        self.first_row = torch.arange(len(products), device=words.device) * len(words)
-        self.products = 2 * products.flatten(0, 1)
+    def __init__(self, products: Tensor, bias: Tensor, row: Tensor | None = None) -> None:
+        self.kernel_size = products.shape[1]
+        self.products = products.flatten(0, 1)
+        self.place = torch.arange(self.kernel_size, device=products.device)
         self.bias = 2 * bias
+        self.row = row
 
     def read(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return the states H, float of shape (B, n, d), of ids of shape (B, n), and the lengths."""
-        reach = len(self.first_row) // 2
-        rows = self.row[nn.functional.pad(ids, (reach, reach))]
-        windows = rows.unfold(1, len(self.first_row), 1) + self.first_row
+        reach = self.kernel_size // 2
+        words = nn.functional.pad(ids, (reach, reach))
+        rows = words if self.row is None else self.row[words]
+        windows = (rows * self.kernel_size).unfold(1, self.kernel_size, 1) + self.place
         summed = nn.functional.embedding_bag(windows.flatten(0, 1), self.products, mode="sum")
         # tanh x = 2 sigmoid(2 x) - 1, which torch computes several times faster.
         return summed.unflatten(0, ids.shape).add_(self.bias).sigmoid_().mul_(2).sub_(1), lengths
+
+
+def _drop_kept(encoder: ConvolutionEncoder, incompatible_keys: object) -> None:
+    """After weights are loaded, drop the products that were computed with the weights before."""
+    encoder.kept = None

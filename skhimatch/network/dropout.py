@@ -48,4 +48,4 @@ class Dropout(RandomModule, nn.Dropout):
         numbers = torch.empty(-(-features.numel() // 8), dtype=torch.int64, device=device)
         numbers.random_(-(2**63), None, generator=self.generator(device))
         mask = numbers.view(torch.uint8)[: features.numel()].view(features.shape) >= self.dropped
-        return features * mask * (256 / (256 - self.dropped))
+        return features * (mask * (256 / (256 - self.dropped))).to(features.dtype)

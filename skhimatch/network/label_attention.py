@@ -116,7 +116,8 @@ class LabelAttention(LabelNodes):
         -------
         float tensor of shape (B, L, d_t), or (B, K, d_t)
         """
-        return self.weights(states, lengths, labels) @ states
+        queries = self.queries if labels is None else self.queries[labels]
+        return _attend(queries, states, lengths)
 
     def weights(self, states: Tensor, lengths: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return a, of shape (B, L, n) or (B, K, n); parameters as for a call."""
@@ -160,6 +161,17 @@ class SemanticAttention(nn.Module):
     def weights(self, states: Tensor, lengths: Tensor, queries: Tensor) -> Tensor:
         """Return a, of shape (B, M, n) or (B, K, n); parameters as for a call."""
         return _weights(queries, torch.tanh(self.key(states)), lengths)
+
+
+def _attend(queries: Tensor, states: Tensor, lengths: Tensor) -> Tensor:
+    """Return the mean states by the weights of `_weights`, of shape (B, L, d) or (B, K, d)."""
+    # The padding of a text without states: they are all equal, and without any there would be no mean.
+    mask = padding_mask(lengths.clamp(min=1), states.shape[1])[:, None, None]
+    queries = queries.expand(len(states), -1, -1)[:, None]
+    # With one head; the weights of all labels are never in memory together.
+    heads = states[:, None]
+    attended = nn.functional.scaled_dot_product_attention(queries, heads, heads, attn_mask=mask, scale=1.0)
+    return attended[:, 0]
 
 
 def _weights(queries: Tensor, keys: Tensor, lengths: Tensor) -> Tensor:

@@ -367,7 +367,7 @@ def _cosines(nodes: Tensor, points: Tensor) -> Tensor:
     if nodes.ndim == 2:
         products, norms = nodes @ points.T, norms[:, None]
     else:
-        products = torch.einsum("bld,ld->bl" if points.ndim == 2 else "bld,bld->bl", nodes, points)
+        products = (nodes * points).sum(-1)
     return products.to(torch.promote_types(products.dtype, torch.float32)) / norms
 
 

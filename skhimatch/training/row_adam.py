@@ -148,13 +148,14 @@ class RowAdam(torch.optim.Adam):
             first, second = group["betas"]
             gap = (now - last).double()
             missed = torch.from_numpy(pending.missed).to(weight.device)[last - pending.first]
-            mean, square = state["exp_avg"][rows], state["exp_avg_sq"][rows]
+            # index_select is five times as fast as indexing.
+            mean, square = (state[name].index_select(0, rows) for name in ("exp_avg", "exp_avg_sq"))
             # What eps is multiplied by in the first of these steps, which is the largest one.
             of_eps = ((1 - second ** (last + 1.0)) / second).sqrt().to(mean.dtype)[:, None]
             moved = mean / (square.sqrt() + of_eps * group["eps"])
-            weight[rows] -= moved.mul_(missed.to(mean.dtype)[:, None])
-            state["exp_avg"][rows] = mean.mul_((first**gap).to(mean.dtype)[:, None])
-            state["exp_avg_sq"][rows] = square.mul_((second**gap).to(mean.dtype)[:, None])
+            weight.index_add_(0, rows, moved.mul_(missed.to(mean.dtype)[:, None]), alpha=-1)
+            state["exp_avg"].index_copy_(0, rows, mean.mul_((first**gap).to(mean.dtype)[:, None]))
+            state["exp_avg_sq"].index_copy_(0, rows, square.mul_((second**gap).to(mean.dtype)[:, None]))
             pending.last[rows] = now
         if all_rows:
             pending.first, pending.missed = now, np.zeros(1)
@@ -177,7 +178,7 @@ class RowAdam(torch.optim.Adam):
         (first, second), rate = group["betas"], float(group["lr"])
         step_size, root = rate / (1 - first**now), (1 - second**now) ** 0.5
         table = weight, state["exp_avg"], state["exp_avg_sq"]
-        parts = [values[rows] for values in table]
+        parts = [values.index_select(0, rows) for values in table]
         adam(
             [parts[0]],
             [gradient],
@@ -195,7 +196,7 @@ class RowAdam(torch.optim.Adam):
             maximize=False,
         )
         for values, part in zip(table, parts, strict=True):
-            values[rows] = part
+            values.index_copy_(0, rows, part)
         # All other rows miss this step.
         start = max(0, len(pending.missed) - STEPS_OF_MOMENTUM)
         gap = now - pending.first - np.arange(start, len(pending.missed))

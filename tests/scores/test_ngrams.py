@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -268,3 +270,23 @@ def test_the_dense_product_takes_little_memory_for_long_texts(monkeypatch):
     # One text at a time: its n-grams alone have more weights.
     assert len(shapes) == 50
     assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.05, False), (0.5, True)])
+def test_dense_weights_give_the_same_scores(monkeypatch, share, kept):
+    draws = np.random.RandomState(0)
+    vocabulary = Vocabulary(f"word{number}" for number in range(30))
+    texts = TokenSequences.from_lists([draws.randint(1, 32, size=size) for size in (9, 0, 1, 40)], vocabulary)
+    ngrams = NGramFeatures.learn(texts)
+    dense = draws.randn(len(ngrams), 6).astype(np.float32) * (draws.rand(len(ngrams), 6) < share)
+    bias = draws.randn(6).astype(np.float32)
+    classifier = NGramClassifier(ngrams, sp.csr_array(dense), bias)
+    expected = ngrams(texts).toarray() @ dense + bias
+    np.testing.assert_allclose(classifier.scores(texts), expected, rtol=0, atol=1e-6)
+    assert (classifier._dense_weight is not None) == kept
+    again = pickle.loads(pickle.dumps(classifier))
+    assert "_dense_weight" not in vars(again)
+    np.testing.assert_array_equal(again.scores(texts), classifier.scores(texts))
+    np.testing.assert_array_equal(classifier.scores(texts[[1]]), bias[None])
+    monkeypatch.setattr(lexical, "MAX_DENSE_WEIGHTS", 5)
+    assert NGramClassifier(ngrams, sp.csr_array(dense), bias)._dense_weight is None
