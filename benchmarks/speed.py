@@ -97,7 +97,7 @@ QUICK = Sizes(
     predictions=1,
     words=(50, 100),
     labels=(100, 300),
-    texts=(50, 100),
+    texts=(12, 24),
     growth_steps=1,
     search_texts=48,
 )

@@ -558,7 +558,12 @@ def workers_table(content: dict[str, Any] | None) -> str:
     """Render the median seconds of one worker and of two, by what they do."""
     if content is None:
         return NOT_MEASURED
-    units = {"search": "fits", "prediction": "texts"}
+    units = {
+        "search": "fits",
+        "prediction": "texts",
+        "training, words": "texts",
+        "training, MiniLM": "texts",
+    }
     lines = [
         f"| {content['dataset']}, {content['labels']} labels, {content['cores']} cores "
         "| 1 worker | 2 workers |",
@@ -566,6 +571,8 @@ def workers_table(content: dict[str, Any] | None) -> str:
     ]
     for work, unit in units.items():
         rows = {row["workers"]: row for row in content["workers"] if row["work"] == work}
+        if not rows:
+            continue
         seconds = " | ".join(f"{rows[number]['median_seconds']:.1f} s" for number in (1, 2))
         lines.append(f"| {work}, {rows[1]['size']:,} {unit} | {seconds} |")
     return "\n".join(lines)

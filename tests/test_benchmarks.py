@@ -5,7 +5,9 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -31,6 +33,7 @@ from benchmarks.reference import Reference
 from benchmarks.sentence_vectors import SentenceVectors, TextVectors
 from skhimatch import HiMatchClassifier
 from skhimatch.baseline import FIXED, LinearBaseline
+from skhimatch.cli import main
 from skhimatch.datasets import Corpus
 from skhimatch.evaluation.metrics import micro_macro_f1
 from skhimatch.explanation.results import WordEffect
@@ -733,7 +736,9 @@ class TestSpeed:
         for module in (speed, tables):
             monkeypatch.setattr(module, "SPEED", tmp_path / "results" / "speed.json")
         monkeypatch.setattr(sys, "argv", ["speed", "--quick"])
-        speed.main()
+        # The search in two processes: two new ones take seconds to import torch.
+        with joblib.parallel_config("threading"):
+            speed.main()
         return json.loads(speed.SPEED.read_text())
 
     def test_a_quick_run_measures_everything_and_is_not_quoted(self, content):
@@ -752,7 +757,7 @@ class TestSpeed:
             "words": ["50", "100"],
             "labels": ["100", "300"],
             "labels, dot head": ["100", "300"],
-            "texts": ["50", "100"],
+            "texts": ["12", "24"],
         }
         for numbers in content["growth"].values():
             assert all(value > 0 for taken in numbers.values() for value in taken.values())
@@ -818,14 +823,35 @@ class TestServing:
 
 
 class TestWorkers:
-    def test_a_quick_run_measures_everything(self, tmp_path):
-        pytest.importorskip("distributed", reason="dask comes with the extra 'cluster'")
+    @pytest.fixture
+    def workers(self):
+        for package in ("distributed", "accelerate"):
+            pytest.importorskip(package, reason="the extra 'test-engines' contains it")
         from benchmarks import workers
 
-        texts, label_sets = CORPUS.part("train")
-        classifier = HiMatchClassifier(CORPUS.hierarchy, max_epochs=1, lexical=None)
-        classifier.fit(texts, label_sets).save(tmp_path / "model")
+        return workers
+
+    def test_a_quick_run_measures_everything(self, workers, monkeypatch, tmp_path):
+        classifier = HiMatchClassifier(CORPUS.hierarchy, lexical=None, **SMALL)
+        classifier.fit(*CORPUS.part("train")).save(tmp_path / "model")
+        started = []
+
+        def run_here(commands):
+            """Predict in this process: a new one takes seconds to import torch."""
+            started.append(0)
+            for _, module, package, *arguments in commands:
+                assert (module, package) == ("-m", "skhimatch")
+                assert main(arguments) == 0
+                started[-1] += 1
+
+        monkeypatch.setattr(workers, "run", run_here)
+        # tests/test_engines.py starts processes of Dask. Here threads do.
+        cluster = workers.LocalCluster
+        monkeypatch.setattr(
+            workers, "LocalCluster", lambda **settings: cluster(**settings | {"processes": False})
+        )
         measured = workers.measure(CORPUS, tmp_path / "model", workers.QUICK)
+        assert started == [1, 2]
         assert [(row["work"], row["size"], row["workers"]) for row in measured] == [
             ("search", 4, 1),
             ("search", 4, 2),
@@ -835,10 +861,53 @@ class TestWorkers:
         for row in measured:
             assert len(row["seconds"]) == 1
             assert row["median_seconds"] == row["seconds"][0] > 0
-        table = tables.workers_table({"dataset": "toy", "labels": 5, "cores": 2, "workers": measured})
-        assert "| search, 4 fits |" in table
-        assert "| prediction, 10 texts |" in table
-        assert {line.count("|") for line in table.splitlines()} == {4}
+        # Quick runs train nothing.
+        trained = [
+            {"work": f"training, {network}", "size": 256, "workers": n, "median_seconds": 9.0 / n}
+            for network in ("words", "MiniLM")
+            for n in (1, 2)
+        ]
+        content = {"dataset": "toy", "labels": 5, "cores": 2, "workers": measured}
+        lines = tables.workers_table(content).splitlines()
+        content["workers"] = measured + trained
+        assert tables.workers_table(content).splitlines() == [
+            *lines,
+            "| training, words, 256 texts | 9.0 s | 4.5 s |",
+            "| training, MiniLM, 256 texts | 9.0 s | 4.5 s |",
+        ]
+        assert [line.split(" | ")[0] for line in lines[2:]] == ["| search, 4 fits", "| prediction, 10 texts"]
+        assert {line.count("|") for line in lines} == {4}
+
+    def test_the_processes_of_a_training_write_the_seconds_of_epochs(self, workers, monkeypatch, tmp_path):
+        ran = []
+
+        def run_here(commands):
+            """Call `train` in place of each command."""
+            for command in commands:
+                ran.append(command)
+                name, network, n_texts, repeats, output = command[-5:]
+                assert name == "--train"
+                workers.train(CORPUS, network, int(n_texts), int(repeats), Path(output))
+
+        monkeypatch.setattr(workers, "run", run_here)
+        sizes = replace(workers.QUICK, trained={"words": 24}, repeats=2)
+        for n_workers in (1, 2):
+            seconds = workers.training_seconds("words", sizes, n_workers)
+            assert len(seconds) == 2
+            assert min(seconds) > 0
+        assert ran[0][1:3] == ["-m", "benchmarks.workers"]
+        launcher = "-m torch.distributed.run --standalone --nproc_per_node 2 -m benchmarks.workers"
+        assert " ".join(ran[1][1:8]) == launcher
+
+    def test_commands_run_at_the_same_time(self, workers, tmp_path):
+        # Each waits for the file of the other one.
+        code = "import os, sys; open(sys.argv[1], 'w').close()\nwhile not os.path.exists(sys.argv[2]): pass"
+        files = [str(tmp_path / name) for name in "ab"]
+        workers.run([sys.executable, "-c", code, *order] for order in (files, files[::-1]))
+
+    def test_a_command_that_fails_is_an_error(self, workers):
+        with pytest.raises(AssertionError, match=r"the statuses \[0, 3\]"):
+            workers.run([[sys.executable, "-c", f"raise SystemExit({status})"] for status in (0, 3)])
 
     def test_quick_figures_are_not_quoted(self, monkeypatch, tmp_path):
         monkeypatch.setattr(tables, "WORKERS", tmp_path / "workers.json")

@@ -188,7 +188,7 @@ def test_the_embedded_corpus(tmp_path):
     from skhimatch.datasets import load_api_docs
 
     corpus = load_api_docs()
-    texts, label_sets = corpus.texts[:1500:3], corpus.label_sets[:1500:3]
+    texts, label_sets = corpus.texts[:1500:10], corpus.label_sets[:1500:10]
     classifier = with_all_scores(fitted((texts, label_sets), hierarchy=corpus.hierarchy))
     assert classifier.characters_ is not None
     assert classifier.shortlist_size_ is not None

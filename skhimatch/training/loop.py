@@ -137,8 +137,8 @@ def build_training_net(
         for name, value in arguments.items()
         if name.startswith("optimizer__")
     }
-    # On a GPU the whole table is updated fast enough. Several processes add up dense gradients.
-    by_rows = settings.device.type == "cpu" and not (arguments.get("compile") or arguments.get("accelerate"))
+    # On a GPU the whole table is updated fast enough.
+    by_rows = settings.device.type == "cpu" and not arguments.get("compile")
     if by_rows and updates_rows(arguments["optimizer"], of_optimizer, settings.callbacks):
         arguments["optimizer"] = RowAdam
     return TrainingNet(network, criterion, **arguments).initialize()

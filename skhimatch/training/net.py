@@ -14,7 +14,7 @@ from sklearn.base import ClassifierMixin
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from skorch.utils import to_device
-from torch import Tensor
+from torch import Tensor, nn
 
 from skhimatch.network.base import HiMatchOutput
 from skhimatch.network.batches import InOrder, LengthBuckets, TextDataset
@@ -194,8 +194,9 @@ class TrainingNet(ClassifierMixin, NeuralNet):
         with self._own_random_numbers(processes):
             sums, logits = self._gradients_of(parts[processes.own :: processes.number], **fit_params)
         weights = [weight for group in self.optimizer_.param_groups for weight in group["params"]]
+        tables = [module for module in self.module_.modules() if isinstance(module, nn.Embedding)]
         # All processes get the same sums, so all of them raise an error, or none.
-        return self._checked_step(processes.add_up(weights, sums), logits)
+        return self._checked_step(processes.add_up(weights, sums, tables), logits)
 
     def _checked_step(self, sums: Tensor, logits: Tensor) -> dict[str, Any]:
         """Record the terms of the loss of a batch."""

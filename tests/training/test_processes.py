@@ -5,13 +5,18 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from skorch.callbacks import Callback
 from toy_corpus import HIERARCHY, QUICK, SMALL, make_corpus
 
 from skhimatch import HiMatchClassifier
+from skhimatch.training.processes import Processes
+from skhimatch.training.row_adam import RowAdam
 
 needs_accelerate = pytest.mark.skipif(
     importlib.util.find_spec("accelerate") is None, reason="accelerate comes with the extra 'distributed'"
@@ -143,11 +148,101 @@ class TestTwoProcesses:
 
 
 @needs_accelerate
+class TestAddUp:
+    """Threads take the place of processes."""
+
+    ROWS, WIDTH = 50, 3
+
+    def gradients(self, own):
+        """Return a matrix, a table with some rows, and a table that only the second process reads."""
+        draws = np.random.default_rng(own)
+        table = np.zeros((self.ROWS, self.WIDTH), dtype=np.float32)
+        table[[7, 11 + own, 40 - own]] = draws.normal(size=(3, self.WIDTH))
+        return draws.normal(size=(4, 5)).astype(np.float32), table, table[::-1].copy() if own else None
+
+    def added_up(self, monkeypatch, sparse):
+        lengths, messages, barrier = [], [None, None], threading.Barrier(2, timeout=60)
+
+        def reduce(message, reduction):
+            assert reduction == "sum"
+            own = int(threading.current_thread().name)
+            messages[own] = message
+            barrier.wait()
+            total = messages[0] + messages[1]
+            barrier.wait()
+            if own == 0:
+                lengths.append(len(message))
+            return total
+
+        monkeypatch.setattr("accelerate.utils.reduce", reduce)
+        found = [None, None]
+
+        def run(own):
+            tables = [torch.nn.Embedding(self.ROWS, self.WIDTH, sparse=sparse) for _ in range(2)]
+            weights = [torch.zeros(4, 5), *(table.weight for table in tables), torch.zeros(9)]
+            for weight, gradient in zip(weights, self.gradients(own), strict=False):
+                if gradient is not None:
+                    weight.grad = torch.from_numpy(gradient)
+                    if sparse and weight.shape == (self.ROWS, self.WIDTH):
+                        rows = weight.grad.any(dim=1).nonzero().T
+                        # The first row comes twice, as in a batch.
+                        rows = torch.cat([rows, rows[:, :1]], dim=1)
+                        values = weight.grad[rows[0]]
+                        values[0] *= 0.25
+                        values[-1] *= 0.75
+                        weight.grad = torch.sparse_coo_tensor(
+                            rows, values, weight.shape, check_invariants=True
+                        )
+            numbers = Processes(2, own).add_up(weights, torch.tensor([1.0, own]), tables)
+            found[own] = numbers, [weight.grad for weight in weights]
+
+        threads = [threading.Thread(target=run, args=(own,), name=str(own)) for own in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return found, lengths
+
+    @pytest.mark.parametrize("sparse", [False, True])
+    def test_sums_are_those_of_whole_tables(self, monkeypatch, sparse):
+        found, _ = self.added_up(monkeypatch, sparse)
+        of_both = zip(self.gradients(0), self.gradients(1), strict=True)
+        expected = [second if first is None else first + second for first, second in of_both]
+        for numbers, gradients in found:
+            assert numbers.tolist() == [2.0, 1.0]
+            assert [grad is not None and grad.is_sparse for grad in gradients] == [
+                False,
+                sparse,
+                sparse,
+                False,
+            ]
+            # The last one has no gradient in any process.
+            assert gradients.pop() is None
+            for gradient, total in zip(gradients, expected, strict=True):
+                np.testing.assert_allclose(gradient.to_dense().numpy(), total, rtol=1e-6)
+
+    @pytest.mark.parametrize("sparse", [False, True])
+    def test_rows_that_are_zero_everywhere_are_not_sent(self, monkeypatch, sparse):
+        _, lengths = self.added_up(monkeypatch, sparse)
+        # Two numbers, which of four weights have a gradient, and which rows; then a matrix, the five rows of
+        # one table, and the three of the other.
+        assert lengths == [2 + 4 + 2 * self.ROWS, 4 * 5 + (5 + 3) * self.WIDTH]
+
+
+class Optimizer(Callback):
+    def on_train_begin(self, net, **kwargs):
+        """Remember the optimizer."""
+        self.found = type(net.optimizer_)
+
+
+@needs_accelerate
 def test_one_process_alone_trains_as_usual():
     texts, label_sets = make_corpus(61)
     settings = QUICK | {"net_params": SMALL | IN_PROCESSES}
     alone = HiMatchClassifier(HIERARCHY, **QUICK).fit(texts, label_sets)
-    found = HiMatchClassifier(HIERARCHY, **settings).fit(texts, label_sets)
+    found = HiMatchClassifier(HIERARCHY, callbacks=[optimizer := Optimizer()], **settings)
+    found.fit(texts, label_sets)
+    assert optimizer.found is RowAdam
     np.testing.assert_array_equal(found.predict_proba(texts), alone.predict_proba(texts))
 
 
