@@ -86,14 +86,22 @@ class PrefixStatistics:
             (squares / max(1, len(texts)) - mean**2).astype(np.float32),
         )
 
-    def strengths(self, texts: TokenSequences) -> sp.csr_array:
-        """Return the strength of each prefix in n texts, csr_array of shape (n, S), float32."""
+    def strengths(self, texts: TokenSequences, wanted: NDArray[np.integer] | None = None) -> sp.csr_array:
+        """Return the strength of each prefix in n texts, csr_array of shape (n, S), float32.
+
+        If the ids of wanted prefixes are given, others have no entries.
+        """
+        is_wanted = np.full(len(self.idf), wanted is None)
+        if wanted is not None:
+            is_wanted[wanted] = True
+        is_wanted[:1] = False
         prefixes = self.prefix_of_word[texts.ids]
-        known = prefixes > 0
-        rows = np.repeat(np.arange(len(texts)), texts.lengths)[known]
+        kept = np.flatnonzero(is_wanted[prefixes])
+        offsets = np.searchsorted(kept, texts.offsets).astype(sp.get_index_dtype(maxval=len(kept)))
         counts = sp.csr_array(
-            (np.ones(len(rows), dtype=np.float32), (rows, prefixes[known])), shape=(len(texts), len(self.idf))
+            (np.ones(len(kept), dtype=np.float32), prefixes[kept], offsets), shape=(len(texts), len(self.idf))
         )
+        counts.sum_duplicates()
         counts.data /= counts.data + HALF_COUNT
         return counts
 
@@ -282,7 +290,8 @@ class LabelNames:
             return scores
         mean, deviation = self.share_statistics
         labels, first = np.unique(self.label, return_index=True)
-        strengths = self.prefixes.strengths(words_of(texts))
+        # Of the words of a text, few are in any name.
+        strengths = self.prefixes.strengths(words_of(texts), self.names.indices)
         chunk_size = max(1, CHUNK_NUMBERS // len(self.label))
         for start in range(0, len(texts), chunk_size):
             shares = (strengths[start : start + chunk_size] @ self._by_prefix).toarray()

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import pairwise
 
-__all__ = ["matches", "patterns_of_words", "spans_of_words", "words_of_any_script"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "BETWEEN_WORDS",
+    "IN_WORDS",
+    "LONG_TEXT_LENGTH",
+    "SPECIAL",
+    "kinds_of_characters",
+    "matches",
+    "patterns_of_words",
+    "spans_of_words",
+    "words_of_any_script",
+]
 
 # Ideographs. One is about a morpheme, so each is a token.
 IDEOGRAPHS = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f\U00030000-\U000323af"
@@ -24,6 +37,13 @@ FIRST_MARK, LAST_MARK = 0x300, 0x1F000
 LONG_TEXT_LENGTH = 20_000
 # They join letters, in Persian and in scripts of India.
 JOINERS = "\u200c\u200d"
+# Kinds of characters, for texts whose words are found without a regular expression.
+BETWEEN_WORDS, IN_WORDS, SPECIAL = 0, 1, 2
+# Of characters from here on, none is of another kind than special: they are rare ideographs, and signs that
+# choose how a character looks.
+LAST_KIND = 0x1FFFF
+# The parts of syllables of Hangul, which NFC puts together.
+HANGUL_PARTS = "\u1100-\u11ff"
 
 
 def words_of_any_script(text: str) -> Iterator[str]:
@@ -136,16 +156,54 @@ def patterns_of_words() -> tuple[str, str]:
     return patterns.word.pattern, patterns.letter.pattern
 
 
+@cache
+def kinds_of_characters() -> NDArray[np.uint8]:
+    r"""Return the kind of each character.
+
+    If no character of a text is special, the text is in the normal form NFC, and its words are the longest
+    sequences of characters that are in words.
+
+    Returns
+    -------
+    uint8 ndarray of shape (131072,)
+        By the number of the character: `BETWEEN_WORDS`, `IN_WORDS` or `SPECIAL`. Characters with a higher
+        number are of the kind of the last one, special.
+
+    Examples
+    --------
+    >>> kinds = kinds_of_characters()
+    >>> [int(kinds[ord(character)]) for character in "a ,\xe9\u5317"]
+    [1, 0, 0, 1, 2]
+    """
+    characters = "".join(map(chr, range(LAST_KIND + 1)))
+    kinds = np.full(len(characters), BETWEEN_WORDS, dtype=np.uint8)
+    apart = f"[{IDEOGRAPHS}{WITHOUT_SPACES}{JOINERS}{HANGUL_PARTS}]+"
+    for kind, pattern in ((IN_WORDS, r"\w+"), (SPECIAL, apart)):
+        for match in re.finditer(pattern, characters):
+            kinds[match.start() : match.end()] = kind
+    kinds[_patterns().marks] = SPECIAL
+    for number, parts in enumerate(map(unicodedata.decomposition, characters)):
+        # Angle brackets name another normal form than NFC.
+        if parts and parts[0] != "<":
+            if not unicodedata.is_normalized("NFC", characters[number]):
+                kinds[number] = SPECIAL
+            # What becomes one character with the one before it. Some are letters, from Python 3.14 on.
+            kinds[[int(part, 16) for part in parts.split()[1:]]] = SPECIAL
+    kinds[LAST_KIND] = SPECIAL
+    kinds.flags.writeable = False
+    return kinds
+
+
 class _Patterns:
     """Regular expressions that know which characters are marks."""
 
     def __init__(self) -> None:
-        marks = _as_ranges(
+        self.marks = [
             number
             for number in range(FIRST_MARK, LAST_MARK)
             if unicodedata.category(chr(number)).startswith("M")
-        )
-        marks += JOINERS
+        ]
+        marks = _as_ranges(self.marks) + JOINERS
         apart = IDEOGRAPHS + WITHOUT_SPACES
         self.word = re.compile(
             rf"(?P<run>[{WITHOUT_SPACES}][{WITHOUT_SPACES}{marks}]*)"
@@ -161,7 +219,7 @@ def _patterns() -> _Patterns:
     return _Patterns()
 
 
-def _as_ranges(numbers: Iterator[int]) -> str:
+def _as_ranges(numbers: Iterable[int]) -> str:
     """Return the characters of ascending numbers as the inside of a set in a regular expression."""
     ranges: list[list[int]] = []
     for number in numbers:

@@ -11,6 +11,8 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skhimatch.text.word_table import WordTable
+
 __all__ = [
     "PADDING_ID",
     "UNKNOWN_ID",
@@ -70,6 +72,11 @@ class Vocabulary:
     def index(self) -> dict[str, int]:
         """Return the id of each known word."""
         return {word: id for id, word in enumerate(self._words, start=len(self.special_words))}
+
+    @cached_property
+    def table(self) -> WordTable:
+        """Return the ids of the known words, for many words at once."""
+        return WordTable(self.index, UNKNOWN_ID)
 
     def __len__(self) -> int:
         return len(self.special_words) + len(self._words)

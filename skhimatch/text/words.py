@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from itertools import compress, islice, repeat
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from skhimatch.text.scripts import matches, words_of_any_script
 from skhimatch.text.sequence_output import SequenceTransformer, with_index_of
 from skhimatch.text.sequences import UNKNOWN_ID, TokenSequences, Vocabulary
+from skhimatch.text.word_ids import MIN_CHARACTERS, word_ids
 
 __all__ = ["WordTokenizer", "check_texts", "rare_words_count"]
 
@@ -297,14 +298,27 @@ class WordTokenizer(SequenceTransformer, BaseEstimator):
             As `check_texts`.
         """
         check_is_fitted(self)
+        texts = check_texts(X)
+        if self._can_be_read_at_once(texts):
+            found = word_ids(texts, self.vocabulary_, lowercase=self.lowercase, max_length=self.max_length)
+            return with_index_of(found, X)
         index = self.vocabulary_.index
         lists: list[list[int]] = []
         unknown_words: list[str] = []
-        for text in check_texts(X):
+        for text in texts:
             words = self.tokenize(text)
             lists.append(list(map(index.get, words, repeat(UNKNOWN_ID))))
             unknown_words += compress(words, map(UNKNOWN_ID.__eq__, lists[-1]))
         return with_index_of(TokenSequences.from_lists(lists, self.vocabulary_, unknown_words), X)
+
+    def _can_be_read_at_once(self, texts: list[str] | list[list[str]]) -> TypeGuard[list[str]]:
+        """Whether `word_ids` finds the same words as `tokenize`, and faster."""
+        return (
+            self.token_pattern is None
+            and type(self).tokenize is WordTokenizer.tokenize
+            and isinstance(texts[0], str)
+            and sum(map(len, texts)) >= MIN_CHARACTERS
+        )
 
     def tokenize(self, text: str | Sequence[str]) -> list[str]:
         """Split one text into tokens, at most `max_length`.

@@ -60,6 +60,20 @@ def score_by_loops(name, text):
     return (share - mean) / np.sqrt(variance + 0.002)
 
 
+def test_strengths_of_wanted_prefixes_are_those_of_all():
+    texts = WordTokenizer(min_count=1).fit(TEXTS).transform(["the qwertz", *TEXTS, "", "vessels, milk"])
+    prefixes = PrefixStatistics.learn(texts)
+    every = prefixes.strengths(texts).toarray()
+    # Prefix 0 is that of unknown words.
+    for wanted in ([], [1], [0, 2, 3, 2], range(len(prefixes.idf))):
+        found = prefixes.strengths(texts, np.array(wanted, dtype=np.int32))
+        assert found.has_canonical_format
+        assert found.indices.dtype == found.indptr.dtype == np.int32
+        kept = np.isin(np.arange(len(prefixes.idf)), wanted)
+        np.testing.assert_array_equal(found.toarray(), np.where(kept, every, 0))
+    assert not every[:, 0].any()
+
+
 @pytest.mark.parametrize("text", [*TEXTS[:4], "vessels carry milk to Norway"])
 @pytest.mark.parametrize(
     ("label", "of_label"), [("food", ["milk quota"]), ("c1", TEXTS_OF["c1"]), ("c3", ["milk"])]

@@ -1,4 +1,5 @@
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -85,6 +86,40 @@ class TestNGramWeights:
         np.testing.assert_array_equal(parts.codes, whole.codes)
         np.testing.assert_array_equal(parts.idf, whole.idf)
         np.testing.assert_array_equal(parts(SEQUENCES).toarray(), whole(SEQUENCES).toarray())
+
+    @pytest.mark.parametrize("columns_per_entry", [0, 10**6], ids=["sorted rows", "counting"])
+    def test_equal_bits_to_a_search_one_by_one(self, columns_per_entry, monkeypatch):
+        monkeypatch.setattr(lexical, "COLUMNS_PER_ENTRY", columns_per_entry)
+        ngrams = NGramFeatures.learn(SEQUENCES[:40])
+        size, column = len(TOKENIZER.vocabulary_), {code: at for at, code in enumerate(ngrams.codes.tolist())}
+        # Empty texts are first, in the middle and last; unknown words begin and end texts.
+        texts = TOKENIZER.transform(["", *UNSEEN[:30], "", "", "qwertz the lens qwertz", *TEXTS, "the", ""])
+        rows, columns = [], []
+        for row, ids in enumerate(texts):
+            found = [
+                *(word for word in ids.tolist() if word != 1),
+                *(int(a) * size + int(b) for a, b in pairwise(ids) if 1 not in (a, b)),
+            ]
+            columns += [column[code] for code in found if code in column]
+            rows += [row] * (len(columns) - len(rows))
+        places = np.array([rows, columns], dtype=np.int32)
+        expected = sp.csr_array((np.ones(len(rows), dtype=np.float32), places), (len(texts), len(ngrams)))
+        counts = ngrams.counts(texts)
+        assert counts.has_canonical_format
+        for name in ("data", "indices", "indptr"):
+            np.testing.assert_array_equal(getattr(counts, name), getattr(expected, name), strict=True)
+        assert counts.data.max() > 1
+
+    def test_the_table_is_made_once_and_is_in_no_pickle(self):
+        ngrams = NGramFeatures.learn(SEQUENCES)
+        before = pickle.dumps(ngrams)
+        ngrams(SEQUENCES)
+        table = ngrams._table
+        ngrams(SEQUENCES[:3])
+        assert ngrams._table is table
+        assert pickle.dumps(ngrams) == before
+        read = pickle.loads(before)
+        np.testing.assert_array_equal(read(SEQUENCES).toarray(), ngrams(SEQUENCES).toarray())
 
     def test_no_shared_n_gram(self, monkeypatch):
         monkeypatch.setattr("skhimatch.text.words.FEW_WORDS", 1)
