@@ -46,7 +46,7 @@ from skhimatch.network.himatch import HiMatchNetwork
 from skhimatch.network.label_attention import MANY_LABELS
 from skhimatch.network.objective import HiMatchLoss
 from skhimatch.parameters import BASE_LEARNING_RATE
-from skhimatch.scores.shortlist import SampledShortlist, choose_shortlist_size, likeliest_by_margins
+from skhimatch.scores.shortlist import SampledShortlist, choose_training_shortlist_size, likeliest_by_margins
 from skhimatch.text.sequences import TokenSequences, Vocabulary
 from skhimatch.training.loop import TrainingSettings, build_training_net
 from skhimatch.training.net import TrainingNet
@@ -360,7 +360,7 @@ def measure_step(n_words: int, n_labels: int, n_steps: int, head: str = "auto") 
         # As `fit` does. The time does not depend on which labels are on the shortlist.
         margins = np.zeros((batch_size, n_labels), dtype=np.float32)
         likely = likeliest_by_margins(batch_size, n_labels, margins.__getitem__)
-        shortlist = SampledShortlist(targets, choose_shortlist_size(targets), likely, seed=0)
+        shortlist = SampledShortlist(targets, choose_training_shortlist_size(targets), likely, seed=0)
     batch = TextDataset(texts, targets, shortlist).batch(np.arange(batch_size))
     seconds = in_turn({"step": Stepper(network, HiMatchLoss(hierarchy))}, [batch] * n_steps)["step"]
     return {

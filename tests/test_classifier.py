@@ -1309,6 +1309,7 @@ def many_labels(monkeypatch):
     """Let ten labels be so many that the network looks at six of a text."""
     monkeypatch.setattr(ensemble, "MANY_LABELS", 8)
     monkeypatch.setattr(ensemble, "choose_shortlist_size", lambda targets: 6)
+    monkeypatch.setattr(ensemble, "choose_training_shortlist_size", lambda targets: 6)
 
 
 @pytest.mark.usefixtures("many_labels")

@@ -310,6 +310,7 @@ class TestNetworkOfWords:
     def test_shortlists_are_for_networks_that_attend(self, make, monkeypatch, pooling, both):
         monkeypatch.setattr(evidence, "MANY_LABELS", 3)
         monkeypatch.setattr(evidence, "choose_shortlist_size", lambda targets: 3)
+        monkeypatch.setattr(evidence, "choose_training_shortlist_size", lambda targets: 3)
         fitted = make(lexical="words", pooling=pooling).fit(TEXTS, LABELS)
         assert fitted.shortlist_size_ == 3
         texts, ensemble = fitted.tokenizer_.transform(NEW), fitted.state_.ensemble

@@ -84,7 +84,9 @@ class ConvolutionEncoder(TextEncoder):
         padded = nn.functional.pad(ids, (kernel_size // 2, kernel_size // 2))
         words, places = torch.unique(padded, return_inverse=True)
         windows = places.unfold(1, kernel_size, 1) + torch.arange(kernel_size, device=ids.device) * len(words)
-        summed = SummedRows.apply(self.products(words).flatten(0, 1), windows.flatten(0, 1))
+        # Sums of bfloat16 numbers are slow on processors, and less exact.
+        products = self.products(words).flatten(0, 1).to(self.bias.dtype)
+        summed = SummedRows.apply(products, windows.flatten(0, 1))
         return summed.add_(self.bias).unflatten(0, ids.shape).tanh_()
 
     def products(self, words: Tensor) -> Tensor:

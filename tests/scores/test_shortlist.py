@@ -8,6 +8,7 @@ from skhimatch.scores.shortlist import (
     SampledShortlist,
     SiblingsOfTargets,
     choose_shortlist_size,
+    choose_training_shortlist_size,
     likeliest_by_margins,
     likeliest_labels,
 )
@@ -32,10 +33,20 @@ class TestNumberOfCandidates:
         targets = np.zeros((len(of_texts), 500), dtype=int)
         for row, n_labels in enumerate(of_texts):
             targets[row, :n_labels] = 1
+        assert choose_training_shortlist_size(sp.csr_array(targets)) == number
         assert choose_shortlist_size(sp.csr_array(targets)) == number
 
+    @pytest.mark.parametrize(("of_texts", "number"), [([1, 1], 8), ([5, 5], 24), ([1, 1, 1, 97], 100)])
+    def test_half_as_many_of_few_labels_in_prediction(self, of_texts, number):
+        targets = np.zeros((len(of_texts), 200), dtype=int)
+        for row, n_labels in enumerate(of_texts):
+            targets[row, :n_labels] = 1
+        assert choose_shortlist_size(sp.csr_array(targets)) == number
+        # All targets of any text have a place.
+        assert choose_shortlist_size(sp.csr_array(np.ones((1, 60), dtype=int))) == 60
+
     def test_no_more_than_there_are(self):
-        assert choose_shortlist_size(sp.csr_array(np.eye(10, dtype=int))) == 10
+        assert choose_training_shortlist_size(sp.csr_array(np.eye(10, dtype=int))) == 10
 
 
 def test_of_equally_likely_labels_the_first_are_taken():

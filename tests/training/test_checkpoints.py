@@ -55,6 +55,7 @@ def many_labels(monkeypatch):
     """Ten labels count as many, so that labels are drawn."""
     monkeypatch.setattr(evidence, "MANY_LABELS", 5)
     monkeypatch.setattr(evidence, "choose_shortlist_size", lambda targets: 6)
+    monkeypatch.setattr(evidence, "choose_training_shortlist_size", lambda targets: 6)
     monkeypatch.setattr(shortlist, "POOL_SIZE", 8)
 
 
