@@ -184,7 +184,7 @@ class ConvolutionTable(nn.Module):
     def __init__(self, encoder: ConvolutionEncoder) -> None:
         super().__init__()
         words = torch.arange(encoder.embedding.num_embeddings)
-        self.register_buffer("products", encoder.products(words).detach().clone())
+        self.register_buffer("products", encoder.products(words).detach().transpose(0, 1).contiguous())
         self.register_buffer("bias", encoder.bias.detach().clone())
 
     def read(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -83,15 +83,18 @@ class ConvolutionEncoder(TextEncoder):
         kernel_size = len(self.weight)
         padded = nn.functional.pad(ids, (kernel_size // 2, kernel_size // 2))
         words, places = torch.unique(padded, return_inverse=True)
-        windows = places.unfold(1, kernel_size, 1) + torch.arange(kernel_size, device=ids.device) * len(words)
+        windows = _windows(places, kernel_size)
         # Sums of bfloat16 numbers are slow on processors, and less exact.
         products = self.products(words).flatten(0, 1).to(self.bias.dtype)
-        summed = SummedRows.apply(products, windows.flatten(0, 1))
-        return summed.add_(self.bias).unflatten(0, ids.shape).tanh_()
+        # In place before the last change of the shape: changes of a view would be copied.
+        states = SummedRows.apply(products, windows.flatten(0, 1)).add_(self.bias).tanh_()
+        return states.unflatten(0, ids.shape)
 
     def products(self, words: Tensor) -> Tensor:
-        """Multiply words of shape (U,) with every place of a window: (kernel_size, U, output_size)."""
-        return self.dropout(self.embedding(words)) @ self.weight
+        """Multiply words of shape (U,) with every place of a window: (U, kernel_size, output_size)."""
+        # One matrix product, whose result needs no copy.
+        weight = self.weight.transpose(0, 1).flatten(1)
+        return (self.dropout(self.embedding(words)) @ weight).unflatten(1, (len(self.weight), -1))
 
     def train(self, mode: bool = True) -> ConvolutionEncoder:
         """Switch between training and prediction; the products kept for prediction are dropped."""
@@ -123,7 +126,7 @@ class ConvolutionEncoder(TextEncoder):
         if n_words * self.weight[:, 0].numel() > MAX_TABLE_NUMBERS:
             row = np.zeros(n_words, dtype=np.int64)
             row[words] = np.arange(len(words))
-            products = self.word_products(torch.from_numpy(words).to(device))
+            products = 2 * self.products(torch.from_numpy(words).to(device))
             return TabulatedConvolution(products, self.bias, torch.from_numpy(row).to(device))
         kept = self.kept
         # No inference tensors: they could not be filled outside of inference mode.
@@ -134,14 +137,10 @@ class ConvolutionEncoder(TextEncoder):
             new = words[~kept.filled[words]]
             if len(new):
                 rows = torch.from_numpy(new).to(device)
-                kept.products[rows] = self.word_products(rows)
+                kept.products[rows] = 2 * self.products(rows)
                 # Last: another thread may read the table meanwhile.
                 kept.filled[new] = True
         return TabulatedConvolution(kept.products, self.bias)
-
-    def word_products(self, words: Tensor) -> Tensor:
-        """Return twice the products of words of shape (U,): (U, kernel_size, output_size)."""
-        return 2 * self.products(words).transpose(0, 1)
 
 
 class SummedRows(torch.autograd.Function):
@@ -214,7 +213,6 @@ class TabulatedConvolution:
     def __init__(self, products: Tensor, bias: Tensor, row: Tensor | None = None) -> None:
         self.kernel_size = products.shape[1]
         self.products = products.flatten(0, 1)
-        self.place = torch.arange(self.kernel_size, device=products.device)
         self.bias = 2 * bias
         self.row = row
 
@@ -223,10 +221,29 @@ class TabulatedConvolution:
         reach = self.kernel_size // 2
         words = nn.functional.pad(ids, (reach, reach))
         rows = words if self.row is None else self.row[words]
-        windows = (rows * self.kernel_size).unfold(1, self.kernel_size, 1) + self.place
+        windows = _windows(rows, self.kernel_size)
         summed = nn.functional.embedding_bag(windows.flatten(0, 1), self.products, mode="sum")
         # tanh x = 2 sigmoid(2 x) - 1, which torch computes several times faster.
         return summed.unflatten(0, ids.shape).add_(self.bias).sigmoid_().mul_(2).sub_(1), lengths
+
+
+def _windows(rows: Tensor, kernel_size: int) -> Tensor:
+    """Return the rows of products that each state is the sum of.
+
+    Parameters
+    ----------
+    rows : int64 tensor of shape (B, n + kernel_size - 1)
+        The row of each word, padded on both sides, in products of shape (U, kernel_size, d).
+    kernel_size : int
+        Words of a window.
+
+    Returns
+    -------
+    int64 tensor of shape (B, n, kernel_size)
+        Rows of the same products as a matrix of shape (U * kernel_size, d).
+    """
+    places = torch.arange(kernel_size, device=rows.device)
+    return (rows * kernel_size).unfold(1, kernel_size, 1) + places
 
 
 def _drop_kept(encoder: ConvolutionEncoder, incompatible_keys: object) -> None:
