@@ -121,9 +121,10 @@ class ConvolutionEncoder(TextEncoder):
         TabulatedConvolution
             Of all words of these texts.
         """
-        words = np.union1d(words_of(texts).ids, [PADDING_ID]).astype(np.int64)
+        ids = words_of(texts).ids
         n_words, device, kind = self.embedding.num_embeddings, self.weight.device, self.weight.dtype
         if n_words * self.weight[:, 0].numel() > MAX_TABLE_NUMBERS:
+            words = np.union1d(ids, [PADDING_ID]).astype(np.int64)
             row = np.zeros(n_words, dtype=np.int64)
             row[words] = np.arange(len(words))
             products = 2 * self.products(torch.from_numpy(words).to(device))
@@ -133,14 +134,20 @@ class ConvolutionEncoder(TextEncoder):
         with torch.inference_mode(False), torch.no_grad():
             if kept is None or (kept.products.device, kept.products.dtype) != (device, kind):
                 shape = n_words, len(self.weight), self.output_size
-                self.kept = kept = KeptProducts(self.weight.new_empty(shape), np.zeros(n_words, dtype=bool))
-            new = words[~kept.filled[words]]
+                kept = KeptProducts(self.weight.new_empty(shape), np.zeros(n_words, dtype=bool))
+                self._fill(kept, np.array([PADDING_ID]))
+                self.kept = kept
+            new = ids[~kept.filled[ids]]
             if len(new):
-                rows = torch.from_numpy(new).to(device)
-                kept.products[rows] = 2 * self.products(rows)
-                # Last: another thread may read the table meanwhile.
-                kept.filled[new] = True
+                self._fill(kept, np.unique(new))
         return TabulatedConvolution(kept.products, self.bias)
+
+    def _fill(self, kept: KeptProducts, words: NDArray[np.integer]) -> None:
+        """Compute the products of different words."""
+        rows = torch.from_numpy(words.astype(np.int64)).to(kept.products.device)
+        kept.products[rows] = 2 * self.products(rows)
+        # Last: another thread may read the table meanwhile.
+        kept.filled[words] = True
 
 
 class SummedRows(torch.autograd.Function):

@@ -246,8 +246,10 @@ def _in_order(
     results = []
     for number, (inputs, _) in enumerate(batches):
         if number % (TEXTS_PER_TABLE // batch_size) == 0:
-            start = number * batch_size
-            coming = dataset.sequences[batches.order[start : start + TEXTS_PER_TABLE]]
+            coming = dataset.sequences
+            if len(coming) > TEXTS_PER_TABLE:
+                start = number * batch_size
+                coming = coming[batches.order[start : start + TEXTS_PER_TABLE]]
             text_encoder = network.text_encoder.prepared_for(coming)
         moved = {name: tensor.to(device) for name, tensor in inputs.items()}
         results.append(step(moved, text_encoder).cpu().numpy())
