@@ -30,15 +30,18 @@ def machine():
     import sklearn
     import torch
 
-    model = "unknown"
+    # Processors of several generations have the same name.
+    model = ["unknown"]
     cpu_info = Path("/proc/cpuinfo")
     if cpu_info.exists():
-        lines = cpu_info.read_text().splitlines()
-        model = next(
-            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model
-        )
+        of_first_core, _, _ = cpu_info.read_text().partition("\n\n")
+        values = {
+            key.strip(): value.strip()
+            for key, _, value in (line.partition(":") for line in of_first_core.splitlines())
+        }
+        model = [values[key] for key in ("model name", "cpu family", "model", "stepping") if key in values]
     versions = [np.__version__, scipy.__version__, sklearn.__version__, torch.__version__]
-    return " ".join([model, torch.backends.cpu.get_cpu_capability(), *versions])
+    return " ".join([*model, torch.backends.cpu.get_cpu_capability(), *versions])
 
 
 def probabilities(name, bert=None):
