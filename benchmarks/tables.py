@@ -27,6 +27,7 @@ SERVING = RESULTS / "serving.json"
 PEERS = "peers-*.json"
 LARGE = RESULTS / "large.json"
 WORKERS = RESULTS / "workers.json"
+FITS = RESULTS / "fits.json"
 FAITHFULNESS = RESULTS / "faithfulness.json"
 IDEAS = ROOT / "benchmarks" / "ideas.json"
 PUBLISHED = ROOT / "benchmarks" / "published.json"
@@ -453,6 +454,29 @@ def speed_table(content: dict[str, Any] | None) -> str:
     return "\n".join([*lines, *(f"| {name} | {value} |" for name, value in rows.items())])
 
 
+def read_fits() -> dict[str, Any] | None:
+    """Return the results of `benchmarks.fits`, or None. Quick runs do not count."""
+    content = json.loads(FITS.read_text()) if FITS.exists() else None
+    return None if content is None or content["quick"] else content
+
+
+def fits_table(content: dict[str, Any] | None) -> str:
+    """Render the time of whole fits."""
+    if content is None:
+        return NOT_MEASURED
+    lines = [
+        f"| on {content['dataset']} | threads | fit | epochs | micro-F1 | macro-F1 | peak memory |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in content["fits"]:
+        f1 = row["validation"]
+        lines.append(
+            f"| {row['name']} | {row['threads']} | {row['fit_seconds']:.0f} s | {row['epochs']} "
+            f"| {f1['micro_f1']:.3f} | {f1['macro_f1']:.3f} | {row['peak_rss_mb']:,} MB |"
+        )
+    return "\n".join(lines)
+
+
 def growth_table(content: dict[str, Any] | None) -> str:
     """Render seconds and memory by the length of texts, the number of labels and the number of texts."""
     if content is None:
@@ -712,6 +736,7 @@ def main() -> int:
         "growth": growth_table(speed),
         "serving": serving_table(read_serving()),
         "peers": peers_table(read_peers()),
+        "fits": fits_table(read_fits()),
         "many texts": large_table(read_large()),
         "workers": workers_table(read_workers()),
         "faithfulness": faithfulness_table(read_faithfulness()),

@@ -15,6 +15,7 @@ from sklearn.preprocessing import normalize
 
 from benchmarks import (
     accuracy,
+    fits,
     large,
     linear_by_blocks,
     peers,
@@ -780,6 +781,23 @@ class TestSpeed:
         assert (len(hierarchy), hierarchy.depth) == (n_labels, 2)
         assert texts.lengths.tolist() == [50] * 20
         assert targets.sum(axis=1).tolist() == [2] * 20
+
+
+def test_whole_fits_are_measured(monkeypatch, tmp_path):
+    monkeypatch.delenv("SKHIMATCH_DATA", raising=False)
+    monkeypatch.setattr(accuracy, "CORPORA", {"api-docs": (lambda: CORPUS, {})})
+    for module in (fits, tables):
+        monkeypatch.setattr(module, "FITS", tmp_path / "results" / "fits.json")
+    monkeypatch.setattr(sys, "argv", ["fits", "--quick"])
+    fits.main()
+    content = json.loads(fits.FITS.read_text())
+    assert tables.fits_table(tables.read_fits()) == "not measured yet"
+    [row] = content["fits"]
+    assert row["epochs"] == 1
+    assert row["fit_seconds"] > 0
+    assert 0 <= row["validation"]["macro_f1"] <= row["validation"]["micro_f1"] <= 1
+    *_, line = tables.fits_table(content).splitlines()
+    assert line.startswith("| the defaults | 1 | ")
 
 
 def test_results_of_speed_are_none_of_accuracy(monkeypatch, tmp_path):
