@@ -48,7 +48,6 @@ KINDS = (
     Kind("the defaults", 2),
     Kind('frozen MiniLM, `dtype="bfloat16"`', 1, "bfloat16"),
     Kind('frozen MiniLM, `dtype="bfloat16"`', 2, "bfloat16"),
-    Kind("frozen MiniLM", 2, "float32"),
 )
 
 

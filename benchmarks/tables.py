@@ -28,6 +28,7 @@ PEERS = "peers-*.json"
 LARGE = RESULTS / "large.json"
 WORKERS = RESULTS / "workers.json"
 FITS = RESULTS / "fits.json"
+STREAM = RESULTS / "stream.json"
 FAITHFULNESS = RESULTS / "faithfulness.json"
 IDEAS = ROOT / "benchmarks" / "ideas.json"
 PUBLISHED = ROOT / "benchmarks" / "published.json"
@@ -477,6 +478,22 @@ def fits_table(content: dict[str, Any] | None) -> str:
     return "\n".join(lines)
 
 
+def read_stream() -> dict[str, Any] | None:
+    """Return the results of `benchmarks.stream`, or None. Quick runs do not count."""
+    content = json.loads(STREAM.read_text()) if STREAM.exists() else None
+    return None if content is None or content["quick"] else content
+
+
+def stream_table(content: dict[str, Any] | None) -> str:
+    """Render the peak memory of the command `predict` by the number of texts."""
+    if content is None:
+        return NOT_MEASURED
+    lines = ["| texts | peak memory | time |", "|---|---|---|"]
+    for row in content["streams"]:
+        lines.append(f"| {row['texts']:,} | {row['peak_rss_mb']:,} MB | {row['seconds']:.0f} s |")
+    return "\n".join(lines)
+
+
 def growth_table(content: dict[str, Any] | None) -> str:
     """Render seconds and memory by the length of texts, the number of labels and the number of texts."""
     if content is None:
@@ -738,6 +755,7 @@ def main() -> int:
         "peers": peers_table(read_peers()),
         "fits": fits_table(read_fits()),
         "many texts": large_table(read_large()),
+        "stream": stream_table(read_stream()),
         "workers": workers_table(read_workers()),
         "faithfulness": faithfulness_table(read_faithfulness()),
         "speed ideas": speed_ideas_table(json.loads(SPEED_IDEAS.read_text())),

@@ -23,6 +23,7 @@ from benchmarks import (
     sentence_vectors,
     serving,
     speed,
+    stream,
     tables,
 )
 from benchmarks.accuracy import CORPORA
@@ -798,6 +799,20 @@ def test_whole_fits_are_measured(monkeypatch, tmp_path):
     assert 0 <= row["validation"]["macro_f1"] <= row["validation"]["micro_f1"] <= 1
     *_, line = tables.fits_table(content).splitlines()
     assert line.startswith("| the defaults | 1 | ")
+
+
+def test_the_memory_of_a_stream_is_measured(monkeypatch, tmp_path):
+    monkeypatch.setattr(stream, "load_api_docs", lambda: CORPUS)
+    for module in (stream, tables):
+        monkeypatch.setattr(module, "STREAM", tmp_path / "results" / "stream.json")
+    monkeypatch.setattr(sys, "argv", ["stream", "--quick"])
+    stream.main()
+    content = json.loads(stream.STREAM.read_text())
+    assert tables.stream_table(tables.read_stream()) == "not measured yet"
+    [row] = content["streams"]
+    # No process with torch takes less.
+    assert (row["texts"], row["peak_rss_mb"] > 100) == (5, True)
+    assert tables.stream_table(content).splitlines()[-1].startswith("| 5 | ")
 
 
 def test_results_of_speed_are_none_of_accuracy(monkeypatch, tmp_path):
