@@ -67,8 +67,6 @@ class ConvolutionEncoder(TextEncoder):
         nn.init.uniform_(self.weight, -bound, bound)
         self.dropout = Dropout(dropout)
         self.output_size = output_size
-        # A function of the module, not a lambda: the network has to be pickled.
-        self.register_load_state_dict_post_hook(_drop_kept)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Return a state a word, H, float of shape (B, n, output_size).
@@ -96,11 +94,6 @@ class ConvolutionEncoder(TextEncoder):
         weight = self.weight.transpose(0, 1).flatten(1)
         return (self.dropout(self.embedding(words)) @ weight).unflatten(1, (len(self.weight), -1))
 
-    def train(self, mode: bool = True) -> ConvolutionEncoder:
-        """Switch between training and prediction; the products kept for prediction are dropped."""
-        self.kept = None
-        return super().train(mode)
-
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: all but the products kept for prediction."""
         return {**super().__getstate__(), "kept": None}
@@ -108,8 +101,8 @@ class ConvolutionEncoder(TextEncoder):
     def prepared_for(self, texts: Texts) -> TabulatedConvolution:
         """Return an encoder of these texts that looks up all products in a table: equal states, but faster.
 
-        The table is kept for the next texts, until the network is trained, moved to another device or gets
-        other weights. It has a row for each word of the vocabulary. The rows of words seen so far are filled.
+        The table is kept for the next texts, as long as the weights are the same. It has a row for each word
+        of the vocabulary. The rows of words seen so far are filled.
 
         Parameters
         ----------
@@ -122,19 +115,19 @@ class ConvolutionEncoder(TextEncoder):
             Of all words of these texts.
         """
         ids = words_of(texts).ids
-        n_words, device, kind = self.embedding.num_embeddings, self.weight.device, self.weight.dtype
+        n_words, device = self.embedding.num_embeddings, self.weight.device
         if n_words * self.weight[:, 0].numel() > MAX_TABLE_NUMBERS:
             words = np.union1d(ids, [PADDING_ID]).astype(np.int64)
             row = np.zeros(n_words, dtype=np.int64)
             row[words] = np.arange(len(words))
             products = 2 * self.products(torch.from_numpy(words).to(device))
             return TabulatedConvolution(products, self.bias, torch.from_numpy(row).to(device))
-        kept = self.kept
+        kept, weights = self.kept, (_identity(self.embedding.weight), _identity(self.weight))
         # No inference tensors: they could not be filled outside of inference mode.
         with torch.inference_mode(False), torch.no_grad():
-            if kept is None or (kept.products.device, kept.products.dtype) != (device, kind):
+            if kept is None or kept.weights != weights:
                 shape = n_words, len(self.weight), self.output_size
-                kept = KeptProducts(self.weight.new_empty(shape), np.zeros(n_words, dtype=bool))
+                kept = KeptProducts(weights, self.weight.new_empty(shape), np.zeros(n_words, dtype=bool))
                 self._fill(kept, np.array([PADDING_ID]))
                 self.kept = kept
             new = ids[~kept.filled[ids]]
@@ -194,12 +187,15 @@ class KeptProducts:
 
     Attributes
     ----------
+    weights : tuple
+        What tells whether the weights are still those that the products are of.
     products : float tensor of shape (V, kernel_size, d)
         One row for each word of the vocabulary.
     filled : bool ndarray of shape (V,)
         Which rows are filled.
     """
 
+    weights: tuple[Any, ...]
     products: Tensor
     filled: NDArray[np.bool_]
 
@@ -234,6 +230,13 @@ class TabulatedConvolution:
         return summed.unflatten(0, ids.shape).add_(self.bias).sigmoid_().mul_(2).sub_(1), lengths
 
 
+def _identity(weight: Tensor) -> tuple[Any, ...]:
+    """Return what changes when a weight is changed in place, replaced or moved."""
+    # Tensors that are made in inference mode do not count their changes.
+    version = None if weight.is_inference() else weight._version
+    return weight.data_ptr(), weight.dtype, weight.device, version
+
+
 def _windows(rows: Tensor, kernel_size: int) -> Tensor:
     """Return the rows of products that each state is the sum of.
 
@@ -251,8 +254,3 @@ def _windows(rows: Tensor, kernel_size: int) -> Tensor:
     """
     places = torch.arange(kernel_size, device=rows.device)
     return (rows * kernel_size).unfold(1, kernel_size, 1) + places
-
-
-def _drop_kept(encoder: ConvolutionEncoder, incompatible_keys: object) -> None:
-    """After weights are loaded, drop the products that were computed with the weights before."""
-    encoder.kept = None

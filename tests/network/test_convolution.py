@@ -69,10 +69,11 @@ def test_only_new_words_are_multiplied(encoder, monkeypatch):
 
 def test_products_follow_the_weights(encoder):
     check_states(encoder, LISTS)
-    encoder.train()
-    with torch.no_grad():
-        encoder.weight.mul_(2)
-    encoder.eval()
+    for weight in encoder.parameters():
+        with torch.no_grad():
+            weight.mul_(2)
+        check_states(encoder, LISTS)
+    encoder.weight = torch.nn.Parameter(encoder.weight.detach() * 3)
     check_states(encoder, LISTS)
     other = ConvolutionEncoder(len(VOCABULARY), 6, embedding_dimension=5, kernel_size=3)
     encoder.load_state_dict(other.state_dict())
@@ -80,6 +81,13 @@ def test_products_follow_the_weights(encoder):
     ids, lengths = padded(LISTS)
     states, _ = encoder.double().prepared_for(texts(LISTS)).read(ids, lengths)
     torch.testing.assert_close(states, encoder(ids, lengths))
+
+
+def test_weights_that_were_made_in_inference_mode(encoder):
+    with torch.inference_mode():
+        made = ConvolutionEncoder(len(VOCABULARY), 6, embedding_dimension=5, kernel_size=3).eval()
+    for lists in (LISTS, LISTS[:2]):
+        check_states(made, lists)
 
 
 def test_products_are_not_pickled(encoder):
