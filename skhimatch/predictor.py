@@ -414,8 +414,8 @@ class FittedPredictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return self.state_
 
     def _tokenized(self, X: Any) -> Texts:
-        check_is_fitted(self)
-        return tokenize_to_predict(checked_texts(X), self._state_on_device())
+        state = self._state_on_device()
+        return tokenize_to_predict(checked_texts(X), state)
 
     def _log_odds(self, texts: Texts) -> Iterator[NDArray[np.float32]]:
         return self._state_on_device().ensemble.log_odds(texts, progress=bool(self.verbose))

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
+from skhimatch.labels.rows import rows_of
 
 __all__ = ["add_ancestors", "drop_orphans"]
 
@@ -76,7 +77,7 @@ def drop_orphans(
     predicted = as_indicator(indicator, len(hierarchy))
     text = np.repeat(np.arange(predicted.shape[0]), np.diff(predicted.indptr))
     # One row per predicted label, with its ancestors. Each ancestor is searched in the row of the text.
-    entry, ancestor = hierarchy.ancestors[predicted.indices].nonzero()
+    entry, ancestor = rows_of(hierarchy.ancestors, predicted.indices).nonzero()
     missing = ~np.isin(text[entry] * len(hierarchy) + ancestor, text * len(hierarchy) + predicted.indices)
     if required is not None:
         missing &= required[ancestor]

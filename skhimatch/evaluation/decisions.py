@@ -357,6 +357,9 @@ class DecisionRule:
             )
         elif self.one_path and self.paths is not None:
             indicator = predict_most_probable_path(probabilities, self.paths, self.path_minimum)
+            if self.paths.closed and not np.any(self.path_minimum):
+                # No label of a path is left out, and it has all ancestors.
+                return indicator
         else:
             relative = _relative_to(probabilities, self.threshold)
             indicator = predict_path(relative, ends, self.hierarchy, self.tagged)
@@ -617,5 +620,7 @@ def stacked_decisions(
     array([[1, 0],
            [1, 1]])
     """
-    indicator = csr_array(vstack(list(chunks), format="csr"), dtype=np.int64)
-    return indicator if sparse or prod(indicator.shape) > max_dense else indicator.toarray()
+    parts = list(chunks)
+    indicator = parts[0] if len(parts) == 1 else vstack(parts, format="csr")
+    is_sparse = sparse or prod(indicator.shape) > max_dense
+    return csr_array(indicator, dtype=np.int64) if is_sparse else indicator.toarray().astype(np.int64)

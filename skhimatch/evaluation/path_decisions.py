@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 
 from skhimatch.evaluation.paths import LabelPaths, paths_to
 from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
+from skhimatch.labels.rows import rows_of
 
 __all__ = ["path_ends", "predict_most_probable_path", "predict_path", "predict_path_that_may_stop"]
 
@@ -62,9 +63,9 @@ def predict_path_that_may_stop(
     if not len(beginnings.ends):
         return csr_array(np.shape(probabilities), dtype=bool)
     gain = (np.asarray(probabilities, dtype=np.float64) - threshold) * importance
-    of_paths = gain @ beginnings.labels.T.astype(np.float64)
+    of_paths = (beginnings.labels @ gain.T).T
     best = np.argmax(of_paths, axis=1)
-    found = csr_array(beginnings.labels[best])
+    found = rows_of(beginnings.labels, best)
     if not at_least_one:
         worth = of_paths[np.arange(len(best)), best] > 0
         found.data = found.data & np.repeat(worth, np.diff(found.indptr))
@@ -169,7 +170,7 @@ def predict_path(
     if inner.size:
         child_max = np.maximum.reduceat(probabilities[:, children.indices], children.indptr[inner], axis=1)
         ending[:, inner] *= 1 - child_max
-    return paths_to(hierarchy, tagged)[candidates[np.argmax(ending, axis=1)]]
+    return rows_of(paths_to(hierarchy, tagged), candidates[np.argmax(ending, axis=1)])
 
 
 def predict_most_probable_path(
@@ -207,9 +208,10 @@ def predict_most_probable_path(
     of_paths = paths.of_paths(probabilities)
     best = np.argmax(of_paths, axis=1)
     something = of_paths[np.arange(len(best)), best] >= 1 - of_paths.sum(axis=1)
-    found = csr_array(paths.labels[best])
+    found = rows_of(paths.labels, best)
     row = np.repeat(np.arange(len(best)), np.diff(found.indptr))
     least = np.broadcast_to(minimum, probabilities.shape[1:])[found.indices]
-    found.data = found.data & something[row] & (probabilities[row, found.indices] >= least)
-    found.eliminate_zeros()
+    found.data = something[row] & (probabilities[row, found.indices] >= least)
+    if not found.data.all():
+        found.eliminate_zeros()
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -59,9 +59,43 @@ class LabelPaths:
         return csr_array((1 / number[rows], (rows, columns)), shape=labels.shape)
 
     @cached_property
+    def closed(self) -> bool:
+        """Whether each path has all ancestors of its labels, so that there are none to be added."""
+        return self.hierarchy.close(self.labels).nnz == self.labels.nnz
+
+    @cached_property
     def inner(self) -> NDArray[np.bool_]:
         """Whether the end of a path has children, shape (E,)."""
         return np.diff(self.hierarchy.children[self.ends].indptr) > 0
+
+    @cached_property
+    def _children_of_inner(self) -> csr_array:
+        """The children of the ends that have some, a csr_array of bool with L columns."""
+        return self.hierarchy.children[self.ends[self.inner]]
+
+    @cached_property
+    def _with_label(self) -> csr_array:
+        """The paths with each label, csr_array of shape (L, E), bool."""
+        return self.labels.T.tocsr()
+
+    @cached_property
+    def _deeper(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64], csr_array]]:
+        """For each level above the deepest, the deepest first: paths that end there, and paths beyond them.
+
+        The paths that end at the level, those that end deeper, and, with one row for each of the former,
+        which of the latter have its end among their labels.
+        """
+        level = self.hierarchy.levels[self.ends]
+        at_ends = self.labels[:, self.ends]
+        found = []
+        for depth in np.unique(level)[::-1][1:]:
+            here, deeper = np.flatnonzero(level == depth), np.flatnonzero(level > depth)
+            found.append((here, deeper, at_ends[deeper][:, here].T.tocsr()))
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is kept for the next texts is made again faster than it is read.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def highest_of_children(self, scores: NDArray[Any]) -> NDArray[Any]:
         """Return the highest score of the children of each path's end, 0 if it has none.
@@ -78,7 +112,7 @@ class LabelPaths:
         found = np.zeros((len(scores), len(self.ends)), dtype=scores.dtype)
         places = np.flatnonzero(self.inner)
         if len(places):
-            children = self.hierarchy.children[self.ends[places]]
+            children = self._children_of_inner
             found[:, places] = np.maximum.reduceat(scores[:, children.indices], children.indptr[:-1], axis=1)
         return found
 
@@ -95,7 +129,8 @@ class LabelPaths:
         float array of shape (n, L)
             The sum over the paths with the label.
         """
-        return np.asarray(probabilities @ self.labels.astype(probabilities.dtype))
+        # For dense @ sparse, scipy transposes both, too, and makes a sparse array for that.
+        return (self._with_label @ probabilities.T).T
 
     def of_paths(self, probabilities: NDArray[Any]) -> NDArray[Any]:
         """Return the probability of each path from those of the labels: the inverse of `of_labels`.
@@ -111,11 +146,8 @@ class LabelPaths:
             What is left of the probability of a path's end when the paths beyond it are subtracted.
         """
         found = np.array(probabilities[:, self.ends])
-        level = self.hierarchy.levels[self.ends]
-        at_ends = csr_array(self.labels[:, self.ends].astype(found.dtype))
-        for depth in np.unique(level)[::-1][1:]:
-            here, deeper = np.flatnonzero(level == depth), np.flatnonzero(level > depth)
-            found[:, here] -= found[:, deeper] @ at_ends[deeper][:, here]
+        for here, deeper, beyond in self._deeper:
+            found[:, here] -= (beyond @ found[:, deeper].T).T
         return found
 
 

@@ -219,6 +219,13 @@ class LabelHierarchy:
         return self._relation(*np.concatenate(pairs, axis=1))
 
     @cached_property
+    def _with_ancestors(self) -> csr_array:
+        """Each label and its ancestors: csr_array of shape (L, L), bool."""
+        label, ancestor = self.ancestors.nonzero()
+        itself = np.arange(len(self))
+        return self._relation(np.concatenate([itself, label]), np.concatenate([itself, ancestor]))
+
+    @cached_property
     def descendants(self) -> csr_array:
         """Return the descendants of each label: csr_array of shape (L, L), bool, [label, descendant].
 
@@ -393,8 +400,7 @@ class LabelHierarchy:
                [0, 1],
                [0, 0]])
         """
-        indicator = as_indicator(targets, len(self))
-        closed = indicator + indicator @ self.ancestors
+        closed = as_indicator(targets, len(self)) @ self._with_ancestors
         closed.sort_indices()
         return closed
 
@@ -657,16 +663,18 @@ def as_indicator(targets: Any, n_labels: int | None = None) -> csr_array:
             f"an indicator of shape (n, {wanted}), with one column per label, is needed; "
             f"got shape {targets.shape}"
         )
-    entries = targets.tocoo() if sparse else None
-    values = targets if entries is None else entries.data
+    is_csr = sparse and targets.format == "csr"
+    entries = targets.tocoo() if sparse and not is_csr else targets
+    values = entries.data if sparse else targets
     if values.dtype != bool and not np.all((values == 0) | (values == 1)):
         raise ValueError("an indicator holds 0 and 1 only; decide probabilities with a threshold first")
-    if entries is None:
+    if not sparse:
         indicator = csr_array(values.astype(bool))
-    elif values.dtype == bool or (targets.format == "csr" and targets.has_canonical_format):
-        indicator = csr_array(targets).astype(bool)
+    elif values.dtype == bool or (is_csr and targets.has_canonical_format):
+        indicator = csr_array(targets, dtype=bool, copy=True)
         indicator.sum_duplicates()
     else:
+        entries = targets.tocoo()
         # Counted in a wide type: the sum of 256 ones in one byte is 0.
         counts = csr_array((values.astype(np.int64), (entries.row, entries.col)), shape=targets.shape)
         if counts.data.max(initial=0) > 1:

@@ -105,8 +105,7 @@ class TextDataset(Dataset):
             Of shape (B, 0) if the dataset has no targets.
         """
         chosen = self.sequences[rows]
-        lengths = torch.from_numpy(chosen.lengths.astype(np.int64))
-        inputs = {"ids": _network_input(chosen, lengths), "lengths": lengths}
+        inputs = {"ids": _network_input(chosen), "lengths": torch.from_numpy(chosen.lengths)}
         if self.shortlist is not None:
             labels, label_weights = self.shortlist.select(rows)
             inputs["shortlist"] = torch.from_numpy(labels)
@@ -122,14 +121,15 @@ class TextDataset(Dataset):
         return inputs, torch.from_numpy(targets)
 
 
-def _network_input(texts: Texts, lengths: Tensor) -> Tensor:
+def _network_input(texts: Texts) -> Tensor:
     if isinstance(texts, SubwordSequences):
         if texts.encodings is not None:
             return torch.from_numpy(texts.encodings)
         texts = texts.subwords
-    ids = torch.zeros(len(texts), max(1, int(lengths.max())), dtype=torch.int64)
-    ids[padding_mask(lengths, ids.shape[1])] = torch.from_numpy(texts.ids.astype(np.int64))
-    return ids
+    lengths = texts.lengths
+    ids = np.zeros((len(texts), max(1, lengths.max())), dtype=np.int64)
+    ids[np.arange(ids.shape[1]) < lengths[:, None]] = texts.ids
+    return torch.from_numpy(ids)
 
 
 def padding_mask(lengths: Tensor, width: int) -> Tensor:

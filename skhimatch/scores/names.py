@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -26,8 +26,10 @@ PREFIX_LENGTH = 6
 HALF_COUNT = 3
 # Added to each variance, so that names of very rare words do not get scores without bounds.
 MIN_VARIANCE = 0.002
-# Numbers in a chunk of shares, and texts in a chunk of counts, to bound the memory.
-CHUNK_NUMBERS = 2**22
+# Numbers in a chunk of shares: 2 MiB, which fit into the processor's cache. For 1,000 texts and 4,271 names,
+# chunks of 16 MiB take 1.6 times as long.
+CHUNK_NUMBERS = 2**19
+# Texts in a chunk of counts, to bound the memory.
 CHUNK_SIZE = 10_000
 
 
@@ -86,17 +88,10 @@ class PrefixStatistics:
             (squares / max(1, len(texts)) - mean**2).astype(np.float32),
         )
 
-    def strengths(self, texts: TokenSequences, wanted: NDArray[np.integer] | None = None) -> sp.csr_array:
-        """Return the strength of each prefix in n texts, csr_array of shape (n, S), float32.
-
-        If the ids of wanted prefixes are given, others have no entries.
-        """
-        is_wanted = np.full(len(self.idf), wanted is None)
-        if wanted is not None:
-            is_wanted[wanted] = True
-        is_wanted[:1] = False
+    def strengths(self, texts: TokenSequences) -> sp.csr_array:
+        """Return the strength of each prefix in n texts, csr_array of shape (n, S), float32."""
         prefixes = self.prefix_of_word[texts.ids]
-        kept = np.flatnonzero(is_wanted[prefixes])
+        kept = np.flatnonzero(prefixes)
         offsets = np.searchsorted(kept, texts.offsets).astype(sp.get_index_dtype(maxval=len(kept)))
         counts = sp.csr_array(
             (np.ones(len(kept), dtype=np.float32), prefixes[kept], offsets), shape=(len(texts), len(self.idf))
@@ -111,6 +106,21 @@ class PrefixStatistics:
             _prefix(word): int(self.prefix_of_word[word_id])
             for word_id, word in enumerate(vocabulary.words, start=UNKNOWN_ID + 1)
         }
+
+
+class _Tables(NamedTuple):
+    """What all scores need, about the W prefixes that occur in a name."""
+
+    # The place of each word's prefix among them, W if it is in no name: int64 ndarray of shape (V,).
+    place_of_word: NDArray[np.int64]
+    # The weights of each name, each row in ascending order: csr_array of shape (N, W).
+    names: sp.csr_array
+    # The labels with a name, and the first name of each.
+    labels: NDArray[np.int64]
+    first: NDArray[np.int64]
+    # The labels that get scores of neighbours, and the rows of `neighbours`.
+    nameless: NDArray[np.int64]
+    neighbours: sp.csr_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,8 +272,22 @@ class LabelNames:
         return len(self.label) > 0
 
     @cached_property
-    def _by_prefix(self) -> sp.csr_array:
-        return self.names.T.tocsr()
+    def _tables(self) -> _Tables:
+        wanted = np.unique(self.names.indices)
+        place = np.full(len(self.prefixes.idf), len(wanted))
+        place[wanted] = np.arange(len(wanted))
+        # Padding and unknown words.
+        place[:1] = len(wanted)
+        names = self.names[:, wanted]
+        names.sort_indices()
+        labels, first = np.unique(self.label, return_index=True)
+        nameless = np.flatnonzero(np.diff(self.neighbours.indptr))
+        place_of_word = place[self.prefixes.prefix_of_word]
+        return _Tables(place_of_word, names, labels, first, nameless, self.neighbours[nameless])
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What is kept for the next texts is made again faster than it is read.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def share_statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -289,18 +313,29 @@ class LabelNames:
         if not self.known:
             return scores
         mean, deviation = self.share_statistics
-        labels, first = np.unique(self.label, return_index=True)
-        # Of the words of a text, few are in any name.
-        strengths = self.prefixes.strengths(words_of(texts), self.names.indices)
-        chunk_size = max(1, CHUNK_NUMBERS // len(self.label))
+        tables = self._tables
+        chunk_size = max(1, CHUNK_NUMBERS // max(tables.names.shape))
         for start in range(0, len(texts), chunk_size):
-            shares = (strengths[start : start + chunk_size] @ self._by_prefix).toarray()
-            shares -= mean
-            shares /= deviation
-            scores[start : start + chunk_size, labels] = np.maximum.reduceat(shares, first, axis=1)
-        nameless = np.flatnonzero(np.diff(self.neighbours.indptr))
-        scores[:, nameless] = scores @ self.neighbours[nameless].T
+            shares = tables.names @ self._strengths(words_of(texts[start : start + chunk_size]))
+            shares -= mean[:, None]
+            shares /= deviation[:, None]
+            best = np.maximum.reduceat(shares, tables.first, axis=0)
+            scores[start : start + chunk_size, tables.labels] = best.T
+        if len(tables.nameless):
+            scores[:, tables.nameless] = (tables.neighbours @ scores.T).T
         return scores
+
+    def _strengths(self, texts: TokenSequences) -> NDArray[np.float32]:
+        """Return the strengths of the W prefixes that occur in a name, of shape (W, n)."""
+        n_wanted = self._tables.names.shape[1]
+        places = self._tables.place_of_word[texts.ids]
+        # Of the words of a text, few are in any name.
+        kept = np.flatnonzero(places < n_wanted)
+        text = np.repeat(np.arange(len(texts)), np.diff(np.searchsorted(kept, texts.offsets)))
+        counts = np.bincount(places[kept] * len(texts) + text, minlength=n_wanted * len(texts))
+        strengths = counts.reshape(n_wanted, len(texts)).astype(np.float32)
+        strengths /= strengths + HALF_COUNT
+        return strengths
 
     def words_of_name(self, text: TokenSequences, label: int) -> NDArray[np.int64]:
         """Return which words of a text are in the name of a label, of several names the one that counts.
@@ -321,7 +356,7 @@ class LabelNames:
         if not len(rows):
             return np.zeros(0, dtype=np.int64)
         mean, deviation = self.share_statistics
-        shares = (self.prefixes.strengths(text) @ self._by_prefix[:, rows]).toarray()[0]
+        shares = self._tables.names[rows] @ self._strengths(text)[:, 0]
         best = rows[((shares - mean[rows]) / deviation[rows]).argmax()]
         return np.flatnonzero(np.isin(self.prefixes.prefix_of_word[text[0]], self.names[[best]].indices))
 

@@ -254,17 +254,24 @@ class NGramFeatures:
 
     def _columns_of_words(self, n_words: int) -> NDArray[np.int32]:
         """Return the column of each word of the vocabulary, -1 for those without one."""
-        words = self.codes[: np.searchsorted(self.codes, n_words)]
-        columns = np.full(n_words, -1, dtype=np.int32)
-        columns[words] = np.arange(len(words))
-        return columns
+        if n_words not in self._columns_by_size:
+            words = self.codes[: np.searchsorted(self.codes, n_words)]
+            columns = np.full(n_words, -1, dtype=np.int32)
+            columns[words] = np.arange(len(words))
+            self._columns_by_size[n_words] = columns
+        return self._columns_by_size[n_words]
+
+    @cached_property
+    def _columns_by_size(self) -> dict[int, NDArray[np.int32]]:
+        """The columns of words, by the size of the vocabulary: for the one that was learned from."""
+        return {}
 
     @cached_property
     def _table(self) -> KeyTable:
         return KeyTable(self.codes.astype(np.int64, copy=False))
 
     def __getstate__(self) -> dict[str, Any]:
-        # The table is made again faster than it is read.
+        # What is kept for the next texts is made again faster than it is read.
         return {"codes": self.codes, "idf": self.idf}
 
 

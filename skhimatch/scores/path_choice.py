@@ -10,7 +10,6 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import softmax
 
 from skhimatch.evaluation.paths import LabelPaths
 from skhimatch.scores.stacking import MAX_PAIRS, check_scores
@@ -109,7 +108,7 @@ class PathChoice:
         def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
             """Return the penalised negative log-likelihood, and its gradient."""
             logits = _logits(columns, parameters, unlabelled)
-            probabilities = softmax(logits, axis=1)
+            probabilities = _softmax(logits)
             wrong = probabilities - right
             log_likelihoods = np.log(np.maximum((probabilities * right).sum(axis=1), 1e-30))
             if of_text is not None:
@@ -175,7 +174,7 @@ class PathChoice:
         scores : mapping of str to arrays of shape (n, L)
             One for each of `weights`.
         """
-        of_paths = softmax(self._logits_of_paths(scores), axis=1)[:, : len(self.paths.ends)]
+        of_paths = _softmax(self._logits_of_paths(scores))[:, : len(self.paths.ends)]
         limit = 1 / (1 + np.exp(MAX_LOG_ODDS))
         probabilities = np.clip(self.paths.of_labels(of_paths), limit, 1 - limit)
         return (np.log(probabilities) - np.log1p(-probabilities)).astype(np.float32)
@@ -230,21 +229,44 @@ class PathChoice:
     def _logits_of_paths(self, scores: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
         """Return the logits of the paths, and of no label in the last column if there is one."""
         check_scores(scores, self.weights)
-        parts = (self.weights, self.above, self.beyond)
-        parameters = [part[name] for part in parts for name in self.weights]
-        parameters.append(self.inner)
+        n_texts, n_paths = len(next(iter(scores.values()))), len(self.paths.ends)
+        logits = np.zeros((n_texts, n_paths + (self.nothing is not None)))
+        of_paths = logits[:, :n_paths]
+        parts = (
+            (self.weights, self._at_ends),
+            (self.above, self._above_ends),
+            (self.beyond, self._beyond_ends),
+        )
+        for weights, column_of in parts:
+            for name in self.weights:
+                # Most of the last ones are 0, and what they would multiply is not computed.
+                if weights[name]:
+                    of_paths += np.float64(weights[name]) * column_of(scores[name])
+        if self.inner:
+            of_paths += self.inner * self.paths.inner
         if self.nothing is not None:
-            parameters.append(self.nothing)
-        return _logits(self._columns(scores), np.array(parameters), self.nothing is not None)
+            logits[:, -1] = self.nothing
+        return logits
 
     def _columns(self, scores: Mapping[str, NDArray[Any]]) -> list[NDArray[np.float32]]:
         """Return what the weights and `inner` multiply, arrays of shape (n, E)."""
         parts = [scores[name] for name in self.weights]
-        at_ends = [part[:, self.paths.ends] for part in parts]
-        above = [np.asarray(part @ self.paths.above.T, dtype=np.float32) for part in parts]
-        beyond = [-self.paths.highest_of_children(part) for part in parts]
-        inner = np.broadcast_to(self.paths.inner.astype(np.float32), at_ends[0].shape)
-        return [*at_ends, *above, *beyond, inner]
+        inner = np.broadcast_to(self.paths.inner.astype(np.float32), (len(parts[0]), len(self.paths.ends)))
+        columns_of = (self._at_ends, self._above_ends, self._beyond_ends)
+        return [*(column_of(part) for column_of in columns_of for part in parts), inner]
+
+    def _at_ends(self, scores: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the scores of the ends of paths, of shape (n, E)."""
+        return scores[:, self.paths.ends]
+
+    def _above_ends(self, scores: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the mean scores of the labels above the ends of paths, of shape (n, E)."""
+        # For dense @ sparse, scipy transposes both, too, and makes sparse arrays for that.
+        return np.asarray((self.paths.above @ scores.T).T, dtype=np.float32)
+
+    def _beyond_ends(self, scores: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the negative of the highest scores of the children of the ends, of shape (n, E)."""
+        return -self.paths.highest_of_children(scores)
 
 
 def _logits(
@@ -259,6 +281,12 @@ def _logits(
     if unlabelled:
         logits[:, -1] = parameters[-1]
     return logits
+
+
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what scipy's softmax of each row returns, without its choice among array libraries."""
+    numerators = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return numerators / numerators.sum(axis=1, keepdims=True)
 
 
 def _paths_of(targets: sp.csr_array, paths: LabelPaths) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from skhimatch.labels.rows import positions_of_rows
 from skhimatch.text.word_table import WordTable
 
 __all__ = [
@@ -303,16 +304,20 @@ class TokenSequences:
                 raise IndexError(f"TokenSequences have one dimension; got {1 + len(rest)} indices.")
         if isinstance(key, Integral):
             return self._text(as_integer(key))
-        if isinstance(key, slice) and key.indices(len(self)) == (0, len(self), 1):
-            return self
-        rows = np.arange(len(self))[key]
+        every = np.arange(len(self))
+        rows = every[key]
         if rows.ndim != 1:
             raise IndexError(f"TokenSequences are indexed by a 1-D array; got {rows.ndim} dimensions.")
-        tokens, offsets = _positions(self.offsets, rows)
-        unknown_words = None
+        if np.array_equal(rows, every):
+            return self
+        tokens, offsets = positions_of_rows(self.offsets, rows)
+        part = TokenSequences.__new__(TokenSequences)
+        # Not checked again, because all of these texts are.
+        part.ids, part.offsets, part.vocabulary = self.ids[tokens], offsets, self.vocabulary
+        part.unknown_words = None
         if self.unknown_words is not None:
-            unknown_words = self.unknown_words[_positions(self._unknown_offsets, rows)[0]]
-        return TokenSequences(self.ids[tokens], offsets, self.vocabulary, unknown_words)
+            part.unknown_words = self.unknown_words[positions_of_rows(self._unknown_offsets, rows)[0]]
+        return part
 
     @cached_property
     def _unknown_offsets(self) -> NDArray[np.int64]:
@@ -327,15 +332,6 @@ class TokenSequences:
 
     def __repr__(self) -> str:
         return f"<TokenSequences: {len(self)} texts, {self.ids.size} tokens, {self.vocabulary!r}>"
-
-
-def _positions(
-    offsets: NDArray[np.int64], rows: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the positions of some rows in a flat array, and the offsets of these rows alone."""
-    lengths = np.diff(offsets)[rows]
-    new_offsets = np.concatenate([[0], np.cumsum(lengths)])
-    return np.arange(new_offsets[-1]) + np.repeat(offsets[rows] - new_offsets[:-1], lengths), new_offsets
 
 
 class SubwordSequences:

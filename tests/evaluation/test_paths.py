@@ -1,3 +1,6 @@
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -49,6 +52,32 @@ def test_means_above_and_highest_beyond(paths):
         highest = scores[:, children].max(axis=1) if len(children) else 0
         np.testing.assert_allclose(beyond[:, path], highest, atol=1e-12)
         assert paths.inner[path] == (len(children) > 0)
+
+
+def test_what_is_kept_for_the_next_texts_is_in_no_pickle(paths):
+    before = pickle.dumps(paths)
+    of_labels = paths.of_labels(np.full((1, len(paths.ends)), 0.1))
+    of_paths = paths.of_paths(of_labels)
+    paths.highest_of_children(of_labels)
+    assert paths.closed
+    assert pickle.dumps(paths) == before
+    np.testing.assert_array_equal(pickle.loads(before).of_paths(of_labels), of_paths)
+
+
+@pytest.mark.parametrize(
+    ("untagged", "left_out", "path"), [("", "", "acd"), ("c", "", "ad"), ("", "a", "cd"), ("c", "a", "d")]
+)
+def test_ancestors_are_added_wherever_a_path_lacks_them(untagged, left_out, path):
+    tagged, minimum = (
+        np.array([label in names for label in TREE.labels])
+        for names in (set("abcdefg") - {untagged}, left_out)
+    )
+    ends = np.array([TREE.index["d"], TREE.index["g"]])
+    rule = DecisionRule(TREE, 0.5, ends, tagged, one_path=True, path_minimum=minimum * 1.0)
+    probabilities = rule.paths.of_labels(np.array([[0.6, 0.1]]))
+    assert "".join(TREE.labels[label] for label in rule(probabilities).indices) == path
+    found = replace(rule, consistency="ancestors")(probabilities)
+    assert "".join(TREE.labels[label] for label in found.indices) == "acd"
 
 
 class TestMostProbablePath:

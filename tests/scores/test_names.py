@@ -1,7 +1,11 @@
 """Names against loops over words, what they are blind to, and labels without any."""
 
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from skhimatch import LabelHierarchy, WordTokenizer
 from skhimatch.scores import names as label_names
@@ -60,18 +64,37 @@ def score_by_loops(name, text):
     return (share - mean) / np.sqrt(variance + 0.002)
 
 
-def test_strengths_of_wanted_prefixes_are_those_of_all():
+def test_strengths_are_shares_of_counts():
     texts = WordTokenizer(min_count=1).fit(TEXTS).transform(["the qwertz", *TEXTS, "", "vessels, milk"])
     prefixes = PrefixStatistics.learn(texts)
-    every = prefixes.strengths(texts).toarray()
+    found = prefixes.strengths(texts)
+    assert found.has_canonical_format
+    assert found.indices.dtype == found.indptr.dtype == np.int32
+    counts = np.array(
+        [np.bincount(prefixes.prefix_of_word[ids], minlength=len(prefixes.idf)) for ids in texts]
+    )
     # Prefix 0 is that of unknown words.
-    for wanted in ([], [1], [0, 2, 3, 2], range(len(prefixes.idf))):
-        found = prefixes.strengths(texts, np.array(wanted, dtype=np.int32))
-        assert found.has_canonical_format
-        assert found.indices.dtype == found.indptr.dtype == np.int32
-        kept = np.isin(np.arange(len(prefixes.idf)), wanted)
-        np.testing.assert_array_equal(found.toarray(), np.where(kept, every, 0))
-    assert not every[:, 0].any()
+    counts[:, 0] = 0
+    np.testing.assert_array_equal(found.toarray(), (counts / (counts + 3)).astype(np.float32))
+
+
+def test_scores_are_the_sums_over_all_prefixes(names):
+    # Prefix 0, of unknown words, is in no name and never counts, whatever the weights say.
+    weights = names.names.toarray()
+    weights[:, 0] = 7
+    odd = replace(names, names=sp.csr_array(weights))
+    texts = WordTokenizer(min_count=1).fit(TEXTS).transform(["qwertz qwertz milk", *TEXTS])
+    shares = names.prefixes.strengths(texts).toarray() @ weights.T
+    mean, deviation = odd.share_statistics
+    best = ((shares - mean) / deviation)[:, names.label == HIERARCHY.index["c1"]].max(axis=1)
+    np.testing.assert_allclose(odd.scores(texts)[:, HIERARCHY.index["c1"]], best, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_kept_for_the_next_texts_is_in_no_pickle(names, sequences):
+    before = pickle.dumps(names)
+    scores = names.scores(sequences)
+    assert pickle.dumps(names) == before
+    np.testing.assert_array_equal(pickle.loads(before).scores(sequences), scores)
 
 
 @pytest.mark.parametrize("text", [*TEXTS[:4], "vessels carry milk to Norway"])
