@@ -19,6 +19,9 @@ __all__ = ["ConvolutionEncoder", "TabulatedConvolution"]
 # The products of all words of a vocabulary are kept for prediction if they are no more than so many numbers,
 # 128 MiB: for 87,000 words by default.
 MAX_TABLE_NUMBERS = 2**25
+# They are computed for so many words at once. The size of a matrix product decides how its sums are rounded.
+# So equal texts get equal bits, whatever texts came before.
+WORDS_OF_A_BLOCK = 64
 
 
 class ConvolutionEncoder(TextEncoder):
@@ -128,19 +131,19 @@ class ConvolutionEncoder(TextEncoder):
             if kept is None or kept.weights != weights:
                 shape = n_words, len(self.weight), self.output_size
                 kept = KeptProducts(weights, self.weight.new_empty(shape), np.zeros(n_words, dtype=bool))
-                self._fill(kept, np.array([PADDING_ID]))
+                self._fill(kept, PADDING_ID)
                 self.kept = kept
-            new = ids[~kept.filled[ids]]
-            if len(new):
-                self._fill(kept, np.unique(new))
+            for block in np.unique(ids[~kept.filled[ids]] // WORDS_OF_A_BLOCK):
+                self._fill(kept, int(block) * WORDS_OF_A_BLOCK)
         return TabulatedConvolution(kept.products, self.bias)
 
-    def _fill(self, kept: KeptProducts, words: NDArray[np.integer]) -> None:
-        """Compute the products of different words."""
-        rows = torch.from_numpy(words.astype(np.int64)).to(kept.products.device)
-        kept.products[rows] = 2 * self.products(rows)
+    def _fill(self, kept: KeptProducts, start: int) -> None:
+        """Compute the products of a block of words, the first of which is `start`."""
+        block = slice(start, start + WORDS_OF_A_BLOCK)
+        rows = torch.arange(len(kept.filled), device=kept.products.device)[block]
+        torch.mul(self.products(rows), 2, out=kept.products[block])
         # Last: another thread may read the table meanwhile.
-        kept.filled[words] = True
+        kept.filled[block] = True
 
 
 class SummedRows(torch.autograd.Function):

@@ -28,6 +28,7 @@ def padded(lists):
 @pytest.fixture(params=[2**25, 1], ids=["kept", "not kept"])
 def encoder(request, monkeypatch):
     monkeypatch.setattr(convolution, "MAX_TABLE_NUMBERS", request.param)
+    monkeypatch.setattr(convolution, "WORDS_OF_A_BLOCK", 3)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         made = ConvolutionEncoder(len(VOCABULARY), 6, embedding_dimension=5, kernel_size=3).eval()
@@ -50,7 +51,7 @@ def test_texts_after_texts_with_other_words(encoder):
         check_states(encoder, lists)
 
 
-def test_only_new_words_are_multiplied(encoder, monkeypatch):
+def test_only_blocks_with_new_words_are_multiplied(encoder, monkeypatch):
     seen = []
     products = ConvolutionEncoder.products
 
@@ -64,7 +65,30 @@ def test_only_new_words_are_multiplied(encoder, monkeypatch):
     if convolution.MAX_TABLE_NUMBERS == 1:
         assert seen == [[0, 2, 3, 4], [0, 1, 2, 3, 4, 5, 19], [0, 1, 2, 3, 4, 5, 19]]
     else:
-        assert seen == [[0], [2, 3, 4], [1, 5, 19]]
+        # The last block is shorter.
+        assert seen == [[0, 1, 2], [3, 4, 5], [18, 19]]
+
+
+def test_bits_do_not_depend_on_the_texts_before():
+    draws = np.random.RandomState(0)
+    vocabulary = Vocabulary(f"word{number}" for number in range(998))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = ConvolutionEncoder(1000, 128).eval()
+    lists = [draws.randint(1000, size=50).tolist() for _ in range(20)]
+    ids, lengths = padded(lists)
+
+    def states(parts):
+        """Return the states of all texts, after prediction of parts of them."""
+        encoder.kept = None
+        for part in (*parts, lists):
+            prepared = encoder.prepared_for(TokenSequences.from_lists(part, vocabulary))
+        with torch.inference_mode():
+            return prepared.read(ids, lengths)[0]
+
+    expected = states([])
+    for parts in ([lists[:1], lists[:3]], [[each] for each in lists]):
+        assert torch.equal(states(parts), expected)
 
 
 def test_products_follow_the_weights(encoder):
