@@ -1,7 +1,9 @@
-"""Dask and Optuna, on this machine with two workers, give what one process gives."""
+"""Dask, Spark and Optuna, on this machine with two workers, give what one process gives."""
 
 import importlib.util
 import os
+import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +21,34 @@ from skhimatch import HiMatchClassifier, PretrainedEncoder
 needs_dask = pytest.mark.skipif(
     importlib.util.find_spec("distributed") is None, reason="dask comes with the extra 'cluster'"
 )
+needs_spark = pytest.mark.skipif(
+    importlib.util.find_spec("pyspark") is None or shutil.which("java") is None,
+    reason="pyspark comes with the extra 'spark', and needs Java",
+)
+GUIDE = Path(__file__).parents[1] / "docs" / "guide.md"
+
+# Ten tasks tell what is true of their process.
+TOLD = """
+import os
+import torch
+from pyspark import TaskContext
+
+@pandas_udf("process long, task long, loads long, calls long, threads long")
+def told(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
+    saved_classifier()
+    info = saved_classifier.cache_info()
+    row = {
+        "process": os.getpid(),
+        "task": TaskContext.get().partitionId(),
+        "loads": info.misses,
+        "calls": info.hits + info.misses,
+        "threads": torch.get_num_threads(),
+    }
+    for texts in batches:
+        yield pd.DataFrame([row] * len(texts))
+
+frame.repartition(10).select(told("text")).write.parquet("told")
+"""
 
 
 # Each process tries two values of gamma.
@@ -163,6 +193,108 @@ class TestDask:
         work = client.run(lambda dask_worker: (dask_worker.loaded, getattr(dask_worker, "parts", 0)))
         assert [loaded for loaded, _ in work.values()] == [1, 1]
         assert sum(parts for _, parts in work.values()) == 9
+
+
+@needs_spark
+class TestSpark:
+    """The files of the guide, sent to two worker processes by its command."""
+
+    # Each list is a file and a task. The second one is longer than a batch.
+    TEXTS = (["", "  ", "lens\x00 light", "日本語"], make_corpus(45, seed=1)[0])
+
+    @pytest.fixture
+    def classifier(self):
+        return HiMatchClassifier(HIERARCHY, **QUICK).fit(*make_corpus(60))
+
+    @pytest.fixture
+    def submit(self, classifier, tmp_path):
+        """Run the job of the guide on rows of parquet files; `changes` are replaced parts of the job."""
+        blocks = re.findall(r"```py\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+        files = {name: code for code in blocks for name in re.findall(r"\A# (\w+\.py)\n", code)}
+        [top_labels] = [code for code in blocks if "def top_labels" in code]
+        classifier.save(tmp_path / "model")
+        shutil.make_archive(str(tmp_path / "model"), "zip", tmp_path / "model")
+        shutil.rmtree(tmp_path / "model")
+        (tmp_path / "texts").mkdir()
+        (tmp_path / "labelling.py").write_text(files["labelling.py"])
+
+        def run(lists, changes=()):
+            job = files["job.py"]
+            for old, new in changes:
+                assert job.count(old) == 1
+                job = job.replace(old, new.replace("TOP_LABELS", top_labels))
+            (tmp_path / "job.py").write_text(job)
+            first = 0
+            for part, texts in enumerate(lists):
+                frame = pd.DataFrame({"id": range(first, first + len(texts)), "text": texts})
+                frame.to_parquet(tmp_path / "texts" / f"part-{part}.parquet")
+                first += len(texts)
+            package = Path(importlib.util.find_spec("pyspark").origin).parent
+            paths = [str(Path(__file__).parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+            settings = {
+                "spark.ui.enabled": "false",
+                # Several batches for each task.
+                "spark.sql.execution.arrow.maxRecordsPerBatch": 10,
+                # Each file is a task of its own.
+                "spark.sql.files.openCostInBytes": "64m",
+                "spark.sql.files.maxPartitionBytes": "64m",
+            }
+            return subprocess.run(
+                [package / "bin" / "spark-submit", "--master", "local[2]"]
+                + ["--py-files", "labelling.py", "--archives", "model.zip#model"]
+                + [word for name, value in settings.items() for word in ("--conf", f"{name}={value}")]
+                + ["job.py"],
+                cwd=tmp_path,
+                env=os.environ
+                | {
+                    "SPARK_HOME": str(package),
+                    "SPARK_LOCAL_IP": "127.0.0.1",
+                    "PYSPARK_PYTHON": sys.executable,
+                    "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+                },
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+
+        return run
+
+    def test_rows_get_the_labels_of_predict(self, classifier, submit, tmp_path):
+        import pyarrow.parquet as pq
+
+        # The other function of the guide writes a second column.
+        done = submit(
+            self.TEXTS,
+            [
+                ("frame = spark", "TOP_LABELS\nframe = spark"),
+                ('label_names("text"))', 'label_names("text")).withColumn("best", top_labels("text"))'),
+                ("frame.withColumn", TOLD + "frame.withColumn"),
+            ],
+        )
+        assert done.returncode == 0, done.stdout
+        found = pq.read_table(tmp_path / "labelled").sort_by("id").to_pydict()
+        texts = [text for part in self.TEXTS for text in part]
+        assert found["id"] == list(range(len(texts)))
+        assert found["text"] == texts
+        expected = classifier.to_label_sets(classifier.predict(texts))
+        assert found["labels"] == [sorted(labels) for labels in expected]
+        labels, probabilities = classifier.predict_topk(texts, 3)
+        assert [best["labels"] for best in found["best"]] == labels.tolist()
+        np.testing.assert_allclose(
+            [best["probabilities"] for best in found["best"]], probabilities, atol=1e-6
+        )
+        # One classifier for all tasks of a process: each task sees the calls of those before it.
+        [told] = pq.read_table(tmp_path / "told").to_pydict().values()
+        assert {row["task"] for row in told} == set(range(10))
+        assert len({row["process"] for row in told}) <= 2
+        assert {(row["loads"], row["threads"]) for row in told} == {(1, 1)}
+        assert len({(row["process"], row["calls"]) for row in told}) == 10
+
+    def test_a_row_without_a_text_is_named_before_any_is_predicted(self, submit, tmp_path):
+        done = submit([["a wave", "lens"], ["leaf", None]])
+        assert done.returncode != 0
+        assert "ValueError: Rows without a text: [Row(id=3, text=None)]; fill them" in done.stdout
+        assert not (tmp_path / "labelled").exists()
 
 
 class TestOptuna:
