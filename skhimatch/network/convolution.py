@@ -97,6 +97,12 @@ class ConvolutionEncoder(TextEncoder):
         weight = self.weight.transpose(0, 1).flatten(1)
         return (self.dropout(self.embedding(words)) @ weight).unflatten(1, (len(self.weight), -1))
 
+    def train(self, mode: bool = True) -> ConvolutionEncoder:
+        """Switch between training and prediction; the products kept for prediction are dropped."""
+        # Optimizers that update all weights in one operation do not count the changes of a weight.
+        self.kept = None
+        return super().train(mode)
+
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: all but the products kept for prediction."""
         return {**super().__getstate__(), "kept": None}

@@ -67,8 +67,8 @@ def choose_shortlist_size(targets: sp.csr_array) -> int:
     Returns
     -------
     int
-        As `choose_training_shortlist_size`, or half of it with up to 200 labels. In any case enough for all
-        targets of any training text.
+        As `choose_training_shortlist_size`, or half of it if there are more labels than that, up to 200. In
+        any case enough for all targets of any training text.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def choose_shortlist_size(targets: sp.csr_array) -> int:
     8
     """
     size = choose_training_shortlist_size(targets)
-    if targets.shape[1] > MANY_LABELS:
+    if not size < targets.shape[1] <= MANY_LABELS:
         return size
     _, maximum = _numbers_of_targets(targets)
     return max(round(SHARE_TO_PREDICT * size), maximum)

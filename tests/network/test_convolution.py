@@ -97,6 +97,13 @@ def test_products_follow_the_weights(encoder):
         with torch.no_grad():
             weight.mul_(2)
         check_states(encoder, LISTS)
+    # A fused optimizer changes weights without counting it.
+    adam = torch.optim.Adam(encoder.train().parameters(), fused=True)
+    for weight in encoder.parameters():
+        weight.grad = torch.ones_like(weight)
+    adam.step()
+    encoder.eval()
+    check_states(encoder, LISTS)
     encoder.weight = torch.nn.Parameter(encoder.weight.detach() * 3)
     check_states(encoder, LISTS)
     other = ConvolutionEncoder(len(VOCABULARY), 6, embedding_dimension=5, kernel_size=3)

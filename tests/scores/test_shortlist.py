@@ -36,7 +36,7 @@ class TestNumberOfCandidates:
         assert choose_training_shortlist_size(sp.csr_array(targets)) == number
         assert choose_shortlist_size(sp.csr_array(targets)) == number
 
-    @pytest.mark.parametrize(("of_texts", "number"), [([1, 1], 8), ([5, 5], 24), ([1, 1, 1, 97], 100)])
+    @pytest.mark.parametrize(("of_texts", "number"), [([1, 1], 8), ([5, 5], 24), ([1, 1, 1, 97], 200)])
     def test_half_as_many_of_few_labels_in_prediction(self, of_texts, number):
         targets = np.zeros((len(of_texts), 200), dtype=int)
         for row, n_labels in enumerate(of_texts):
@@ -44,6 +44,9 @@ class TestNumberOfCandidates:
         assert choose_shortlist_size(sp.csr_array(targets)) == number
         # All targets of any text have a place.
         assert choose_shortlist_size(sp.csr_array(np.ones((1, 60), dtype=int))) == 60
+        # All labels are scored where a shortlist to train on would have all of them.
+        assert choose_shortlist_size(sp.csr_array(np.eye(17, dtype=int))) == 17
+        assert choose_shortlist_size(sp.csr_array(np.eye(18, dtype=int))) == 8
 
     def test_no_more_than_there_are(self):
         assert choose_training_shortlist_size(sp.csr_array(np.eye(10, dtype=int))) == 10
