@@ -177,7 +177,7 @@ def train(corpus: Corpus, network: str, n_texts: int, repeats: int, output: Path
     All processes end a step together, so the first one writes the seconds of each epoch but the first.
     """
     together = "WORLD_SIZE" in os.environ
-    is_first = not together or Accelerator(cpu=True).is_main_process
+    accelerator = Accelerator(cpu=True) if together else None
     texts, label_sets = corpus.part("train")
     classifier = HiMatchClassifier(
         corpus.hierarchy,
@@ -189,8 +189,10 @@ def train(corpus: Corpus, network: str, n_texts: int, repeats: int, output: Path
         net_params={"accelerate": together},
     )
     classifier.fit(texts[:n_texts], label_sets[:n_texts])
-    if is_first:
+    if accelerator is None or accelerator.is_main_process:
         output.write_text(json.dumps([epoch["dur"] for epoch in classifier.history_[1:]]))
+    if accelerator is not None:
+        accelerator.end_training()
 
 
 def measure(corpus: Corpus, model: Path, sizes: Sizes) -> list[dict[str, Any]]:

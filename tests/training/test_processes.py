@@ -67,6 +67,8 @@ except ValueError as error:
     messages.append(str(error))
 with open(f"{folder}/messages-{own}.json", "w") as file:
     json.dump(messages, file)
+# A process that ends with an open connection is aborted now and then.
+PartialState().destroy_process_group()
 """
 IN_PROCESSES = {"accelerate": True}
 WITHOUT_DROPOUT = SMALL | {"module__dropout": 0.0}
