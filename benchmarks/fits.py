@@ -1,4 +1,4 @@
-"""Measure whole fits: the defaults on one thread and on two, and MiniLM frozen with no vector stored before.
+"""Measure whole fits: the defaults on one thread and on two, and frozen MiniLM with no vector stored before.
 
     python -m benchmarks.fits
 
@@ -46,7 +46,6 @@ class Kind:
 KINDS = (
     Kind("the defaults", 1),
     Kind("the defaults", 2),
-    Kind('frozen MiniLM, `dtype="bfloat16"`', 1, "bfloat16"),
     Kind('frozen MiniLM, `dtype="bfloat16"`', 2, "bfloat16"),
 )
 
