@@ -8,7 +8,28 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-__all__ = ["positions_of_rows", "rows_of"]
+__all__ = ["index_type", "positions_of_rows", "rows_of"]
+
+
+def index_type(largest: int) -> type[np.int32] | type[np.int64]:
+    """Return the type of the indices and offsets of a sparse array: of 32 bits, if they are large enough.
+
+    Parameters
+    ----------
+    largest : int
+        The largest offset.
+
+    Returns
+    -------
+    type
+        The type; scikit-learn refuses 64 bits where 32 would do.
+
+    Examples
+    --------
+    >>> index_type(2**31 - 1), index_type(2**31)
+    (<class 'numpy.int32'>, <class 'numpy.int64'>)
+    """
+    return np.int32 if largest <= np.iinfo(np.int32).max else np.int64
 
 
 def positions_of_rows(

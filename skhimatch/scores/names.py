@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.rows import index_type
 from skhimatch.labels.texts import label_words
 from skhimatch.scores.state import ScorerState, sparse_from_arrays, sparse_to_arrays
 from skhimatch.storage.arrays import of_shape, positions
@@ -92,7 +93,7 @@ class PrefixStatistics:
         """Return the strength of each prefix in n texts, csr_array of shape (n, S), float32."""
         prefixes = self.prefix_of_word[texts.ids]
         kept = np.flatnonzero(prefixes)
-        offsets = np.searchsorted(kept, texts.offsets).astype(sp.get_index_dtype(maxval=len(kept)))
+        offsets = np.searchsorted(kept, texts.offsets).astype(index_type(len(kept)))
         counts = sp.csr_array(
             (np.ones(len(kept), dtype=np.float32), prefixes[kept], offsets), shape=(len(texts), len(self.idf))
         )

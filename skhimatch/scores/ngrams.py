@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.rows import index_type
 from skhimatch.labels.weights import TextWeights
 from skhimatch.scores.state import ScorerState, sparse_from_arrays, sparse_to_arrays
 from skhimatch.scores.svm import train_svms
@@ -240,8 +241,7 @@ class NGramFeatures:
         of_token[pairs, 1] = self._table.find(codes)
         columns = of_token.ravel()
         known = np.flatnonzero(columns >= 0)
-        # scikit-learn refuses offsets of 64 bits.
-        offsets = np.searchsorted(known, 2 * texts.offsets).astype(sp.get_index_dtype(maxval=len(known)))
+        offsets = np.searchsorted(known, 2 * texts.offsets).astype(index_type(len(known)))
         counts = sp.csr_array(
             (np.ones(len(known), dtype=np.float32), columns[known], offsets),
             shape=(len(texts), len(self.codes)),
