@@ -261,7 +261,12 @@ def measure_models(sizes: Sizes) -> dict[str, Any]:
     predict_seconds = {name: median(seconds) for name, seconds in predicting.items()}
 
     torch.manual_seed(0)
-    dataset = TextDataset(tokenizer.transform(texts), encoded)
+    sequences = tokenizer.transform(texts)
+    # The labels that `fit` trains on.
+    shortlist = classifier.state_.ensemble.training_shortlist(
+        "words", sequences, encoded, corpus.hierarchy, seed=0
+    )
+    dataset = TextDataset(sequences, encoded, shortlist)
     batches = list(islice(LengthBuckets(dataset, classifier.batch_size), sizes.steps))
     network, criterion = classifier.network_, HiMatchLoss(corpus.hierarchy)
     without = HiMatchLoss(corpus.hierarchy, lambda_joint=0, lambda_match=0)
