@@ -10,34 +10,31 @@ each run. The environment variable SKHIMATCH_DATA names the folder of corpora th
 """
 
 import argparse
-import hashlib
 import importlib.util
 import json
 import multiprocessing
 import os
-import platform
 import resource
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
 import scipy.sparse as sp
-import torch
 
 import skhimatch
+from benchmarks import records
 from benchmarks.confidence import N_TEXTS, confidence, made_up_texts
 from benchmarks.configs import read_configs
 from benchmarks.joint_space import describe_joint_space
 from benchmarks.linear_by_blocks import LinearByBlocks
 from benchmarks.local_classifiers import LocalClassifiers
+from benchmarks.records import RESULTS, code_digest, commit
 from benchmarks.sentence_vectors import SentenceVectors
 from skhimatch.baseline import FIXED, LinearBaseline
 from skhimatch.datasets import Corpus, load_api_docs, load_eurlex57k, load_htc_json, load_wos
@@ -46,11 +43,8 @@ from skhimatch.evaluation.ranking import ranking_by_frequency
 from skhimatch.labels.targets import encode_targets
 from skhimatch.report import Report
 
-RESULTS = Path(__file__).parent / "results"
-PACKAGE = Path(skhimatch.__file__).parent
 # With more labels than this, rankings are scored too, at this k.
 MANY_LABELS, K = 200, 5
-PACKAGES = ("torch", "skorch", "scikit-learn", "numpy", "scipy")
 # With more labels than this, the decision is not tuned again for each metric.
 MAX_LABELS_BY_METRIC = 1_000
 BY_METRIC = "micro_macro", "micro", "macro"
@@ -323,7 +317,7 @@ def run(dataset: str, model: str, seed: int, settings: dict[str, Any]) -> dict[s
         "parameters": parameters(fitted),
         "epochs": getattr(fitted, "n_iter_", None),
         "val_of_network": of_network(fitted),
-        "device": device(),
+        "device": records.device(),
         "commit": commit(),
         "code": code_digest(),
     }
@@ -452,43 +446,6 @@ def summary(runs: list[dict[str, Any]], statistic: Callable[..., Any]) -> dict[s
     } | {"fit_seconds": float(statistic([run["fit_seconds"] for run in runs]))}
 
 
-def versions(model: str) -> dict[str, str]:
-    """Return the versions of Python and of the packages on which the figures depend."""
-    packages = (*PACKAGES, "hiclass") if model == "hiclass" else PACKAGES
-    return {"python": platform.python_version(), "skhimatch": skhimatch.__version__} | {
-        name: version(name) for name in packages
-    }
-
-
-def device() -> str:
-    """Return the name of the GPU that networks compute on if there is one, else "cpu"."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-
-
-def commit() -> str:
-    """Return the commit of the measured code, "-dirty" if code was changed since; "unknown" without git."""
-    try:
-        described = _git("describe", "--always", "--abbrev=12")
-        # A run writes results and their page, which are no code.
-        written = (":!benchmarks/results", ":!docs/trust.md")
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *written)
-    except (FileNotFoundError, subprocess.CalledProcessError):
-        return "unknown"
-    return described + "-dirty" * bool(changed)
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
-
-
-def code_digest(package: Path = PACKAGE) -> str:
-    """Return a digest of the modules of the package: figures of equal digests can be compared."""
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:12]
-
-
 def write(path: Path, dataset: str, model: str, settings: dict[str, Any], runs: list[dict[str, Any]]) -> None:
     """Write a results file. All of them have this format."""
     runs = sorted(runs, key=lambda run: run["seed"])
@@ -500,12 +457,16 @@ def write(path: Path, dataset: str, model: str, settings: dict[str, Any], runs: 
         "runs": runs,
         "mean": summary(runs, np.mean),
         "std": summary(runs, np.std),
-        "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
-        "versions": versions(model),
+        "threads": records.threads(),
+        "versions": versions_of(model),
         "commit": commit(),
     }
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    records.write(path, content)
+
+
+def versions_of(model: str) -> dict[str, str]:
+    """Return the versions of the packages that a model depends on."""
+    return records.versions(*("hiclass",) * (model == "hiclass"))
 
 
 def main() -> None:
@@ -528,7 +489,7 @@ def main() -> None:
     runs: list[dict[str, Any]] = []
     if path.exists():
         before = json.loads(path.read_text())
-        if before["settings"] == settings and before["versions"] == versions(arguments.model):
+        if before["settings"] == settings and before["versions"] == versions_of(arguments.model):
             code = code_digest()
             runs = [run for run in before["runs"] if run.get("code") == code]
     for seed in arguments.seeds:

@@ -6,8 +6,6 @@ writes ``benchmarks/results/complexity.json``. Both networks train on the same b
 turn.
 """
 
-import json
-import os
 from itertools import islice
 from statistics import median
 from typing import Any
@@ -15,7 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.accuracy import code_digest, commit, load_corpus, versions
+from benchmarks import records
+from benchmarks.accuracy import load_corpus
 from benchmarks.paper import COMPLEXITY
 from benchmarks.speed import Stepper, in_turn
 from skhimatch.labels.targets import encode_targets
@@ -83,13 +82,8 @@ def measure() -> dict[str, dict[str, Any]]:
 
 
 def main() -> None:
-    content = measure() | {
-        "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
-        "versions": versions("himatch"),
-        "commit": commit(),
-        "code": code_digest(),
-    }
-    COMPLEXITY.write_text(json.dumps(content, indent=1) + "\n")
+    origin = records.origin()
+    records.write(COMPLEXITY, measure() | origin)
     print(COMPLEXITY.read_text())
 
 

@@ -18,23 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy import (
-    CORPORA,
-    RESULTS,
-    code_digest,
-    commit,
-    device,
-    fit_himatch,
-    load_corpus,
-    versions,
-)
+from benchmarks import records
+from benchmarks.accuracy import CORPORA, fit_himatch, load_corpus
 from skhimatch import HiMatchClassifier
 from skhimatch.explanation.results import WordEffect
 from skhimatch.text.places import without_places
 
 __all__ = ["Faithfulness", "measure", "random_words"]
 
-FILE = RESULTS / "faithfulness.json"
+FILE = records.RESULTS / "faithfulness.json"
 # Texts that are explained, different words that are removed, and draws of random words for each text.
 N_TEXTS, N_WORDS, N_DRAWS = 500, 5, 10
 
@@ -184,7 +176,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     # Before the fit, so that a change of the code while it runs is not counted.
-    origin = {"commit": commit(), "code": code_digest(), "device": device(), "versions": versions("himatch")}
+    origin = records.origin()
     corpus = load_corpus(arguments.dataset)
     classifier = fit_himatch(corpus, arguments.seed, {})
     found = measure(classifier, corpus.part("test")[0], seed=arguments.seed)
@@ -196,7 +188,7 @@ def main() -> None:
         **asdict(found),
         **origin,
     }
-    FILE.write_text(json.dumps(dict(sorted(contents.items())), indent=1) + "\n")
+    records.write(FILE, dict(sorted(contents.items())))
     print(f"{found.share:.1%} of {found.texts} texts")
 
 

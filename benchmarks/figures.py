@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.accuracy import CORPORA, MODELS, RESULTS, code_digest, commit, device, load_corpus
+from benchmarks import records
+from benchmarks.accuracy import CORPORA, MODELS, load_corpus
 from benchmarks.configs import PREFIX, read_configs
 from benchmarks.paper import BY_LEVEL, IN_THE_JOINT_SPACE
 from benchmarks.tables import ROOT, read_results
@@ -62,9 +63,9 @@ def points(dataset: str, seed: int = 0) -> dict[str, Any]:
             "groups": display.groups,
         }
     return {"dataset": dataset, "seed": seed, "labels": labels, "spaces": found} | {
-        "device": device(),
-        "commit": commit(),
-        "code": code_digest(),
+        "device": records.device(),
+        "commit": records.commit(),
+        "code": records.code_digest(),
     }
 
 
@@ -118,7 +119,7 @@ def main() -> None:
         if figure is None:
             raise SystemExit("Run benchmarks.accuracy with the models " + ", ".join(BY_LEVEL) + " first.")
     else:
-        stored: Path = RESULTS / f"{arguments.dataset}-points.json"
+        stored: Path = records.RESULTS / f"{arguments.dataset}-points.json"
         if not stored.exists():
             stored.write_text(json.dumps(points(arguments.dataset)) + "\n")
         figure, path = draw_joint_spaces(json.loads(stored.read_text())), JOINT_SPACE

@@ -17,7 +17,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from benchmarks.accuracy import PRETRAINED, code_digest, commit, device, load_corpus, versions
+from benchmarks import records
+from benchmarks.accuracy import PRETRAINED, load_corpus
 from benchmarks.speed import corpus_name, peak_rss_mb
 from benchmarks.tables import FITS
 from skhimatch import HiMatchClassifier, PretrainedEncoder
@@ -92,6 +93,7 @@ def main() -> None:
     if arguments.kind is not None:
         print(json.dumps(measure(load_corpus(corpus_name()), KINDS[arguments.kind])))
         return
+    origin = records.origin()
     if arguments.quick:
         corpus = load_corpus(corpus_name())
         corpus = replace(corpus, splits={part: rows[:48] for part, rows in corpus.splits.items()})
@@ -103,13 +105,9 @@ def main() -> None:
         "dataset": corpus_name(),
         "quick": arguments.quick,
         "fits": fits,
-        "device": device(),
-        "versions": versions("himatch"),
-        "commit": commit(),
-        "code": code_digest(),
+        **origin,
     }
-    FITS.parent.mkdir(exist_ok=True)
-    FITS.write_text(json.dumps(content, indent=1) + "\n")
+    records.write(FITS, content)
     for row in fits:
         print(row)
 

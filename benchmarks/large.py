@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.accuracy import commit, versions
+from benchmarks import records
 from benchmarks.speed import VOCABULARY_SIZE, peak_rss_mb, two_levels
 from skhimatch import HiMatchClassifier
 from skhimatch.labels.hierarchy import LabelHierarchy
@@ -75,12 +74,9 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=500_000)
     parser.add_argument("--labels", type=int, default=1_000)
     arguments = parser.parse_args()
-    content = measure(arguments.texts, arguments.labels) | {
-        "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
-        "versions": versions("himatch"),
-        "commit": commit(),
-    }
-    RESULT.write_text(json.dumps(content, indent=1) + "\n")
+    origin = records.origin()
+    content = measure(arguments.texts, arguments.labels) | origin
+    records.write(RESULT, content)
     print(json.dumps(content, indent=1))
 
 

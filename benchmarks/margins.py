@@ -15,17 +15,8 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 
-from benchmarks.accuracy import (
-    CORPORA,
-    GLOVE,
-    RESULTS,
-    code_digest,
-    commit,
-    data_folder,
-    device,
-    load_corpus,
-    versions,
-)
+from benchmarks import records
+from benchmarks.accuracy import CORPORA, GLOVE, data_folder, load_corpus
 from benchmarks.configs import PREFIX, read_configs
 from benchmarks.paper import PUBLISHED
 from skhimatch import HiMatchClassifier
@@ -70,10 +61,10 @@ def write(path: Path, dataset: str, runs: list[dict[str, Any]]) -> None:
         "part": "validation",
         "seeds": [run["seed"] for run in runs],
         "runs": runs,
-        "versions": versions("himatch"),
-        "commit": commit(),
+        "versions": records.versions(),
+        "commit": records.commit(),
     }
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    records.write(path, content)
 
 
 def main() -> None:
@@ -83,15 +74,15 @@ def main() -> None:
     parser.add_argument("--dataset", required=True, choices=CORPORA)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
-    path = RESULTS / f"{arguments.dataset}-margins.json"
+    path = records.RESULTS / f"{arguments.dataset}-margins.json"
     runs: list[dict[str, Any]] = []
+    code = records.code_digest()
     if path.exists():
-        code = code_digest()
         runs = [run for run in json.loads(path.read_text())["runs"] if run["code"] == code]
     for seed in arguments.seeds:
         if seed not in [run["seed"] for run in runs]:
             rows = search(arguments.dataset, seed)
-            of_code = {"device": device(), "commit": commit(), "code": code_digest()}
+            of_code = {"device": records.device(), "commit": records.commit(), "code": code}
             runs.append({"seed": seed, "rows": rows} | of_code)
             write(path, arguments.dataset, sorted(runs, key=lambda run: run["seed"]))
 

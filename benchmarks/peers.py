@@ -31,7 +31,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from benchmarks.accuracy import commit, load_corpus, minilm_l6, versions
+from benchmarks import records
+from benchmarks.accuracy import load_corpus, minilm_l6
 from benchmarks.local_classifiers import LocalClassifiers
 from benchmarks.sentence_vectors import SentenceVectors
 from benchmarks.speed import peak_rss_mb
@@ -340,13 +341,13 @@ def main() -> None:
             except (ValueError, ModuleNotFoundError) as error:
                 print(f"{name}: left out: {error}", flush=True)
                 continue
-        content["peers"][name] = found | {"commit": commit()}
+        content["peers"][name] = found | {"commit": records.commit()}
         content |= {
             "dataset": arguments.dataset,
-            "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
-            "versions": versions("himatch"),
+            "threads": records.threads(),
+            "versions": records.versions(),
         }
-        path.write_text(json.dumps(content, indent=1) + "\n")
+        records.write(path, content)
         print(name, found, flush=True)
     draw(content).savefig(ROOT / "docs" / f"peers-{arguments.dataset}.png", dpi=150)
 

@@ -21,15 +21,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from benchmarks.accuracy import code_digest, commit, device, versions
+from benchmarks import records
 from benchmarks.tables import SERVING
 from skhimatch import HiMatchClassifier
 from skhimatch.datasets import load_api_docs
@@ -125,7 +123,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="small sizes; the figures have no meaning")
     quick = parser.parse_args().quick
-    corpus = load_api_docs()
+    origin, corpus = records.origin("fastapi", "uvicorn"), load_api_docs()
     train, validation, test = (corpus.part(name) for name in ("train", "validation", "test"))
     settings = SETTINGS | ({"max_epochs": 1, "lexical": None} if quick else {})
     classifier = HiMatchClassifier(corpus.hierarchy, random_state=0, **settings)
@@ -139,15 +137,10 @@ def main() -> None:
         "quick": quick,
         "labels": len(corpus.hierarchy),
         "loads": loads,
-        "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
-        "device": device(),
-        "versions": versions("himatch") | {name: version(name) for name in ("fastapi", "uvicorn")},
-        "commit": commit(),
-        "code": code_digest(),
+        **origin,
     }
-    SERVING.parent.mkdir(exist_ok=True)
-    SERVING.write_text(json.dumps(content, indent=1) + "\n")
+    records.write(SERVING, content)
     for load in loads:
         print(load)
 

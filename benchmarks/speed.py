@@ -11,7 +11,6 @@ test that the measurement runs. No table contains these figures.
 
 import argparse
 import copy
-import json
 import multiprocessing
 import os
 import resource
@@ -34,7 +33,8 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
-from benchmarks.accuracy import commit, fit_himatch, fit_tfidf_svm, load_corpus, versions
+from benchmarks import records
+from benchmarks.accuracy import fit_himatch, fit_tfidf_svm, load_corpus
 from benchmarks.reference import Reference
 from benchmarks.tables import SPEED
 from skhimatch import HiMatchClassifier, WordTokenizer
@@ -427,11 +427,10 @@ def main() -> None:
         **in_own_process(measure_models, sizes),
         "grid_search_ratio_of_two_jobs": in_own_process(measure_grid_search, sizes),
         "growth": measure_growth(sizes),
-        "versions": versions("himatch"),
-        "commit": commit(),
+        "versions": records.versions(),
+        "commit": records.commit(),
     }
-    SPEED.parent.mkdir(exist_ok=True)
-    SPEED.write_text(json.dumps(content, indent=1) + "\n")
+    records.write(SPEED, content)
     for name, value in content.items():
         if isinstance(value, float):
             print(f"{name:<30} {value:.4g}")

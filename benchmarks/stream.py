@@ -8,7 +8,6 @@ With ``--quick`` they are few.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -21,7 +20,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.accuracy import code_digest, commit, device, versions
+from benchmarks import records
+from benchmarks.speed import in_own_process
 from benchmarks.tables import STREAM
 from skhimatch import HiMatchClassifier
 from skhimatch.datasets import load_api_docs
@@ -43,7 +43,10 @@ def write_texts(folder: Path, texts: list[str], n_texts: int) -> None:
 
 
 def measure(model: Path, texts: list[str], n_texts: int) -> dict[str, Any]:
-    """Run the command in a process of its own, and return its peak memory and its time."""
+    """Run the command in a process of its own, and return its peak memory and its time.
+
+    The peak includes the memory of the process that calls this, which therefore has to be small.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "in").mkdir()
@@ -68,27 +71,23 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="few texts; the figures have no meaning")
     quick = parser.parse_args().quick
-    corpus = load_api_docs()
+    origin, corpus = records.origin(), load_api_docs()
     texts, label_sets = corpus.part("train")
     n_training = 60 if quick else len(texts)
     classifier = HiMatchClassifier(corpus.hierarchy, max_epochs=1, validation_fraction=0.1, random_state=0)
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder, "model")
         classifier.fit(texts[:n_training], label_sets[:n_training]).save(model)
-        measured = [measure(model, texts, number) for number in ((5,) if quick else NUMBERS)]
+        numbers = (5,) if quick else NUMBERS
+        measured = [in_own_process(measure, model, list(texts), number) for number in numbers]
     content = {
         "dataset": corpus.name,
         "quick": quick,
         "labels": len(corpus.hierarchy),
         "streams": measured,
-        "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
-        "device": device(),
-        "versions": versions("himatch"),
-        "commit": commit(),
-        "code": code_digest(),
+        **origin,
     }
-    STREAM.parent.mkdir(exist_ok=True)
-    STREAM.write_text(json.dumps(content, indent=1) + "\n")
+    records.write(STREAM, content)
     for row in measured:
         print(row)
 

@@ -19,9 +19,9 @@ from benchmarks.accuracy import BANDS, split_name
 from benchmarks.configs import PREFIX
 from benchmarks.joint_space import KINDS
 from benchmarks.paper import paper_tables
+from benchmarks.records import RESULTS, read
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 SPEED = RESULTS / "speed.json"
 SERVING = RESULTS / "serving.json"
 PEERS = "peers-*.json"
@@ -29,6 +29,7 @@ LARGE = RESULTS / "large.json"
 WORKERS = RESULTS / "workers.json"
 FITS = RESULTS / "fits.json"
 STREAM = RESULTS / "stream.json"
+ONE_TEXT = RESULTS / "one_text.json"
 FAITHFULNESS = RESULTS / "faithfulness.json"
 IDEAS = ROOT / "benchmarks" / "ideas.json"
 PUBLISHED = ROOT / "benchmarks" / "published.json"
@@ -418,12 +419,6 @@ def _recall_and_ndcg(runs: list[dict[str, float]]) -> str:
     return " / ".join(cells) if cells != ["–", "–"] else ""
 
 
-def read_speed() -> dict[str, Any] | None:
-    """Return the results of `benchmarks.speed`, or None. Quick runs do not count."""
-    content = json.loads(SPEED.read_text()) if SPEED.exists() else None
-    return None if content is None or content["quick"] else content
-
-
 def speed_table(content: dict[str, Any] | None) -> str:
     """Render speed and memory on one corpus, and ratios of speeds."""
     if content is None:
@@ -455,12 +450,6 @@ def speed_table(content: dict[str, Any] | None) -> str:
     return "\n".join([*lines, *(f"| {name} | {value} |" for name, value in rows.items())])
 
 
-def read_fits() -> dict[str, Any] | None:
-    """Return the results of `benchmarks.fits`, or None. Quick runs do not count."""
-    content = json.loads(FITS.read_text()) if FITS.exists() else None
-    return None if content is None or content["quick"] else content
-
-
 def fits_table(content: dict[str, Any] | None) -> str:
     """Render the time of whole fits."""
     if content is None:
@@ -478,12 +467,6 @@ def fits_table(content: dict[str, Any] | None) -> str:
     return "\n".join(lines)
 
 
-def read_stream() -> dict[str, Any] | None:
-    """Return the results of `benchmarks.stream`, or None. Quick runs do not count."""
-    content = json.loads(STREAM.read_text()) if STREAM.exists() else None
-    return None if content is None or content["quick"] else content
-
-
 def stream_table(content: dict[str, Any] | None) -> str:
     """Render the peak memory of the command `predict` by the number of texts."""
     if content is None:
@@ -491,6 +474,23 @@ def stream_table(content: dict[str, Any] | None) -> str:
     lines = ["| texts | peak memory | time |", "|---|---|---|"]
     for row in content["streams"]:
         lines.append(f"| {row['texts']:,} | {row['peak_rss_mb']:,} MB | {row['seconds']:.0f} s |")
+    return "\n".join(lines)
+
+
+def one_text_table(content: dict[str, Any] | None) -> str:
+    """Render the time of one text on a frozen encoder, against that of the encoder alone."""
+    if content is None:
+        return NOT_MEASURED
+    lines = [
+        f"| {_threads(content['threads'])} | words (median) | encoder alone | `predict` | ratio |",
+        "|---|---|---|---|---|",
+    ]
+    for row in content["rows"]:
+        ratio = row["predict_ms"] / row["encoder_ms"]
+        lines.append(
+            f"| {row['dataset']} | {row['words']:.0f} | {row['encoder_ms']:.1f} ms "
+            f"| {row['predict_ms']:.1f} ms | {ratio:.2f} |"
+        )
     return "\n".join(lines)
 
 
@@ -513,21 +513,6 @@ def growth_table(content: dict[str, Any] | None) -> str:
             cells += [f"{taken['peak_rss_mb']:,} MB", weights]
             lines.append(f"| {int(number):,} {what} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def read_serving() -> dict[str, Any] | None:
-    """Return the results of `benchmarks.serving`, or None. Quick runs do not count."""
-    return _unless_quick(SERVING)
-
-
-def read_workers() -> dict[str, Any] | None:
-    """Return the results of `benchmarks.workers`, or None. Quick runs do not count."""
-    return _unless_quick(WORKERS)
-
-
-def _unless_quick(path: Path) -> dict[str, Any] | None:
-    content = json.loads(path.read_text()) if path.exists() else None
-    return None if content is None or content["quick"] else content
 
 
 def serving_table(content: dict[str, Any] | None) -> str:
@@ -574,11 +559,6 @@ def peers_table(contents: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def read_large() -> dict[str, Any] | None:
-    """Return the results of `benchmarks.large`, or None."""
-    return json.loads(LARGE.read_text()) if LARGE.exists() else None
-
-
 def large_table(content: dict[str, Any] | None) -> str:
     """Render time and memory of a fit on many made-up texts."""
     if content is None:
@@ -621,11 +601,6 @@ def workers_table(content: dict[str, Any] | None) -> str:
 
 def _threads(number: int) -> str:
     return f"{number} thread{'' if number == 1 else 's'}"
-
-
-def read_faithfulness() -> dict[str, Any] | None:
-    """Return the results of `benchmarks.faithfulness` by corpus, or None."""
-    return json.loads(FAITHFULNESS.read_text()) if FAITHFULNESS.exists() else None
 
 
 def faithfulness_table(content: dict[str, Any] | None) -> str:
@@ -730,7 +705,7 @@ def main() -> int:
         help="print one table or figure of the paper",
     )
     arguments = parser.parse_args()
-    results, speed = read_results(), read_speed()
+    results, speed = read_results(), read(SPEED)
     of_paper = paper_tables(results)
     if arguments.table is not None:
         print(of_paper[arguments.table])
@@ -751,13 +726,14 @@ def main() -> int:
         "frequencies": frequency_table(own),
         "speed": speed_table(speed),
         "growth": growth_table(speed),
-        "serving": serving_table(read_serving()),
+        "serving": serving_table(read(SERVING)),
         "peers": peers_table(read_peers()),
-        "fits": fits_table(read_fits()),
-        "many texts": large_table(read_large()),
-        "stream": stream_table(read_stream()),
-        "workers": workers_table(read_workers()),
-        "faithfulness": faithfulness_table(read_faithfulness()),
+        "fits": fits_table(read(FITS)),
+        "many texts": large_table(read(LARGE)),
+        "stream": stream_table(read(STREAM)),
+        "one text": one_text_table(read(ONE_TEXT)),
+        "workers": workers_table(read(WORKERS)),
+        "faithfulness": faithfulness_table(read(FAITHFULNESS)),
         "speed ideas": speed_ideas_table(json.loads(SPEED_IDEAS.read_text())),
         "ideas": ideas_table(json.loads(IDEAS.read_text())),
         "ranking ideas": ranking_ideas_table(json.loads(RANKING_IDEAS.read_text())),

@@ -28,7 +28,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,12 +37,12 @@ import joblib
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from accelerate import Accelerator
 from dask.distributed import Client, LocalCluster
 from sklearn.model_selection import GridSearchCV
 
-from benchmarks.accuracy import code_digest, commit, device, minilm_l6, versions
+from benchmarks import records
+from benchmarks.accuracy import minilm_l6
 from benchmarks.tables import WORKERS
 from skhimatch import HiMatchClassifier, PretrainedEncoder
 from skhimatch.datasets import Corpus, load_api_docs
@@ -82,7 +81,7 @@ FULL = Sizes(
     texts=300,
     grid={"gamma": [0.02, 0.2], "lambda_match": [0.1, 1.0]},
     files=4,
-    rows=6000,
+    rows=25_000,
     trained={"words": 4000, "MiniLM": 256},
     repeats=3,
 )
@@ -237,6 +236,7 @@ def main() -> None:
         network, n_texts, repeats, output = arguments.train
         train(corpus, network, int(n_texts), int(repeats), Path(output))
         return
+    origin = records.origin("accelerate", "dask", "pyarrow")
     classifier = HiMatchClassifier(corpus.hierarchy, max_epochs=1, validation_fraction=0.1, random_state=0)
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder, "model")
@@ -247,15 +247,10 @@ def main() -> None:
         "quick": quick,
         "labels": len(corpus.hierarchy),
         "workers": measured,
-        "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
-        "device": device(),
-        "versions": versions("himatch") | {name: version(name) for name in ("accelerate", "dask", "pyarrow")},
-        "commit": commit(),
-        "code": code_digest(),
+        **origin,
     }
-    WORKERS.parent.mkdir(exist_ok=True)
-    WORKERS.write_text(json.dumps(content, indent=1) + "\n")
+    records.write(WORKERS, content)
     for row in measured:
         print(row)
 

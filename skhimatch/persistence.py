@@ -25,7 +25,8 @@ from skhimatch.scores.characters import CharacterFeatures
 from skhimatch.scores.ensemble import MEANING, Ensemble
 from skhimatch.scores.names import LabelNames
 from skhimatch.scores.networks import NetworkScorer
-from skhimatch.scores.ngrams import NGramClassifier, NGramFeatures
+from skhimatch.scores.ngram_classifier import NGramClassifier
+from skhimatch.scores.ngrams import NGramFeatures
 from skhimatch.scores.path_choice import PathChoice
 from skhimatch.scores.stacking import StackingWeights
 from skhimatch.scores.state import ScorerState

@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from pretrained_models import write_tiny_bert
 from sklearn.preprocessing import normalize
 
 from benchmarks import (
@@ -18,8 +19,10 @@ from benchmarks import (
     fits,
     large,
     linear_by_blocks,
+    one_text,
     peers,
     pictures,
+    records,
     sentence_vectors,
     serving,
     speed,
@@ -87,20 +90,20 @@ def test_a_commit_is_dirty_if_code_was_changed_and_not_if_results_were(monkeypat
     git("init", "--quiet")
     git("add", "-A")
     git("commit", "--quiet", "-m", "first")
-    clean = accuracy.commit()
+    clean = records.commit()
     assert re.fullmatch("[0-9a-f]{12}", clean)
     results.write_text("a run\n")
-    assert accuracy.commit() == clean
+    assert records.commit() == clean
     code.write_text("a change\n")
-    assert accuracy.commit() == f"{clean}-dirty"
+    assert records.commit() == f"{clean}-dirty"
 
 
 def test_results_outside_of_a_repository_name_no_commit(monkeypatch, tmp_path):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     monkeypatch.chdir(tmp_path)
-    assert accuracy.commit() == "unknown"
+    assert records.commit() == "unknown"
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert accuracy.commit() == "unknown"
+    assert records.commit() == "unknown"
 
 
 @pytest.fixture
@@ -164,13 +167,13 @@ def test_the_digest_is_that_of_the_modules(tmp_path):
     (tmp_path / "scores").mkdir()
     (tmp_path / "a.py").write_text("a = 1\n")
     (tmp_path / "scores" / "b.py").write_text("b = 2\n")
-    first = accuracy.code_digest(tmp_path)
+    first = records.code_digest(tmp_path)
     (tmp_path / "notes.txt").write_text("not a module")
-    assert accuracy.code_digest(tmp_path) == first
+    assert records.code_digest(tmp_path) == first
     (tmp_path / "scores" / "b.py").write_text("b = 3\n")
-    changed = accuracy.code_digest(tmp_path)
+    changed = records.code_digest(tmp_path)
     (tmp_path / "scores" / "b.py").rename(tmp_path / "b.py")
-    assert len({first, changed, accuracy.code_digest(tmp_path)}) == 3
+    assert len({first, changed, records.code_digest(tmp_path)}) == 3
 
 
 def test_each_metric_has_a_decision_of_its_own(toy, monkeypatch):
@@ -763,7 +766,7 @@ class TestSpeed:
         }
         for numbers in content["growth"].values():
             assert all(value > 0 for taken in numbers.values() for value in taken.values())
-        assert tables.read_speed() is None
+        assert records.read(tables.SPEED) is None
         for table in (tables.speed_table, tables.growth_table):
             assert len({line.count("|") for line in table(content).splitlines()}) == 1
 
@@ -792,7 +795,7 @@ def test_whole_fits_are_measured(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["fits", "--quick"])
     fits.main()
     content = json.loads(fits.FITS.read_text())
-    assert tables.fits_table(tables.read_fits()) == "not measured yet"
+    assert tables.fits_table(records.read(tables.FITS)) == "not measured yet"
     [row] = content["fits"]
     assert row["epochs"] == 1
     assert row["fit_seconds"] > 0
@@ -803,25 +806,44 @@ def test_whole_fits_are_measured(monkeypatch, tmp_path):
 
 def test_the_memory_of_a_stream_is_measured(monkeypatch, tmp_path):
     monkeypatch.setattr(stream, "load_api_docs", lambda: CORPUS)
+    monkeypatch.setattr(stream, "in_own_process", lambda function, *arguments: function(*arguments))
     for module in (stream, tables):
         monkeypatch.setattr(module, "STREAM", tmp_path / "results" / "stream.json")
     monkeypatch.setattr(sys, "argv", ["stream", "--quick"])
     stream.main()
     content = json.loads(stream.STREAM.read_text())
-    assert tables.stream_table(tables.read_stream()) == "not measured yet"
+    assert tables.stream_table(records.read(tables.STREAM)) == "not measured yet"
     [row] = content["streams"]
     # No process with torch takes less.
     assert (row["texts"], row["peak_rss_mb"] > 100) == (5, True)
     assert tables.stream_table(content).splitlines()[-1].startswith("| 5 | ")
 
 
+def test_one_text_is_measured_against_the_encoder_alone(monkeypatch, tmp_path):
+    pytest.importorskip("transformers", reason="transformers comes with the extra 'transformers'")
+    encoder = write_tiny_bert(tmp_path / "bert")
+    monkeypatch.setattr(one_text, "load_corpus", lambda name: CORPUS)
+    monkeypatch.setattr(one_text, "minilm_l6", lambda: encoder)
+    for module in (one_text, tables):
+        monkeypatch.setattr(module, "ONE_TEXT", tmp_path / "results" / "one_text.json")
+    monkeypatch.setattr(sys, "argv", ["one_text", "--quick"])
+    one_text.main()
+    content = json.loads(one_text.ONE_TEXT.read_text())
+    assert tables.one_text_table(records.read(tables.ONE_TEXT)) == "not measured yet"
+    [row] = content["rows"]
+    assert row["texts"] == 2
+    assert min(row["encoder_ms"], row["predict_ms"]) > 0
+    *_, line = tables.one_text_table(content).splitlines()
+    assert line.startswith(f"| {CORPUS.name} | ")
+
+
 def test_results_of_speed_are_none_of_accuracy(monkeypatch, tmp_path):
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
     monkeypatch.setattr(tables, "SPEED", tmp_path / "speed.json")
-    assert tables.speed_table(tables.read_speed()) == "not measured yet"
-    assert tables.growth_table(tables.read_speed()) == "not measured yet"
+    assert tables.speed_table(records.read(tables.SPEED)) == "not measured yet"
+    assert tables.growth_table(records.read(tables.SPEED)) == "not measured yet"
     tables.SPEED.write_text(json.dumps({"quick": False}))
-    assert tables.read_speed() == {"quick": False}
+    assert records.read(tables.SPEED) == {"quick": False}
     assert tables.read_results() == []
 
 
@@ -850,9 +872,9 @@ class TestServing:
 
     def test_quick_figures_are_not_quoted(self, monkeypatch, tmp_path):
         monkeypatch.setattr(tables, "SERVING", tmp_path / "serving.json")
-        assert tables.serving_table(tables.read_serving()) == "not measured yet"
+        assert tables.serving_table(records.read(tables.SERVING)) == "not measured yet"
         tables.SERVING.write_text(json.dumps({"quick": True}))
-        assert tables.read_serving() is None
+        assert records.read(tables.SERVING) is None
 
 
 class TestWorkers:
@@ -944,9 +966,9 @@ class TestWorkers:
 
     def test_quick_figures_are_not_quoted(self, monkeypatch, tmp_path):
         monkeypatch.setattr(tables, "WORKERS", tmp_path / "workers.json")
-        assert tables.workers_table(tables.read_workers()) == "not measured yet"
+        assert tables.workers_table(records.read(tables.WORKERS)) == "not measured yet"
         tables.WORKERS.write_text(json.dumps({"quick": True}))
-        assert tables.read_workers() is None
+        assert records.read(tables.WORKERS) is None
 
 
 class TestManyLabels:
@@ -1045,7 +1067,7 @@ class TestFaithfulness:
         assert tables.faithfulness_table(None) == tables.NOT_MEASURED
 
     def test_results_say_where_they_come_from(self):
-        for dataset, found in tables.read_faithfulness().items():
+        for dataset, found in records.read(tables.FAITHFULNESS).items():
             assert dataset in CORPORA
             assert {"seed", "words", "draws", "texts", "share", "commit", "code", "versions"} <= set(found)
             assert found["texts"] == 500

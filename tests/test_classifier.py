@@ -41,7 +41,8 @@ from skhimatch.network.predict import score_texts
 from skhimatch.network.propagation import GatedPropagation, HierarchyGCN
 from skhimatch.scores import ensemble
 from skhimatch.scores.characters import CharacterFeatures
-from skhimatch.scores.ngrams import Exactly, InSteps, NGramFeatures
+from skhimatch.scores.ngram_training import Exactly, InSteps
+from skhimatch.scores.ngrams import NGramFeatures
 from skhimatch.scores.shortlist import likeliest_labels
 from skhimatch.scores.stacking import StackingWeights
 from skhimatch.training.net import NonFiniteLossError

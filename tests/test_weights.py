@@ -24,7 +24,8 @@ from skhimatch.labels.weights import TextWeights
 from skhimatch.network.base import HiMatchOutput
 from skhimatch.network.objective import BatchWeights, HiMatchLoss
 from skhimatch.scores import ensemble
-from skhimatch.scores.ngrams import NGramClassifier, NGramFeatures
+from skhimatch.scores.ngram_classifier import NGramClassifier
+from skhimatch.scores.ngrams import NGramFeatures
 from skhimatch.scores.path_choice import PathChoice
 from skhimatch.scores.stacking import StackingWeights
 from skhimatch.scores.training_labels import TrainingLabels

@@ -20,7 +20,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
 
-from benchmarks.accuracy import code_digest, commit, versions
+from benchmarks.records import code_digest, commit, versions
 from benchmarks.trust.page import PAGE, RESULTS_FILE, read, render
 from benchmarks.trust.promise import Promise
 from benchmarks.trust.promises import PROMISES
@@ -37,7 +37,7 @@ def attempt(promise: Promise, cases: int) -> None:
         "seconds": seconds,
         "code": code_digest(),
         "commit": commit(),
-        "versions": versions("himatch"),
+        "versions": versions(),
     }
     results = read() | {promise.name: result}
     fresh = RESULTS_FILE.with_suffix(".fresh")

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy import RESULTS
+from benchmarks.records import RESULTS
 from benchmarks.tables import ROOT
 from benchmarks.trust.promise import Promise
 

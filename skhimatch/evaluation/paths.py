@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.storage.pickles import FieldsPickled
 
 __all__ = ["LabelPaths", "paths_to"]
 
 
 @dataclass(frozen=True, eq=False)
-class LabelPaths:
+class LabelPaths(FieldsPickled):
     """Paths: a label that ends one, and its tagged ancestors.
 
     Attributes
@@ -92,10 +93,6 @@ class LabelPaths:
             here, deeper = np.flatnonzero(level == depth), np.flatnonzero(level > depth)
             found.append((here, deeper, at_ends[deeper][:, here].T.tocsr()))
         return found
-
-    def __getstate__(self) -> dict[str, Any]:
-        # What is kept for the next texts is made again faster than it is read.
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def highest_of_children(self, scores: NDArray[Any]) -> NDArray[Any]:
         """Return the highest score of the children of each path's end, 0 if it has none.

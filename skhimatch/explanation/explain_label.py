@@ -13,7 +13,7 @@ from skhimatch.evaluation.decisions import DecisionRule
 from skhimatch.explanation.explain_text import siblings_of
 from skhimatch.explanation.results import LabelExplanation, Neighbour, NGramWeight, ScoredText
 from skhimatch.labels.missing import encode_known_targets
-from skhimatch.scores.ngrams import NGramClassifier
+from skhimatch.scores.ngram_classifier import NGramClassifier
 from skhimatch.scores.stacking import as_probabilities
 from skhimatch.state import FittedState
 from skhimatch.text.sequences import SubwordSequences, Texts, Vocabulary, words_of

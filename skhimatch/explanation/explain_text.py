@@ -25,7 +25,7 @@ from skhimatch.explanation.results import (
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network.base import Network
 from skhimatch.network.predict import attention_of_text, distances_to_labels
-from skhimatch.scores.ngrams import NGramClassifier
+from skhimatch.scores.ngram_classifier import NGramClassifier
 from skhimatch.scores.stacking import as_probabilities
 from skhimatch.state import FittedState
 from skhimatch.text.sequences import SubwordSequences, Texts, words_of

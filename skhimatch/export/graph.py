@@ -26,7 +26,7 @@ from skhimatch.network.propagation import HierarchyEdges
 from skhimatch.scores.calibration import Calibration, IsotonicCalibration, LinearCalibration
 from skhimatch.scores.ensemble import NAMES_IN_SHORTLIST, Ensemble
 from skhimatch.scores.names import HALF_COUNT, LabelNames
-from skhimatch.scores.ngrams import NGramClassifier
+from skhimatch.scores.ngram_classifier import NGramClassifier
 from skhimatch.scores.path_choice import MAX_LOG_ODDS, PathChoice
 from skhimatch.scores.stacking import StackingWeights
 from skhimatch.text.sequences import PADDING_ID, UNKNOWN_ID

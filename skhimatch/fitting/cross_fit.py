@@ -17,7 +17,7 @@ from skhimatch.fitting.untrained import untrained_state
 from skhimatch.labels.targets import divide
 from skhimatch.parameters import Parameters
 from skhimatch.progress import say
-from skhimatch.scores.ngrams import NGramTraining
+from skhimatch.scores.ngram_training import NGramTraining
 from skhimatch.state import FittedState
 
 __all__ = ["OutOfFold", "cross_fit"]

@@ -13,7 +13,8 @@ from skhimatch.fitting.tune import with_threshold
 from skhimatch.fitting.untrained import untrained_ngrams
 from skhimatch.labels.missing import without_missing
 from skhimatch.scores.ensemble import Ensemble
-from skhimatch.scores.ngrams import Exactly, NGramClassifier, NGramTraining, ways_to_train
+from skhimatch.scores.ngram_classifier import NGramClassifier
+from skhimatch.scores.ngram_training import Exactly, NGramTraining, ways_to_train
 from skhimatch.scores.stacking import as_probabilities
 from skhimatch.state import FittedState
 from skhimatch.text.sequences import TokenSequences, words_of

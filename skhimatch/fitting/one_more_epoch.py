@@ -18,7 +18,7 @@ from skhimatch.network.batches import TextDataset
 from skhimatch.network.predict import embed_labels
 from skhimatch.parameters import Parameters
 from skhimatch.scores.ensemble import Ensemble
-from skhimatch.scores.ngrams import NGramClassifier
+from skhimatch.scores.ngram_classifier import NGramClassifier
 from skhimatch.state import EpochRecord, FittedState
 from skhimatch.text.sequences import words_of
 from skhimatch.training.callbacks import check_callbacks

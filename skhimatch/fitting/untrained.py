@@ -24,7 +24,8 @@ from skhimatch.scores.characters import CharacterFeatures, are_affordable
 from skhimatch.scores.ensemble import Ensemble
 from skhimatch.scores.names import LabelNames
 from skhimatch.scores.networks import NetworkScorer
-from skhimatch.scores.ngrams import NGramClassifier, NGramFeatures
+from skhimatch.scores.ngram_classifier import NGramClassifier
+from skhimatch.scores.ngrams import NGramFeatures
 from skhimatch.scores.training_labels import TrainingLabels
 from skhimatch.state import FittedState
 from skhimatch.text.sequences import Texts, TokenSequences, words_of

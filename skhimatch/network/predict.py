@@ -35,8 +35,9 @@ MAX_BATCH_SIZE = 32
 TEXTS_PER_TABLE = 4096
 # Number of texts from which on a progress bar is shown.
 PROGRESS_BAR_FROM = 5_000
-# Texts in a chunk: as many as have so many numbers, 128 MiB, but not too few for good speed.
-CHUNK_NUMBERS = 2**25
+# Texts in a chunk: as many as have so many numbers, 32 MiB, but not too few for good speed. A prediction has
+# several such arrays at a time.
+CHUNK_NUMBERS = 2**23
 MIN_CHUNK_SIZE = 256
 
 

@@ -16,7 +16,7 @@ from skhimatch.network.predict import in_chunks
 from skhimatch.scores.calibration import Calibration, LinearCalibration
 from skhimatch.scores.names import LabelNames
 from skhimatch.scores.networks import NetworkScorer
-from skhimatch.scores.ngrams import NGramClassifier
+from skhimatch.scores.ngram_classifier import NGramClassifier
 from skhimatch.scores.path_choice import PathChoice
 from skhimatch.scores.shortlist import (
     SampledShortlist,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from skhimatch.labels.rows import index_type
 from skhimatch.labels.texts import label_words
 from skhimatch.scores.state import ScorerState, sparse_from_arrays, sparse_to_arrays
 from skhimatch.storage.arrays import of_shape, positions
+from skhimatch.storage.pickles import FieldsPickled
 from skhimatch.storage.values import check
 from skhimatch.text.sequences import UNKNOWN_ID, Texts, TokenSequences, Vocabulary, words_of
 
@@ -125,7 +126,7 @@ class _Tables(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class LabelNames:
+class LabelNames(FieldsPickled):
     """Scores labels by how much of their names a text contains.
 
     The share of a name in a text is share = sum_s w_s strength_s over the prefixes s of the name, with
@@ -285,10 +286,6 @@ class LabelNames:
         nameless = np.flatnonzero(np.diff(self.neighbours.indptr))
         place_of_word = place[self.prefixes.prefix_of_word]
         return _Tables(place_of_word, names, labels, first, nameless, self.neighbours[nameless])
-
-    def __getstate__(self) -> dict[str, Any]:
-        # What is kept for the next texts is made again faster than it is read.
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def share_statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -52,8 +52,7 @@ def choose_training_shortlist_size(targets: sp.csr_array) -> int:
     >>> choose_training_shortlist_size(sp.csr_array(np.eye(100, dtype=int)))
     17
     """
-    mean, maximum = _numbers_of_targets(targets)
-    return min(targets.shape[1], max(MIN_SIZE + round(LABELS_PER_TARGET * mean), MIN_OTHERS + maximum))
+    return _training_size(*_numbers_of_targets(targets), targets.shape[1])
 
 
 def choose_shortlist_size(targets: sp.csr_array) -> int:
@@ -75,11 +74,15 @@ def choose_shortlist_size(targets: sp.csr_array) -> int:
     >>> choose_shortlist_size(sp.csr_array(np.eye(100, dtype=int)))
     8
     """
-    size = choose_training_shortlist_size(targets)
+    mean, maximum = _numbers_of_targets(targets)
+    size = _training_size(mean, maximum, targets.shape[1])
     if not size < targets.shape[1] <= MANY_LABELS:
         return size
-    _, maximum = _numbers_of_targets(targets)
     return max(round(SHARE_TO_PREDICT * size), maximum)
+
+
+def _training_size(mean: float, maximum: int, n_labels: int) -> int:
+    return min(n_labels, max(MIN_SIZE + round(LABELS_PER_TARGET * mean), MIN_OTHERS + maximum))
 
 
 def _numbers_of_targets(targets: sp.csr_array) -> tuple[float, int]:

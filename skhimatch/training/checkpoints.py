@@ -26,7 +26,7 @@ from skorch.history import History
 
 from skhimatch.network.batches import TextDataset
 from skhimatch.progress import say
-from skhimatch.scores.ngrams import NGramClassifier
+from skhimatch.scores.ngram_classifier import NGramClassifier
 from skhimatch.training.net import TrainingNet
 
 __all__ = ["CheckpointError", "Checkpoints", "EpochCheckpoint", "read_checked"]

@@ -16,7 +16,7 @@ from toy_corpus import HIERARCHY, QUICK, SMALL, make_corpus
 from skhimatch import HiMatchClassifier, PretrainedEncoder
 from skhimatch.scores import ensemble as evidence
 from skhimatch.scores import shortlist
-from skhimatch.scores.ngrams import NGramClassifier
+from skhimatch.scores.ngram_classifier import NGramClassifier
 from skhimatch.training import loop as training
 from skhimatch.training.checkpoints import CheckpointError, read_checked
 from skhimatch.training.net import TrainingNet
