@@ -270,7 +270,9 @@ class TransformerEncoder(TextEncoder, RandomModule):
         """Return the text of each window, the mask of its tokens, and their states."""
         owner, start, length = self._windows(lengths)
         tokens, mask = self._with_special_tokens(ids, owner, start, length)
-        self._switch_recomputation(self._needs_recomputation(tokens))
+        if self.training:
+            # In prediction nothing is recomputed, and to look through all layers takes half a millisecond.
+            self._switch_recomputation(self._needs_recomputation(tokens))
         with self._own_draws():
             states = self.body(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
         return owner, mask, states.to(torch.promote_types(states.dtype, torch.float32))
