@@ -20,13 +20,8 @@ from skhimatch.network.encoders import BidirectionalGRU, CNNEncoder, GRUEncoder,
 from skhimatch.network.himatch import HiMatchNetwork
 from skhimatch.network.joint_space import JointProjection
 from skhimatch.network.label_attention import LabelAttention, LabelProjection
-from skhimatch.network.objective import (
-    HiMatchLoss,
-    LabelPairs,
-    NegativeSampler,
-    joint_embedding_loss,
-    matching_loss,
-)
+from skhimatch.network.negatives import LabelPairs, NegativeSampler
+from skhimatch.network.objective import HiMatchLoss, joint_embedding_loss, matching_loss
 from skhimatch.network.pooling import AttentionPooling, MaxPooling, PooledEncoder
 from skhimatch.network.propagation import GatedPropagation, HierarchyGCN
 

@@ -1,4 +1,4 @@
-"""The training objective: joint embedding loss (eq 5), matching loss (eq 6, 7) and their sum (eq 8)."""
+"""The training objective: joint embedding loss (eq 5), matching loss (eq 6) and their sum (eq 8)."""
 
 from dataclasses import dataclass, replace
 
@@ -8,58 +8,18 @@ from torch import Tensor, nn
 
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network.base import HiMatchOutput
-from skhimatch.network.random_numbers import RandomModule
+from skhimatch.network.negatives import LabelPairs, NegativeSampler
 
 __all__ = [
     "BatchWeights",
     "HiMatchLoss",
-    "LabelPairs",
     "LossParts",
-    "NegativeSampler",
     "joint_distance_loss",
     "joint_embedding_loss",
     "matching_distance_loss",
     "matching_loss",
     "squared_hinge_loss",
 ]
-
-
-@dataclass(frozen=True)
-class LabelPairs:
-    """M triples of a text t, a positive label p and a negative label n; p should be closer to t than n.
-
-    Attributes
-    ----------
-    text, positive, negative : int64 tensors of shape (M,)
-        Row of t in the batch, column of p and column of n.
-    margin : float tensor of shape (M,)
-        The margin of eq 7: how much farther n should be.
-    """
-
-    text: Tensor
-    positive: Tensor
-    negative: Tensor
-    margin: Tensor
-
-    def __len__(self) -> int:
-        return len(self.text)
-
-    def of_rows(self, start: int, stop: int) -> "LabelPairs":
-        """Return the pairs of the texts from row `start` to row `stop - 1`, with rows counted from `start`.
-
-        Parameters
-        ----------
-        start, stop : int
-            Rows of the batch.
-
-        Returns
-        -------
-        LabelPairs
-        """
-        mask = (self.text >= start) & (self.text < stop)
-        return LabelPairs(
-            self.text[mask] - start, self.positive[mask], self.negative[mask], self.margin[mask]
-        )
 
 
 @dataclass(frozen=True)
@@ -274,126 +234,6 @@ def squared_hinge_loss(logits: Tensor, targets: Tensor, weights: Tensor | None =
     return (losses if weights is None else weights * losses).sum()
 
 
-class NegativeSampler(RandomModule):
-    """Draw the negative labels of every fine-grained target (section 3.3.2).
-
-    Positives p are the targets that have no descendant among the text's
-    targets. With ``sampling="hierarchy"`` the negatives of p are
-
-    - all its ancestors, tagged or not, with margin alpha * gamma,
-    - one sibling, margin beta * gamma,
-    - one random label, margin gamma,
-
-    The sibling and the random label are drawn uniformly from the labels that are neither targets nor
-    ancestors of targets. The random label is not a sibling of p either, unless only siblings remain. If there
-    is no such label, then there is no pair.
-
-    Parameters
-    ----------
-    hierarchy : LabelHierarchy
-        L labels.
-    gamma, alpha, beta : float
-        Margins of eq 7. With alpha < beta siblings should be farther than ancestors.
-    sampling : {"hierarchy", "random", "all"}
-        "random" is the ablation: each p has as many negatives, drawn from the labels that are no targets, all
-        with margin gamma. "all" takes every ancestor, every sibling and every other label, except for targets
-        and their ancestors.
-    """
-
-    ancestor_offsets: Tensor
-    ancestor_members: Tensor
-    ancestor_owner: Tensor
-    family_of: Tensor
-    family_offsets: Tensor
-    family_members: Tensor
-
-    def __init__(
-        self,
-        hierarchy: LabelHierarchy,
-        *,
-        gamma: float = 0.2,
-        alpha: float = 0.01,
-        beta: float = 0.5,
-        sampling: str = "hierarchy",
-    ) -> None:
-        super().__init__()
-        self.gamma, self.alpha, self.beta, self.sampling = gamma, alpha, beta, sampling
-        ancestors, families = hierarchy.ancestors, hierarchy.families
-        tables = {
-            "ancestor_offsets": ancestors.indptr,
-            "ancestor_members": ancestors.indices,
-            "ancestor_owner": np.repeat(np.arange(len(hierarchy)), np.diff(ancestors.indptr)),
-            "family_of": families.of,
-            "family_offsets": families.offsets,
-            "family_members": families.members,
-        }
-        for name, table in tables.items():
-            self.register_buffer(name, torch.from_numpy(np.array(table, dtype=np.int64)), persistent=False)
-
-    def forward(self, targets: Tensor, scored: Tensor | None = None) -> LabelPairs:
-        """Draw the pairs of a batch.
-
-        Parameters
-        ----------
-        targets : tensor of shape (B, L)
-            0/1 targets.
-        scored : bool tensor of shape (B, L), optional
-            The labels that may be in pairs, all by default.
-
-        Returns
-        -------
-        LabelPairs
-        """
-        tagged = targets > 0
-        below = targets[:, self.ancestor_owner]
-        above = torch.zeros_like(targets).index_add(1, self.ancestor_members, below) > 0
-        fine, barred = tagged & ~above, tagged | above
-        if scored is not None:
-            fine, barred = fine & scored, barred | ~scored
-        text, positive = fine.nonzero(as_tuple=True)
-        barred = barred[text]
-        family = self._families(positive, targets.shape[1])
-        siblings, others = family & ~barred, ~family & ~barred
-        # If only siblings remain, the random label is one of them.
-        others = torch.where(others.any(1, keepdim=True), others, ~barred)
-        generator = self.generator(targets.device)
-        if self.sampling != "all":
-            siblings, others = _one_of_each(siblings, generator), _one_of_each(others, generator)
-        pairs, negatives = zip(
-            _expand(self.ancestor_offsets, self.ancestor_members, positive),
-            siblings.nonzero(as_tuple=True),
-            others.nonzero(as_tuple=True),
-            strict=True,
-        )
-        # Eq 7.
-        margins = self.alpha * self.gamma, self.beta * self.gamma, self.gamma
-        margin = torch.cat(
-            [
-                torch.full(pair.shape, margin, device=targets.device)
-                for pair, margin in zip(pairs, margins, strict=True)
-            ]
-        )
-        pair, negative = torch.cat(pairs), torch.cat(negatives)
-        if scored is not None:
-            # Ancestors are negatives although they are barred, but they have to be scored.
-            known = scored[text[pair], negative]
-            pair, negative, margin = pair[known], negative[known], margin[known]
-        if self.sampling == "random":
-            allowed = ~tagged if scored is None else ~tagged & scored
-            pair, negative = _redraw(pair, allowed[text], generator)
-            margin = torch.full(pair.shape, self.gamma, device=targets.device)
-        return LabelPairs(text[pair], positive[pair], negative, margin)
-
-    def _families(self, labels: Tensor, n_labels: int) -> Tensor:
-        """Return a bool matrix: row i marks ``labels[i]`` and its siblings."""
-        family = self.family_of[labels]
-        known = (family >= 0).nonzero().squeeze(1)
-        row, member = _expand(self.family_offsets, self.family_members, family[known])
-        marked = torch.zeros(len(labels), n_labels, dtype=torch.bool, device=labels.device)
-        marked[known[row], member] = True
-        return marked
-
-
 class HiMatchLoss(nn.Module):
     """The overall objective, eq 8: L = L_cls + lambda_joint L_joint + lambda_match L_match.
 
@@ -562,28 +402,3 @@ def _involved(targets: Tensor, pairs: LabelPairs | None) -> tuple[Tensor, Tensor
         place = there.cumsum(0) - 1
         pairs = replace(pairs, positive=place[pairs.positive], negative=place[pairs.negative])
     return labels, targets[:, labels], pairs
-
-
-def _expand(offsets: Tensor, members: Tensor, owners: Tensor) -> tuple[Tensor, Tensor]:
-    """List the members of each owner: its position in `owners`, once for each member, and the members."""
-    starts, counts = offsets[owners], offsets[owners + 1] - offsets[owners]
-    position = torch.repeat_interleave(torch.arange(len(owners), device=owners.device), counts)
-    before = counts.cumsum(0) - counts
-    within = torch.arange(len(position), device=owners.device) - before[position]
-    return position, members[starts[position] + within]
-
-
-def _one_of_each(allowed: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Keep one True of each row that has any, uniformly at random."""
-    numbers = torch.rand(allowed.shape, device=allowed.device, generator=generator)
-    chosen = ((1 + numbers) * allowed).argmax(1)
-    kept = torch.zeros_like(allowed)
-    return kept.scatter(1, chosen[:, None], allowed.any(1, keepdim=True))
-
-
-def _redraw(rows: Tensor, allowed: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-    """Draw one allowed column for each entry of `rows`; entries without any allowed column are dropped."""
-    rows = rows[allowed.any(1)[rows]]
-    if not len(rows):
-        return rows, rows
-    return rows, torch.multinomial(allowed[rows].to(torch.float32), 1, generator=generator).squeeze(1)

@@ -172,15 +172,12 @@ class HierarchyGCN(nn.Module):
         row = torch.full((len(nodes),), -1, device=labels.device)
         row[labels] = torch.arange(len(labels), device=labels.device)
         downward, upward = (row[child] >= 0).nonzero().squeeze(1), (row[parent] >= 0).nonzero().squeeze(1)
-        near = torch.cat([labels, parent[downward], child[upward]])
-        down, up = (nodes[near] @ torch.cat([self.down, self.up], dim=1)).chunk(2, dim=-1)
-        itself, above = len(labels), len(downward)
-        semantics = down[:itself] + up[:itself]
-        # Under autocast the products are shorter numbers than the priors.
-        from_parents = down[itself : itself + above] * prior[downward][:, None].to(down.dtype)
-        from_children = up[itself + above :]
-        semantics = semantics.index_add(0, row[child[downward]], from_parents)
-        return torch.relu(semantics.index_add(0, row[parent[upward]], from_children))
+        itself = nodes[labels]
+        from_parents = nodes[parent[downward]] * prior[downward][:, None]
+        down = itself.index_add(0, row[child[downward]], from_parents)
+        up = itself.index_add(0, row[parent[upward]], nodes[child[upward]])
+        # The product comes last: these labels are fewer than their neighbours.
+        return torch.relu(torch.cat([down, up], dim=1) @ torch.cat([self.down, self.up]))
 
 
 class GatedPropagation(WithPriors):

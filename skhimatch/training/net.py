@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from skhimatch.network.base import HiMatchOutput
 from skhimatch.network.batches import InOrder, LengthBuckets, TextDataset
-from skhimatch.network.objective import BatchWeights, LabelPairs, LossParts
+from skhimatch.network.negatives import LabelPairs
+from skhimatch.network.objective import BatchWeights, LossParts
 from skhimatch.network.random_numbers import Generators, draw_from
 from skhimatch.training.callbacks import Decide
 from skhimatch.training.processes import Processes, running_processes

@@ -12,7 +12,8 @@ from skhimatch import LabelHierarchy
 from skhimatch.labels.formats import as_hierarchy
 from skhimatch.network.build import NetworkSettings, WordNetworkSettings, build_word_network
 from skhimatch.network.matching import MatchingNetwork, distance
-from skhimatch.network.objective import HiMatchLoss, NegativeSampler, matching_distance_loss
+from skhimatch.network.negatives import NegativeSampler
+from skhimatch.network.objective import HiMatchLoss, matching_distance_loss
 from skhimatch.network.predict import embed_texts, score_meaning_too, score_texts
 from skhimatch.network.start import StartingPoint, start_pretrained_network
 from skhimatch.network.transformer import TransformerEncoder

@@ -12,7 +12,7 @@ from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.network.batches import LengthBuckets
 from skhimatch.network.build import WordNetworkSettings, build_word_network
 from skhimatch.network.dropout import Dropout
-from skhimatch.network.objective import NegativeSampler
+from skhimatch.network.negatives import NegativeSampler
 from skhimatch.network.random_numbers import (
     Generators,
     InjectedGenerators,

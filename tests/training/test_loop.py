@@ -14,7 +14,8 @@ from skhimatch.network.convolution import ConvolutionEncoder
 from skhimatch.network.device import resolve_device, resolve_precision
 from skhimatch.network.encoders import CNNEncoder, GRUEncoder, RCNNEncoder
 from skhimatch.network.himatch import HiMatchNetwork
-from skhimatch.network.objective import HiMatchLoss, LabelPairs
+from skhimatch.network.negatives import LabelPairs
+from skhimatch.network.objective import HiMatchLoss
 from skhimatch.network.predict import score_texts
 from skhimatch.network.random_numbers import Generators, draw_from
 from skhimatch.network.transformer import TransformerEncoder
