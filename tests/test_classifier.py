@@ -41,6 +41,7 @@ from skhimatch.network.predict import score_texts
 from skhimatch.network.propagation import GatedPropagation, HierarchyGCN
 from skhimatch.scores import ensemble
 from skhimatch.scores.characters import CharacterFeatures
+from skhimatch.scores.ngram_classifier import NGramClassifier
 from skhimatch.scores.ngram_training import Exactly, InSteps
 from skhimatch.scores.ngrams import NGramFeatures
 from skhimatch.scores.shortlist import likeliest_labels
@@ -1428,6 +1429,23 @@ class TestChoiceOfTheLexicalClassifier:
         monkeypatch.setattr("skhimatch.fitting.ngrams.ways_to_train", lambda n_entries, n_labels: ways[1:])
         alone = quick(max_epochs=1).fit(TEXTS, LABEL_SETS, X_val=UNSEEN, y_val=UNSEEN_SETS)
         np.testing.assert_array_equal(chosen.ngrams_.weight.data, alone.ngrams_.weight.data)
+
+    def test_learning_rates_are_compared_on_some_texts(self, monkeypatch, ways):
+        monkeypatch.setattr("skhimatch.fitting.ngrams.ways_to_train", lambda n_entries, n_labels: ways)
+        monkeypatch.setattr("skhimatch.fitting.ngrams.TEXTS_OF_A_TRIAL", 30)
+        numbers = []
+
+        def counted(self, features, *arguments, train=NGramClassifier.trained, **options):
+            numbers.append(features.shape[0])
+            return train(self, features, *arguments, **options)
+
+        monkeypatch.setattr(NGramClassifier, "trained", counted)
+        weight = np.linspace(1, 2, len(TEXTS))
+        chosen = quick(max_epochs=1).fit(
+            TEXTS, LABEL_SETS, sample_weight=weight, X_val=UNSEEN, y_val=UNSEEN_SETS
+        )
+        assert numbers == ([30, 30, len(TEXTS)] if isinstance(ways[0], InSteps) else [])
+        assert chosen.choices_.ngrams == repr(ways[1])
 
     def test_the_same_way_for_all_texts_in_the_end(self, monkeypatch, ways):
         monkeypatch.setattr("skhimatch.fitting.ngrams.ways_to_train", lambda n_entries, n_labels: ways)

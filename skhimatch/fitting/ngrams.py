@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from skhimatch.evaluation.metrics import micro_macro_f1
 from skhimatch.fitting.labelled_texts import LabelledTexts
@@ -14,7 +16,7 @@ from skhimatch.fitting.untrained import untrained_ngrams
 from skhimatch.labels.missing import without_missing
 from skhimatch.scores.ensemble import Ensemble
 from skhimatch.scores.ngram_classifier import NGramClassifier
-from skhimatch.scores.ngram_training import Exactly, NGramTraining, ways_to_train
+from skhimatch.scores.ngram_training import Exactly, InSteps, NGramTraining, ways_to_train
 from skhimatch.scores.stacking import as_probabilities
 from skhimatch.state import FittedState
 from skhimatch.text.sequences import TokenSequences, words_of
@@ -23,6 +25,8 @@ from skhimatch.training.processes import Processes
 
 __all__ = ["in_one_process", "train_ngrams", "train_ngrams_on_all"]
 
+# Learning rates are compared on so many texts, if there are more: all texts take minutes for each rate.
+TEXTS_OF_A_TRIAL = 10_000
 # How the classifier on character n-grams is trained. That takes longer than on words, so C is not searched.
 TRAINING_OF_CHARACTERS = Exactly(1.0)
 
@@ -97,10 +101,18 @@ def train_ngrams(
     words, targets, weights = words_of(training.texts), training.targets, training.weights
 
     def train(
-        name: str, untrained: NGramClassifier, features: sp.csr_array, way: NGramTraining
+        name: str,
+        untrained: NGramClassifier,
+        features: sp.csr_array,
+        way: NGramTraining,
+        rows: NDArray[np.int64] | None = None,
     ) -> NGramClassifier:
-        """Train one now, or read it from its checkpoint."""
-        now = partial(way, untrained, features, targets, state.seed, weights)
+        """Train one now, on all texts or on some, or read it from its checkpoint."""
+        of_texts, wanted = weights, targets
+        if rows is not None:
+            features, wanted = features[rows], targets[rows]
+            of_texts = None if weights is None else weights.pick(rows)
+        now = partial(way, untrained, features, wanted, state.seed, of_texts)
         return now() if checkpoints is None else checkpoints.ngrams(f"{name}-{way.name}", untrained, now)
 
     characters = ensemble.characters
@@ -111,9 +123,13 @@ def train_ngrams(
     ways = ways_to_train(features.nnz, targets.shape[1]) if way is None else (way,)
     if held_out is None or len(ways) == 1:
         return ensemble.with_ngrams(train("words", untrained, features, ways[0]), characters), ways[0]
+    name, rows = "words", None
+    if isinstance(ways[0], InSteps) and len(training) > TEXTS_OF_A_TRIAL:
+        name = "words-of-some"
+        rows = np.random.RandomState(state.seed).permutation(len(training))[:TEXTS_OF_A_TRIAL]
     tried = []
     for way in ways:
-        ngrams = train("words", untrained, features, way)
+        ngrams = train(name, untrained, features, way, rows)
         alone = ensemble.with_ngrams(ngrams, None).without_networks()
         scores = alone.scores(held_out.texts)
         sample_weight, missing = held_out.sample_weight, held_out.missing
@@ -126,6 +142,8 @@ def train_ngrams(
         f1 = micro_macro_f1(held_out.targets, predicted, sample_weight)
         tried.append((sum(f1), way, ngrams))
     _, best_way, best = max(tried, key=lambda each: each[0])
+    if rows is not None:
+        best = train("words", untrained, features, best_way)
     return ensemble.with_ngrams(best, characters), best_way
 
 
