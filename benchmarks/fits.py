@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks import records
 from benchmarks.accuracy import PRETRAINED, load_corpus
 from benchmarks.speed import corpus_name, peak_rss_mb
-from benchmarks.tables import FITS
+from benchmarks.speed_tables import FITS
 from skhimatch import HiMatchClassifier, PretrainedEncoder
 from skhimatch.datasets import Corpus
 

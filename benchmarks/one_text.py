@@ -21,7 +21,7 @@ import torch
 from benchmarks import records
 from benchmarks.accuracy import load_corpus, minilm_l6
 from benchmarks.speed import in_turn
-from benchmarks.tables import ONE_TEXT
+from benchmarks.speed_tables import ONE_TEXT
 from skhimatch import HiMatchClassifier, PretrainedEncoder
 from skhimatch.datasets import Corpus
 from skhimatch.network.transformer import TransformerEncoder

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import records
-from benchmarks.tables import SERVING
+from benchmarks.speed_tables import SERVING
 from skhimatch import HiMatchClassifier
 from skhimatch.datasets import load_api_docs
 from skhimatch.demo import SETTINGS

@@ -36,7 +36,7 @@ from torch import nn
 from benchmarks import records
 from benchmarks.accuracy import fit_himatch, fit_tfidf_svm, load_corpus
 from benchmarks.reference import Reference
-from benchmarks.tables import SPEED
+from benchmarks.speed_tables import SPEED
 from skhimatch import HiMatchClassifier, WordTokenizer
 from skhimatch.datasets import Corpus
 from skhimatch.labels.hierarchy import LabelHierarchy

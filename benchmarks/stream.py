@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from benchmarks import records
 from benchmarks.speed import in_own_process
-from benchmarks.tables import STREAM
+from benchmarks.speed_tables import STREAM
 from skhimatch import HiMatchClassifier
 from skhimatch.datasets import load_api_docs
 

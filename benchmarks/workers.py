@@ -43,7 +43,7 @@ from sklearn.model_selection import GridSearchCV
 
 from benchmarks import records
 from benchmarks.accuracy import minilm_l6
-from benchmarks.tables import WORKERS
+from benchmarks.speed_tables import WORKERS
 from skhimatch import HiMatchClassifier, PretrainedEncoder
 from skhimatch.datasets import Corpus, load_api_docs
 from skhimatch.labels.targets import encode_targets
