@@ -17,7 +17,8 @@ from skhimatch.evaluation.metrics import (
     micro_macro_f1,
 )
 from skhimatch.labels.formats import as_hierarchy
-from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.indicators import as_indicator
 
 __all__ = ["Report", "compare", "top_down"]
 

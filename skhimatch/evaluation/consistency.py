@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.indicators import as_indicator
 from skhimatch.labels.rows import rows_of
 
 __all__ = ["add_ancestors", "drop_orphans"]

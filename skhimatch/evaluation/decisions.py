@@ -25,7 +25,8 @@ from skhimatch.evaluation.path_decisions import (
 )
 from skhimatch.evaluation.paths import LabelPaths
 from skhimatch.evaluation.thresholds import best_thresholds, gain_of_predictions
-from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.indicators import as_indicator
 from skhimatch.labels.missing import without_missing
 
 __all__ = [

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from skhimatch.labels.formats import as_hierarchy
-from skhimatch.labels.hierarchy import as_indicator
+from skhimatch.labels.indicators import as_indicator
 
 __all__ = [
     "HierarchicalScore",

@@ -11,7 +11,8 @@ from scipy.sparse import csr_array
 from sklearn.utils._param_validation import StrOptions
 
 from skhimatch.evaluation.metrics import micro_macro_f1
-from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.indicators import as_indicator
 from skhimatch.labels.missing import without_missing
 
 __all__ = ["F1_WEIGHTS", "METRICS", "MetricOptions", "number_of_labels", "score_of_decision"]

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 from skhimatch.evaluation.paths import LabelPaths, paths_to
-from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.indicators import as_indicator
 from skhimatch.labels.rows import rows_of
 
 __all__ = ["path_ends", "predict_most_probable_path", "predict_path", "predict_path_that_may_stop"]

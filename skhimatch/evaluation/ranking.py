@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array, issparse
 
-from skhimatch.labels.hierarchy import as_indicator
+from skhimatch.labels.indicators import as_indicator
 
 __all__ = [
     "RankingScore",

@@ -14,7 +14,8 @@ from skhimatch.evaluation.metrics import constrained_f1, micro_macro_f1
 from skhimatch.evaluation.optimized import score_of_decision
 from skhimatch.evaluation.ranking import ndcg_at_k, rprecision_at_k
 from skhimatch.labels.formats import as_hierarchy, hierarchy_over
-from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.indicators import as_indicator
 from skhimatch.labels.missing import KnownTargets, encode_known_targets, without_missing
 from skhimatch.labels.spelling import suggestion
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from skhimatch.input_files import format_of, open_text
-from skhimatch.labels.hierarchy import LabelHierarchy, check_label, shown
+from skhimatch.labels.checked_names import check_label, shown
+from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.spelling import suggestion
 from skhimatch.labels.taxonomy import read_taxonomy
 from skhimatch.labels.trees import hierarchy_of_tree, place

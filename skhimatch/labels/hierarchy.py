@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
-from reprlib import Repr
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array, issparse
+from scipy.sparse import csr_array
 
+from skhimatch.labels.checked_names import checked_edge, checked_labels
+from skhimatch.labels.indicators import as_indicator
 from skhimatch.labels.spelling import suggestion, warn_of_labels_that_look_alike
 
-__all__ = ["Families", "LabelHierarchy", "as_indicator", "check_label", "shown"]
-
-_SHORT = Repr()
-_SHORT.maxstring = _SHORT.maxother = 100
+__all__ = ["Families", "LabelHierarchy"]
 
 Positions = npt.NDArray[np.int64]
 
@@ -103,11 +100,11 @@ class LabelHierarchy:
     is_flat: bool
 
     def __init__(self, edges: Iterable[tuple[str, str]], labels: Sequence[str] | None = None):
-        pairs = [_checked_edge(edge, place) for place, edge in enumerate(edges)]
+        pairs = [checked_edge(edge, place) for place, edge in enumerate(edges)]
         if labels is None:
             names = tuple(sorted({name for pair in pairs for name in pair}))
         else:
-            names = _checked_labels(labels)
+            names = checked_labels(labels)
         index = {name: position for position, name in enumerate(names)}
         for pair in pairs:
             for name in pair:
@@ -153,7 +150,7 @@ class LabelHierarchy:
         >>> LabelHierarchy.flat(["ham", "spam"])
         LabelHierarchy(2 labels, 2 roots, 2 leaves, depth 1, flat)
         """
-        names = _checked_labels(labels)
+        names = checked_labels(labels)
         warn_of_labels_that_look_alike(names)
         return cls._from_positions(names, np.empty((0, 2), dtype=np.int64), is_flat=True)
 
@@ -186,7 +183,7 @@ class LabelHierarchy:
         True
         """
         positions = np.array(edges, dtype=np.int64).reshape(-1, 2)
-        return cls._from_positions(_checked_labels(labels), positions, is_flat=is_flat)
+        return cls._from_positions(checked_labels(labels), positions, is_flat=is_flat)
 
     # Structure
 
@@ -483,7 +480,7 @@ class LabelHierarchy:
         science
         └── optics
         """
-        names = _checked_labels(labels)
+        names = checked_labels(labels)
         if names == self.labels:
             return self
         kept = self.positions(names)
@@ -629,116 +626,6 @@ class LabelHierarchy:
         raise ValueError(f"the hierarchy has a cycle: {drawn}; remove one of these edges")
 
 
-def as_indicator(targets: Any, n_labels: int | None = None) -> csr_array:
-    """Check an indicator and make it sparse.
-
-    Parameters
-    ----------
-    targets : array-like or sparse of shape (n, L)
-        Only 0 and 1. A sparse array may store an entry several times: the sum of its values counts.
-    n_labels : int, default=None
-        The expected L. By default it is not checked.
-
-    Returns
-    -------
-    csr_array of shape (n, L), bool
-        A copy, in canonical format and without stored zeros.
-
-    Raises
-    ------
-    ValueError
-        If `targets` does not have two dimensions or L columns, or has or stores a value other than 0 and 1.
-
-    Examples
-    --------
-    >>> as_indicator([[0, 1], [1, 1]], 2).indices
-    array([1, 0, 1], dtype=int32)
-    """
-    sparse = issparse(targets)
-    if not sparse:
-        targets = np.asarray(targets)
-    if targets.ndim != 2 or (n_labels is not None and targets.shape[1] != n_labels):
-        wanted = "L" if n_labels is None else n_labels
-        raise ValueError(
-            f"an indicator of shape (n, {wanted}), with one column per label, is needed; "
-            f"got shape {targets.shape}"
-        )
-    is_csr = sparse and targets.format == "csr"
-    entries = targets.tocoo() if sparse and not is_csr else targets
-    values = entries.data if sparse else targets
-    if values.dtype != bool and not np.all((values == 0) | (values == 1)):
-        raise ValueError("an indicator holds 0 and 1 only; decide probabilities with a threshold first")
-    if not sparse:
-        indicator = csr_array(values.astype(bool))
-    elif values.dtype == bool or (is_csr and targets.has_canonical_format):
-        indicator = csr_array(targets, dtype=bool, copy=True)
-        indicator.sum_duplicates()
-    else:
-        entries = targets.tocoo()
-        # Counted in a wide type: the sum of 256 ones in one byte is 0.
-        counts = csr_array((values.astype(np.int64), (entries.row, entries.col)), shape=targets.shape)
-        if counts.data.max(initial=0) > 1:
-            twice = counts.tocoo()
-            row, column = (index[twice.data > 1][0] for index in (twice.row, twice.col))
-            raise ValueError(
-                f"the indicator stores a 1 several times in row {row}, column {column}: their sum is not "
-                "0 or 1; store each label of a text once"
-            )
-        indicator = counts.astype(bool)
-    indicator.eliminate_zeros()
-    return indicator
-
-
-def check_label(name: Any, what: str) -> str:
-    """Check the name of a label.
-
-    Parameters
-    ----------
-    name : str
-        The name.
-    what : str
-        How the error message calls it, such as ``"labels[3]"``.
-
-    Returns
-    -------
-    str
-        The name.
-
-    Raises
-    ------
-    TypeError
-        If the name is not a string.
-    ValueError
-        If the name is empty.
-    """
-    if not isinstance(name, str):
-        raise TypeError(f"{what} is {shown(name)}; a label is a non-empty string")
-    if not name.strip():
-        raise ValueError(f"{what} is empty ({name!r}); a label is a non-empty string")
-    return str(name)
-
-
-def shown(value: Any) -> str:
-    """Show an object in an error message, shortened if it is long or deeply nested.
-
-    Parameters
-    ----------
-    value : object
-        Anything.
-
-    Returns
-    -------
-    str
-        Its representation.
-
-    Examples
-    --------
-    >>> shown(list(range(100)))
-    '[0, 1, 2, 3, 4, 5, ...]'
-    """
-    return _SHORT.repr(value)
-
-
 def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     array.setflags(write=False)
     return array
@@ -754,28 +641,6 @@ def _relation(rows: npt.NDArray[Any], columns: npt.NDArray[Any], shape: tuple[in
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _checked_edge(edge: Any, place: int) -> tuple[str, str]:
-    # Sets and mappings have no order.
-    pair = list(edge) if isinstance(edge, Iterable) and not isinstance(edge, str | Set | Mapping) else []
-    if len(pair) != 2:
-        raise TypeError(f"edge {place} is {shown(edge)}; an edge is a pair (parent, child)")
-    parent, child = pair
-    return (
-        check_label(parent, f"the parent of edge {place}, {shown(edge)},"),
-        check_label(child, f"the child of edge {place}, {shown(edge)},"),
-    )
-
-
-def _checked_labels(labels: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(labels, str):
-        raise TypeError(f"labels is the string {labels!r}; pass a list of labels")
-    names = tuple(check_label(name, f"labels[{place}]") for place, name in enumerate(labels))
-    if len(set(names)) < len(names):
-        repeated = next(name for name, times in Counter(names).items() if times > 1)
-        raise ValueError(f"label {repeated!r} is repeated in labels; give each label once")
-    return names
 
 
 def _suggestion(label: Any, known: tuple[str, ...]) -> str:

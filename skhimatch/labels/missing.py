@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.indicators import as_indicator
 from skhimatch.labels.targets import encode_targets, is_indicator, nested_rows, reusable
 
 __all__ = ["KnownTargets", "encode_known_targets", "without_missing"]

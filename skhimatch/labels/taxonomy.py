@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from skhimatch.input_files import format_of, open_text
-from skhimatch.labels.hierarchy import LabelHierarchy, check_label
+from skhimatch.labels.checked_names import check_label
+from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.trees import hierarchy_of_tree, place
 
 __all__ = ["read_taxonomy"]

@@ -7,7 +7,8 @@ from scipy import sparse
 from sklearn.base import clone
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from skhimatch.labels.hierarchy import LabelHierarchy, as_indicator
+from skhimatch.labels.hierarchy import LabelHierarchy
+from skhimatch.labels.indicators import as_indicator
 
 NEWS = [("science", "physics"), ("science", "biology"), ("sport", "tennis")]
 
