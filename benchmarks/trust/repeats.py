@@ -194,7 +194,7 @@ PROMISES = [
         "not always equal bit by bit: the products of a batch are rounded in an order that depends on its "
         "size.",
         (
-            "tests/test_classifier.py::TestBatches::test_a_row_never_depends_on_its_batch",
+            "tests/classifier/test_fit_training.py::TestBatches::test_a_row_never_depends_on_its_batch",
             "tests/test_trust.py::test_a_few_cases[batches]",
         ),
         400,
@@ -206,7 +206,7 @@ PROMISES = [
         "Two fits with the same integer `random_state`, texts and parameters are equal bit by bit on one "
         "machine with the same versions and the same number of threads (`OMP_NUM_THREADS`). With another "
         "number of threads, sums may be rounded in another order.",
-        ("tests/test_classifier.py::TestReproducibility::test_refits_are_equal_bit_by_bit",),
+        ("tests/classifier/test_fit_training.py::TestReproducibility::test_refits_are_equal_bit_by_bit",),
         2 * len(THREAD_COUNTS) * (len(KINDS) + 1),
         0,
         equal_seeds,
@@ -217,7 +217,7 @@ PROMISES = [
         "labels are sorted. The order of edges, and of the labels of a text, has no effect. Another order of "
         "`classes=` is another fit, with other random numbers.",
         (
-            "tests/test_classifier.py::TestTargets::test_classes_set_the_order_of_columns",
+            "tests/classifier/test_fit_inputs.py::TestTargets::test_classes_set_the_order_of_columns",
             "tests/test_trust.py::test_a_few_cases[order of labels]",
         ),
         80,
