@@ -196,6 +196,7 @@ def workers_table(content: dict[str, Any] | None) -> str:
         "search": "fits",
         "prediction": "texts",
         "training, words": "texts",
+        "training, words, batches of 256": "texts",
         "training, MiniLM": "texts",
     }
     lines = [

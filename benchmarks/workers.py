@@ -64,7 +64,7 @@ class Sizes:
     rows : int
         The texts of a file.
     trained : dict of str to int
-        The training texts of each network in `ENCODERS`.
+        The training texts of each network in `NETWORKS`.
     repeats : int
         How often each is measured.
     """
@@ -82,7 +82,7 @@ FULL = Sizes(
     grid={"gamma": [0.02, 0.2], "lambda_match": [0.1, 1.0]},
     files=4,
     rows=25_000,
-    trained={"words": 4000, "MiniLM": 256},
+    trained={"words": 4000, "words, batches of 256": 4000, "MiniLM": 256},
     repeats=3,
 )
 QUICK = Sizes(texts=24, grid={"gamma": [0.02, 0.2]}, files=2, rows=5, trained={}, repeats=1)
@@ -91,12 +91,16 @@ WORKER_NUMBERS = (1, 2)
 MEMORY = {"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}
 
 
-def _minilm() -> PretrainedEncoder:
-    return PretrainedEncoder(minilm_l6(), freeze=None)
+def _minilm() -> dict[str, Any]:
+    return {"encoder": PretrainedEncoder(minilm_l6(), freeze=None)}
 
 
-# The encoders that are trained, by what the tables call them.
-ENCODERS: dict[str, Callable[[], Any]] = {"words": lambda: "attention", "MiniLM": _minilm}
+# The settings of the networks that are trained, by what the tables call them.
+NETWORKS: dict[str, Callable[[], dict[str, Any]]] = {
+    "words": dict,
+    "words, batches of 256": lambda: {"batch_size": 256},
+    "MiniLM": _minilm,
+}
 
 
 def search_seconds(corpus: Corpus, sizes: Sizes, n_workers: int) -> list[float]:
@@ -161,7 +165,7 @@ def prediction_seconds(model: Path, texts: Sequence[str], sizes: Sizes, n_worker
 
 
 def training_seconds(network: str, sizes: Sizes, n_workers: int) -> list[float]:
-    """Return the seconds of each epoch of a network of `ENCODERS` that is trained by some processes."""
+    """Return the seconds of each epoch of a network of `NETWORKS` that is trained by some processes."""
     several = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(n_workers)]
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "seconds.json")
@@ -180,12 +184,12 @@ def train(corpus: Corpus, network: str, n_texts: int, repeats: int, output: Path
     texts, label_sets = corpus.part("train")
     classifier = HiMatchClassifier(
         corpus.hierarchy,
-        encoder=ENCODERS[network](),
         max_epochs=1 + repeats,
         validation_fraction=0,
         lexical=None,
         random_state=0,
         net_params={"accelerate": together},
+        **NETWORKS[network](),
     )
     classifier.fit(texts[:n_texts], label_sets[:n_texts])
     if accelerator is None or accelerator.is_main_process:

@@ -273,7 +273,8 @@ def _regression(
     """Fit a logistic regression of scores, of shape (pairs, columns)."""
     regression = LogisticRegression(tol=1e-6, max_iter=1000)
     # Warnings are caught in all threads at once. So they are recorded: as errors they would stop the others.
-    with warnings.catch_warnings(record=True) as caught:
+    # Products of finite numbers may be called invalid: OpenBLAS computes with what lies beside them, too.
+    with warnings.catch_warnings(record=True) as caught, np.errstate(invalid="ignore"):
         warnings.simplefilter("always", ConvergenceWarning)
         fitted = regression.fit(scores, wanted, sample_weight)
         if any(issubclass(warning.category, ConvergenceWarning) for warning in caught):

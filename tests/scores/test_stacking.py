@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from skhimatch.scores import stacking
@@ -88,3 +89,15 @@ def test_terms_sum_to_the_log_odds(told, with_frequency):
             scaled = terms.scaled(2.0, -1.0)
             total = scaled.constant + sum(scaled.weights[name] @ of_text[name][0] for name in of_text)
             assert total == pytest.approx(2 * expected - 1, abs=1e-5)
+
+
+def test_products_that_are_called_invalid_are_no_warning(told, monkeypatch):
+    """OpenBLAS sets the flag of the processor now and then, although all numbers are finite."""
+
+    def flagged(self, *arguments, fit=LogisticRegression.fit):
+        np.subtract(np.float32([np.inf]), np.float32([np.inf]))
+        return fit(self, *arguments)
+
+    expected = StackingWeights.learn(*told)
+    monkeypatch.setattr(LogisticRegression, "fit", flagged)
+    assert StackingWeights.learn(*told) == expected
