@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 from pretrained_models import write_tiny_bert
+from toy_classifier import LABEL_SETS, TEXTS, quick
+from toy_corpus import HIERARCHY, THOROUGH, WORDS, make_corpus
+
+from skhimatch import HiMatchClassifier
 
 torch.set_num_threads(1)
 
@@ -57,3 +61,23 @@ def own_folders(tmp_path, monkeypatch):
     """A store of encodings for each test, and no checkpoints of other runs."""
     monkeypatch.setenv("SKHIMATCH_CACHE", str(tmp_path / "encodings"))
     monkeypatch.delenv("SKHIMATCH_CHECKPOINTS", raising=False)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """A classifier of the default kind, fitted on 60 texts."""
+    return quick().fit(TEXTS, LABEL_SETS)
+
+
+@pytest.fixture(scope="module")
+def learned():
+    """One that was trained until it knows its labels."""
+    return HiMatchClassifier(HIERARCHY, **THOROUGH).fit(*make_corpus(300))
+
+
+@pytest.fixture(scope="module")
+def by_words():
+    """One whose labels are known by their words."""
+    texts_of = {label: words.split() for label, words in WORDS.items()}
+    classifier = HiMatchClassifier(HIERARCHY, head="dot", label_texts=texts_of, **THOROUGH)
+    return classifier.fit(*make_corpus(300))
