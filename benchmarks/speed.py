@@ -420,15 +420,14 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="small sizes; the figures have no meaning")
     arguments = parser.parse_args()
-    sizes = QUICK if arguments.quick else Sizes()
+    sizes, origin = QUICK if arguments.quick else Sizes(), records.origin()
     content = {
+        **origin,
         "dataset": corpus_name(),
         "quick": arguments.quick,
         **in_own_process(measure_models, sizes),
         "grid_search_ratio_of_two_jobs": in_own_process(measure_grid_search, sizes),
         "growth": measure_growth(sizes),
-        "versions": records.versions(),
-        "commit": records.commit(),
     }
     records.write(SPEED, content)
     for name, value in content.items():

@@ -31,4 +31,5 @@ class FieldsPickled:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled."""
+        # Only dataclasses derive from this class, which mypy cannot know.
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
