@@ -78,10 +78,10 @@ class Sizes:
 
 
 FULL = Sizes(
-    texts=300,
+    texts=1000,
     grid={"gamma": [0.02, 0.2], "lambda_match": [0.1, 1.0]},
     files=4,
-    rows=25_000,
+    rows=62_500,
     trained={"words": 4000, "words, batches of 256": 4000, "MiniLM": 256},
     repeats=3,
 )
