@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from skhimatch.network.base import HiMatchOutput
 from skhimatch.network.batches import InOrder, LengthBuckets, TextDataset
-from skhimatch.network.negatives import LabelPairs
 from skhimatch.network.objective import BatchWeights, LossParts
 from skhimatch.network.random_numbers import Generators, draw_from
+from skhimatch.training.batch_parts import BatchPart, parts_of_batch
 from skhimatch.training.callbacks import Decide
 from skhimatch.training.processes import Processes, running_processes
 from skhimatch.training.row_adam import catch_up_words
@@ -216,16 +216,16 @@ class TrainingNet(ClassifierMixin, NeuralNet):
         with draw_from(Generators(seed), self.module_, self.criterion_):
             yield
 
-    def _parts(self, batch: Any, number: int) -> Iterator[_Part]:
+    def _parts(self, batch: Any, number: int) -> Iterator[BatchPart]:
         inputs, targets = batch
         targets = to_device(targets, self.device)
         pairs = None
         if not self.module_.ranks_distances:
             # The matching loss is a mean over the pairs of the whole batch.
             pairs = self.criterion_.draw_pairs(targets, self._weights_of(inputs))
-        return _parts_of(inputs, targets, pairs, number)
+        return parts_of_batch(inputs, targets, pairs, number)
 
-    def _gradients_of(self, parts: Iterable[_Part], **fit_params: Any) -> tuple[Tensor, Tensor]:
+    def _gradients_of(self, parts: Iterable[BatchPart], **fit_params: Any) -> tuple[Tensor, Tensor]:
         """Add up the gradients of parts of a batch; return the sums of loss and terms, and the logits."""
         sums = torch.zeros(1 + len(TERMS))
         logits = [torch.zeros(0, self.module_.n_labels, device=self.device)]
@@ -440,46 +440,3 @@ class TrainingNet(ClassifierMixin, NeuralNet):
         state.pop("generators_", None)
         state.pop("last_inputs_", None)
         return state
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A part of a batch.
-
-    Attributes
-    ----------
-    inputs : dict of str to tensor
-        As `TextDataset.batch` returns them.
-    targets : float tensor of shape (B, L)
-        0/1 targets.
-    pairs : LabelPairs or None
-        Those pairs of the batch whose text is in this part.
-    share_of_texts, share_of_pairs : float
-        Shares of the whole batch, by weight. Without drawn pairs the matching loss is a mean over texts.
-    """
-
-    inputs: dict[str, Tensor]
-    targets: Tensor
-    pairs: LabelPairs | None
-    share_of_texts: float
-    share_of_pairs: float
-
-
-def _parts_of(
-    inputs: dict[str, Tensor], targets: Tensor, pairs: LabelPairs | None, number: int
-) -> Iterator[_Part]:
-    """Cut a batch into parts of about the same size, without padding that a part does not need."""
-    n_texts = len(targets)
-    weights = inputs.get("text_weights", torch.ones(n_texts)).double()
-    for rows in torch.arange(n_texts).tensor_split(min(number, n_texts)):
-        start, stop = int(rows[0]), int(rows[-1]) + 1
-        part = {name: values[start:stop] for name, values in inputs.items()}
-        if not part["ids"].is_floating_point():
-            part["ids"] = part["ids"][:, : max(1, int(part["lengths"].max()))]
-        share_of_texts = float(weights[start:stop].sum() / weights.sum())
-        part_pairs, share_of_pairs = None, share_of_texts
-        if pairs is not None:
-            part_pairs = pairs.of_rows(start, stop)
-            of_part = weights[start:stop][part_pairs.text.cpu()].sum()
-            share_of_pairs = float(of_part / weights[pairs.text.cpu()].sum()) if len(pairs) else 0.0
-        yield _Part(part, targets[start:stop], part_pairs, share_of_texts, share_of_pairs)

@@ -14,14 +14,12 @@ from skhimatch.network.convolution import ConvolutionEncoder
 from skhimatch.network.device import resolve_device, resolve_precision
 from skhimatch.network.encoders import CNNEncoder, GRUEncoder, RCNNEncoder
 from skhimatch.network.himatch import HiMatchNetwork
-from skhimatch.network.negatives import LabelPairs
 from skhimatch.network.objective import HiMatchLoss
 from skhimatch.network.predict import score_texts
-from skhimatch.network.random_numbers import Generators, draw_from
 from skhimatch.network.transformer import TransformerEncoder
 from skhimatch.training import callbacks
 from skhimatch.training.loop import GRADIENT_NORM, TrainingSettings, _one_cycle, build_training_net
-from skhimatch.training.net import NonFiniteLossError, _parts_of
+from skhimatch.training.net import NonFiniteLossError
 
 TEXTS, LABEL_SETS = make_corpus(60)
 
@@ -408,34 +406,6 @@ class TestAccumulation:
             torch.testing.assert_close(in_parts[name], gradient, atol=2e-6, rtol=1e-4, msg=name)
         for name in ("train_loss", "classification_loss", "joint_loss", "matching_loss"):
             assert losses_in_parts[name] == pytest.approx(losses[name], rel=1e-5), name
-
-    def test_parts_have_different_numbers_of_pairs(self):
-        """A mean of the parts' means is another number."""
-        hierarchy = LabelHierarchy([("a", "a1"), ("a", "a2"), ("b", "b1"), ("b1", "c")])
-        criterion = HiMatchLoss(hierarchy)
-        targets = torch.zeros(4, len(hierarchy))
-        for row, labels in enumerate([["c"], ["a1"], [], ["a1", "c", "a2"]]):
-            for label in labels:
-                targets[row, hierarchy.labels.index(label)] = 1
-        with draw_from(Generators(0), criterion):
-            pairs = criterion.draw_pairs(targets)
-        inputs = {"ids": torch.ones(4, 2, dtype=torch.int64), "lengths": torch.tensor([2, 1, 1, 2])}
-        parts = list(_parts_of(inputs, targets, pairs, 2))
-        assert [part.share_of_texts for part in parts] == [0.5, 0.5]
-        assert sum(part.share_of_pairs for part in parts) == 1
-        assert parts[0].share_of_pairs != 0.5
-        for part, start in zip(parts, (0, 2), strict=True):
-            mask = (pairs.text >= start) & (pairs.text < start + 2)
-            assert part.pairs.text.tolist() == (pairs.text[mask] - start).tolist()
-            for name in ("positive", "negative", "margin"):
-                assert torch.equal(getattr(part.pairs, name), getattr(pairs, name)[mask])
-
-    def test_a_part_without_pairs(self):
-        pairs = LabelPairs(*(torch.zeros(0, dtype=torch.int64) for _ in range(4)))
-        inputs = {"ids": torch.ones(3, 2, dtype=torch.int64), "lengths": torch.tensor([2, 1, 1])}
-        parts = list(_parts_of(inputs, torch.zeros(3, 5), pairs, 100))
-        assert [part.share_of_pairs for part in parts] == [0, 0, 0]
-        assert [part.inputs["ids"].shape for part in parts] == [(1, 2), (1, 1), (1, 1)]
 
 
 def test_settings_cannot_change():
