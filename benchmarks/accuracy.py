@@ -296,6 +296,8 @@ SCORED_BY_METRIC = (fit_linear, fit_sentence_vectors)
 
 def run(dataset: str, model: str, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
     """Fit once, and score the validation and test parts."""
+    # Before the fit, which may take an hour: the code may be changed meanwhile.
+    origin = {"device": records.device(), "commit": commit(), "code": code_digest()}
     corpus = load_corpus(dataset, seed)
     started = time.perf_counter()
     fitted = MODELS[model][0](corpus, seed, settings)
@@ -317,10 +319,7 @@ def run(dataset: str, model: str, seed: int, settings: dict[str, Any]) -> dict[s
         "parameters": parameters(fitted),
         "epochs": getattr(fitted, "n_iter_", None),
         "val_of_network": of_network(fitted),
-        "device": records.device(),
-        "commit": commit(),
-        "code": code_digest(),
-    }
+    } | origin
     if isinstance(fitted, LinearBaseline) and MODELS[model][0] is fit_linear:
         content["choices"] = asdict(fitted.choices_)
     if isinstance(fitted, skhimatch.HiMatchClassifier) and (

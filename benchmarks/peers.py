@@ -335,13 +335,14 @@ def main() -> None:
     if path.exists():
         content = json.loads(path.read_text())
     for name in arguments.peers:
+        commit = records.commit()
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             try:
                 found = pool.submit(measure, arguments.dataset, name).result()
             except (ValueError, ModuleNotFoundError) as error:
                 print(f"{name}: left out: {error}", flush=True)
                 continue
-        content["peers"][name] = found | {"commit": records.commit()}
+        content["peers"][name] = found | {"commit": commit}
         content |= {
             "dataset": arguments.dataset,
             "threads": records.threads(),

@@ -21,6 +21,7 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 # From the first to the last; a module imports from its own group or from earlier ones. Names with a slash are
 # packages, the others modules of the top level.
 ORDER = [
+    "warn_user",
     "storage/",
     "input_files",
     "progress",

@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -348,7 +349,10 @@ class TestStart:
         assert main(["serve", str(model), "--max-texts", "0"]) == 2
         assert "the limit texts is 0; pass 1 or more" in capsys.readouterr().err
         assert main(["serve", str(model), "--max-texts", "9", "--max-waiting", "8"]) == 2
-        assert "a request of 9 texts would never be accepted" in capsys.readouterr().err
+        error = "--max-waiting is 8, so a request of 9 texts would never be accepted: .* lower --max-texts"
+        assert re.search(error, capsys.readouterr().err)
+        with pytest.raises(ValueError, match="the limit waiting_texts is 8, so a request of 9 texts would"):
+            Limits(texts=9, waiting_texts=8)
         with pytest.raises(TypeError, match=r"the limit characters is 1\.5; pass an integer"):
             Limits(characters=1.5)
 

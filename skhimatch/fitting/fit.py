@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from functools import partial
 from numbers import Integral
@@ -27,6 +26,7 @@ from skhimatch.state import FittedState
 from skhimatch.text.sequences import UNKNOWN_ID, Texts, words_of
 from skhimatch.training.checkpoints import Checkpoints
 from skhimatch.training.processes import Processes
+from skhimatch.warn_user import warn_user
 
 __all__ = ["fit"]
 
@@ -144,13 +144,11 @@ def _warn_of_unknown_words(texts: Texts) -> None:
     """Warn if most words of held-out texts are unknown, so that little can be learned from words."""
     unknown = words_of(texts).ids == UNKNOWN_ID
     if len(unknown) > FEW and unknown.mean() > MOST:
-        warnings.warn(
+        warn_user(
             f"{unknown.mean():.0%} of the words of the held-out texts are not in the vocabulary of the "
             "training texts, so that little can be learned from words. Look at tokenizer_.tokenize(text): if "
             "texts are not split as you want, pass tokenizer=WordTokenizer(token_pattern=...), or lists of "
             "tokens.",
-            UserWarning,
-            stacklevel=2,
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
@@ -15,6 +14,7 @@ from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.spelling import suggestion
 from skhimatch.labels.taxonomy import read_taxonomy
 from skhimatch.labels.trees import hierarchy_of_tree, place
+from skhimatch.warn_user import warn_user
 
 __all__ = [
     "as_hierarchy",
@@ -272,11 +272,9 @@ def hierarchy_over(hierarchy: LabelHierarchy, classes: Iterable[str]) -> LabelHi
     shown = ", ".join(map(repr, unknown[:3]))
     if len(unknown) > 3:
         shown += f" and {len(unknown) - 3} more"
-    warnings.warn(
+    warn_user(
         f"{len(unknown)} of {len(names)} classes have no edge in the hierarchy and become roots: {shown}. "
         "To do so on purpose, name all labels: hierarchy=LabelHierarchy(edges, labels=[...]).",
-        UserWarning,
-        stacklevel=5,
     )
     edges = [(hierarchy.labels[parent], hierarchy.labels[child]) for parent, child in hierarchy.edges]
     return LabelHierarchy(edges, [*hierarchy.labels, *unknown]).restrict(names)

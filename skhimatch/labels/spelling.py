@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
-import warnings
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from heapq import nsmallest
+
+from skhimatch.warn_user import warn_user
 
 __all__ = ["suggestion", "unknown_label", "warn_of_labels_that_look_alike"]
 
@@ -103,13 +104,10 @@ def warn_of_labels_that_look_alike(labels: Iterable[str]) -> None:
         return
     one, two = pairs[0]
     more = "" if len(pairs) == 1 else f", and {len(pairs) - 1} more such pairs"
-    # Of equal warnings from one line, Python shows the first. So it is this line, not that of the caller.
-    warnings.warn(
+    warn_user(
         f"the labels {_shown_beside(one, two)} and {_shown_beside(two, one)} differ only by "
         f"{_difference(one, two)}{more}. They are different labels: if they should be one, write it in "
         "one way everywhere.",
-        UserWarning,
-        stacklevel=1,
     )
 
 

@@ -1,6 +1,5 @@
 """Training targets: every accepted format of `y` becomes one sparse indicator."""
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 from numbers import Number
@@ -13,6 +12,7 @@ import scipy.sparse as sp
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.labels.indicators import as_indicator
 from skhimatch.labels.spelling import suggestion
+from skhimatch.warn_user import warn_user
 
 __all__ = [
     "divide",
@@ -224,14 +224,12 @@ def warn_of_broken_rows(encoded: sp.csr_array, hierarchy: LabelHierarchy) -> Non
     broken = np.diff(wanted.indptr) > np.diff(found.indptr)
     share = broken.sum() / (n_labels > 0).sum()
     if share > 0.5:
-        warnings.warn(
+        warn_user(
             f"{100 * share:.0f} % of the rows of y with a label lack an ancestor of one of their labels. "
             f"The columns may be in another order than the labels, {', '.join(hierarchy.labels[:3])}, ...: "
             "pass `classes=mlb.classes_`, where `mlb` is the MultiLabelBinarizer that made y, or a DataFrame "
             "with the labels as column names. If the order is right and ancestors are left out on purpose, "
             "ignore this warning.",
-            UserWarning,
-            stacklevel=5,
         )
 
 
@@ -273,9 +271,7 @@ def validation_pair(
     if validation_data is not None:
         if X_val is not None or y_val is not None:
             raise ValueError("Both validation_data and X_val, y_val are given: pass only X_val and y_val.")
-        warnings.warn(
-            "validation_data=(X, y) is deprecated: pass X_val=X, y_val=y.", FutureWarning, stacklevel=4
-        )
+        warn_user("validation_data=(X, y) is deprecated: pass X_val=X, y_val=y.", FutureWarning)
         is_sequence = isinstance(validation_data, Sequence) and not isinstance(validation_data, str | bytes)
         if not is_sequence or len(validation_data) != 2:
             raise ValueError("validation_data is not a pair (X, y): pass X_val=X, y_val=y.")

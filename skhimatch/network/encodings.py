@@ -6,7 +6,6 @@ import hashlib
 import os
 import sqlite3
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from skhimatch.network.batches import TextDataset
 from skhimatch.progress import progress_bar
 from skhimatch.text.sequences import TokenSequences
+from skhimatch.warn_user import warn_user
 
 if TYPE_CHECKING:
     from skhimatch.network.transformer import TransformerEncoder
@@ -94,11 +94,10 @@ def encode_once(
         with progress_bar(int(read[-1]) if len(read) else 0, "encode", unit="subword", shown=shown) as bar:
             encodings[order] = EncodingStore(store_folder()).get(_keys(encoder, sorted_texts), make)
     except (OSError, sqlite3.Error) as error:
-        warnings.warn(
+        warn_user(
             f"Encodings cannot be stored in {store_folder()} ({error}): the next fit has to encode its "
             "texts again. Name a folder by the environment variable SKHIMATCH_CACHE.",
             RuntimeWarning,
-            stacklevel=2,
         )
         return encode_longest_first(encoder, texts, progress=progress)
     return encodings
@@ -255,11 +254,10 @@ class EncodingStore:
                 _touch(connection, wanted)
                 self._delete_oldest(connection)
         if n_damaged:
-            warnings.warn(
+            warn_user(
                 f"{n_damaged:,} of the vectors in {self.folder / FILE} were damaged, and were computed "
                 "again.",
                 RuntimeWarning,
-                stacklevel=2,
             )
         return np.stack([vectors[key] for key in keys])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -35,6 +34,7 @@ from skhimatch.text.hub import describe, load_model, load_tokenizer
 from skhimatch.text.pretrained import PretrainedEncoder
 from skhimatch.text.sequences import SubwordSequences, Texts, TokenSequences
 from skhimatch.text.subwords import pieces_of, vocabulary_of
+from skhimatch.warn_user import warn_user
 
 __all__ = ["TransformerEncoder"]
 
@@ -237,11 +237,9 @@ class TransformerEncoder(TextEncoder, RandomModule):
             )
         n_cut = int((texts.lengths > self.capacity).sum())
         if n_cut and self.settings.long_text == "truncate":
-            warnings.warn(
+            warn_user(
                 f"{n_cut:,} of {len(texts):,} texts are longer than the {self.capacity:,} subwords that "
                 f"{self.name!r} reads at once, and are cut off there; long_text='stride' reads all of them.",
-                UserWarning,
-                stacklevel=5,
             )
         return texts
 

@@ -22,7 +22,6 @@ import os
 import re
 import secrets
 import shutil
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -32,6 +31,7 @@ from typing import TypeVar
 import skhimatch
 from skhimatch.storage.errors import ModelFormatError, damage_named
 from skhimatch.storage.values import from_json
+from skhimatch.warn_user import warn_user
 
 __all__ = [
     "FORMAT",
@@ -171,11 +171,9 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
         _remove(folder / replaced.folder, replaced.files)
     others = sorted(path.name for path in folder.iterdir() if path.name not in (MANIFEST, fresh.name))
     if others:
-        warnings.warn(
+        warn_user(
             f"{folder} holds {', '.join(others)}, which the saved classifier does not need: a save that was "
             "stopped may have left it. Delete it if no other process is saving there.",
-            UserWarning,
-            stacklevel=4,
         )
 
 

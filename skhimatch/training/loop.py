@@ -1,6 +1,5 @@
 """Training of a network: skorch's loop with the callbacks and settings of this package."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,7 @@ from skhimatch.training.callbacks import Decide, EpochLine, TrainingBar, Validat
 from skhimatch.training.checkpoints import EpochCheckpoint
 from skhimatch.training.net import NonFiniteLossError, TrainingNet
 from skhimatch.training.row_adam import ClipGradients, RowAdam, sparse_word_gradients, updates_rows
+from skhimatch.warn_user import warn_user
 
 __all__ = ["TrainingSettings", "build_training_net", "train", "train_one_epoch"]
 
@@ -216,10 +216,9 @@ def train(
                 raise
             # This restores the weights of the best epoch. The interrupted epoch has no score.
             net.notify("on_train_end", X=training, y=None)
-            warnings.warn(
+            warn_user(
                 f"{error} The weights of the best of {len(complete)} complete epochs were restored.",
                 ConvergenceWarning,
-                stacklevel=2,
             )
     return _more_epochs(net, 0)
 
