@@ -545,8 +545,8 @@ def _serve(
     check_installed("fastapi", "uvicorn")
     if max_waiting < max_texts:
         raise ValueError(
-            f"--max-waiting is {max_waiting}, so a request of {max_texts} texts would never be accepted: raise "
-            "it, or lower --max-texts"
+            f"--max-waiting is {max_waiting}, so a request of {max_texts} texts would never be accepted: "
+            "raise it, or lower --max-texts"
         )
     limits = Limits(max_body, max_texts, max_characters, max_waiting, max_explanations)
 

@@ -15,7 +15,6 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score
 from sklearn.utils._set_output import _get_output_config
-from sklearn.utils.validation import check_is_fitted
 
 from skhimatch.evaluation.decisions import (
     MAX_DENSE,
@@ -61,10 +60,7 @@ def _of_state(path: str) -> property:
     find = attrgetter(f"state_.{path}")
 
     def get(classifier: FittedPredictor) -> Any:
-        # Not `check_is_fitted`, which reads the tags, which depend on a fitted attribute.
-        if not classifier.__sklearn_is_fitted__():
-            name = type(classifier).__name__
-            raise NotFittedError(f"This {name} instance is not fitted yet. Call 'fit' before you use this.")
+        classifier._check_fitted()
         return find(classifier)
 
     return property(get)
@@ -201,7 +197,7 @@ class FittedPredictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         ValueError
             When there are fewer labels than k.
         """
-        check_is_fitted(self)
+        self._check_fitted()
         check_k(k, len(self.classes_))
         columns, probabilities = [], []
         for chunk in self.iter_predict_proba(X):
@@ -224,7 +220,7 @@ class FittedPredictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             20 million, since a dense indicator would take 160 MB or more. No more than a chunk of
             probabilities is in memory at once.
         """
-        check_is_fitted(self)
+        self._check_fitted()
         rule = self._decision()
         chunks = [rule(probabilities) for probabilities in self.iter_predict_proba(X)]
         return stacked_decisions(chunks, sparse=self.sparse_output_, max_dense=MAX_DENSE)
@@ -246,7 +242,7 @@ class FittedPredictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         ValueError
             When the probabilities have another shape.
         """
-        check_is_fitted(self)
+        self._check_fitted()
         shape = np.shape(probabilities)
         if len(shape) != 2 or shape[1] != len(self.classes_):
             raise ValueError(f"probabilities have the shape {shape}, not (n, {len(self.classes_)}).")
@@ -373,7 +369,7 @@ class FittedPredictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         -------
         list of n set of str
         """
-        check_is_fitted(self)
+        self._check_fitted()
         return targets.to_label_sets(indicator, list(self.classes_))
 
     def score(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> float:
@@ -392,7 +388,7 @@ class FittedPredictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         -------
         float in [0, 1]
         """
-        check_is_fitted(self)
+        self._check_fitted()
         texts = checked_texts(X)
         known = encode_known_targets(y, self.hierarchy_, len(texts))
         predicted = sp.csr_array(without_missing(sp.csr_array(self.predict(texts)), known.missing))
@@ -406,7 +402,7 @@ class FittedPredictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _state_on_device(self) -> FittedState:
         """Return the fitted state, with its networks on this machine's device."""
-        check_is_fitted(self)
+        self._check_fitted()
         device = resolve_device(self.device)
         for scorer in self.state_.ensemble.networks.values():
             if scorer.network.device != device:
@@ -439,6 +435,12 @@ class FittedPredictor(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             return rule
         threshold = check_threshold(self.threshold, self.hierarchy_.labels)
         return replace(rule, threshold=threshold, path_minimum=threshold, importance=None, n_labels=None)
+
+    def _check_fitted(self) -> None:
+        # Not `check_is_fitted`, which reads the tags, which depend on a fitted attribute.
+        if not self.__sklearn_is_fitted__():
+            name = type(self).__name__
+            raise NotFittedError(f"This {name} instance is not fitted yet. Call 'fit' before you use this.")
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "state_")

@@ -7,15 +7,13 @@ import warnings
 
 __all__ = ["warn_user"]
 
-# Packages whose lines say nothing to the user: scikit-learn calls an estimator's methods for the user, skorch
-# the training loop, and both do so within context managers.
-INTERNAL = {"skhimatch", "sklearn", "skorch", "contextlib"}
+# Packages whose lines say nothing to the user: scikit-learn and joblib call an estimator's methods for the
+# user, skorch the training loop, and all do so within context managers.
+INTERNAL = {"skhimatch", "sklearn", "joblib", "skorch", "contextlib"}
 
 
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line of the user's code that has called this package, directly or by scikit-learn.
-
-    Of equal warnings from one line, Python shows the first. So a search that fits a hundred times warns once.
 
     Parameters
     ----------

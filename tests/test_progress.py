@@ -17,6 +17,13 @@ def test_messages_are_logged_and_printed_if_shown(caplog, capsys, shown):
     assert capsys.readouterr().out == "a message\n" * shown
 
 
+def test_a_hidden_bar_writes_nothing(capsys):
+    with progress_bar(3, "count", shown=False) as bar:
+        bar.update(bar.n + 2)
+        bar.close()
+    assert capsys.readouterr() == ("", "")
+
+
 def test_a_message_does_not_break_a_bar(capsys):
     with progress_bar(3, "count", shown=True) as bar:
         bar.update(3)

@@ -9,7 +9,8 @@ from sklearn.pipeline import make_pipeline
 from toy_classifier import INDICATOR, LABEL_SETS, TEXTS, quick
 from toy_corpus import HIERARCHY
 
-from skhimatch import LinearBaseline, WordTokenizer
+from skhimatch import WordTokenizer
+from skhimatch.baseline import LinearBaseline
 from skhimatch.labels.formats import hierarchy_over
 from skhimatch.labels.hierarchy import LabelHierarchy
 from skhimatch.warn_user import warn_user
@@ -46,14 +47,6 @@ def test_the_line_is_that_of_the_user(between):
     for warning in caught:
         assert warning.filename == __file__
         assert first <= warning.lineno <= first + 3
-
-
-def test_equal_warnings_of_one_line_are_shown_once():
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("default")
-        for _ in range(3):
-            quick(None).fit(TEXTS, ALIKE)
-    assert len(caught) == 1
 
 
 @pytest.mark.parametrize(

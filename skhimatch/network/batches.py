@@ -82,13 +82,15 @@ class TextDataset(Dataset):
     def __len__(self) -> int:
         return len(self.sequences)
 
-    def batch(self, rows: np.ndarray) -> Batch:
+    def batch(self, rows: np.ndarray, texts: Texts | None = None) -> Batch:
         """Return one batch: padded ids, lengths and dense targets.
 
         Parameters
         ----------
         rows : int array of shape (B,)
             The numbers of the texts.
+        texts : TokenSequences or SubwordSequences of B texts, optional
+            These texts, if they are at hand.
 
         Returns
         -------
@@ -104,7 +106,7 @@ class TextDataset(Dataset):
         targets : float32 tensor of shape (B, L)
             Of shape (B, 0) if the dataset has no targets.
         """
-        chosen = self.sequences[rows]
+        chosen = self.sequences[rows] if texts is None else texts
         inputs = {"ids": _network_input(chosen), "lengths": torch.from_numpy(chosen.lengths)}
         if self.shortlist is not None:
             labels, label_weights = self.shortlist.select(rows)
@@ -229,5 +231,8 @@ class InOrder:
         return -(-len(self.dataset) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
+        # Sorted all at once: then the texts of a batch are neighbours.
+        texts = self.dataset.sequences[self.order]
         for start in range(0, len(self.order), self.batch_size):
-            yield self.dataset.batch(self.order[start : start + self.batch_size])
+            batch = slice(start, start + self.batch_size)
+            yield self.dataset.batch(self.order[batch], texts[batch])

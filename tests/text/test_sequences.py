@@ -105,6 +105,21 @@ class TestTokenSequences:
         rows = rng.integers(0, 300, size=500)
         assert lists_of(sequences[rows]) == [lists[row] for row in rows]
 
+    @pytest.mark.parametrize("key", [slice(1, 4), slice(0, 1), slice(3, 1), slice(-2, None), slice(1, 4, 2)])
+    def test_slices_are_those_of_an_array(self, key):
+        sequences = TokenSequences(
+            [2, 1, 1, 3, 1, 4], [0, 2, 2, 3, 5, 6], Vocabulary("abc"), np.array(["w", "x", "y"], dtype=object)
+        )
+        part, same = sequences[key], sequences[np.arange(5)[key]]
+        assert lists_of(part) == lists_of(same)
+        assert part.offsets.tolist() == same.offsets.tolist()
+        assert part.unknown_words.tolist() == same.unknown_words.tolist()
+        assert lists_of(part[1:]) == lists_of(same)[1:]
+
+    def test_a_pickled_slice_holds_only_its_texts(self):
+        sequences = TokenSequences.from_lists([[2] * 1000] * 100, Vocabulary("abc"))
+        assert len(pickle.dumps(sequences[:1])) < len(pickle.dumps(sequences)) / 20
+
     def test_words(self, sequences):
         assert sequences.words(2) == ["c", "<unknown>", "a"]
         assert sequences.words(1) == []
