@@ -405,7 +405,17 @@ class TrainingNet(ClassifierMixin, NeuralNet):
             This net.
         **kwargs
             As `skorch.NeuralNet.on_train_end` takes them.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            If the user has interrupted the training before its first epoch.
         """
+        # skorch catches a KeyboardInterrupt, and then reads the number of the last epoch.
+        if self.history and "epoch" not in self.history[-1]:
+            self.history.pop()
+        if not self.history:
+            raise KeyboardInterrupt("Interrupted before an epoch began.")
         super().on_train_end(net, **kwargs)
         catch_up_words(self)
 

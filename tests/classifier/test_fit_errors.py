@@ -11,6 +11,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from skorch.callbacks import Callback
+from skorch.history import History
 from toy_classifier import (
     INDICATOR,
     LABEL_SETS,
@@ -326,6 +327,28 @@ class TestInterrupt:
         never = Trouble(KeyboardInterrupt, epoch=9, batch=2)
         expected = quick(callbacks=[never], **settings | {"max_epochs": 1}).fit(TEXTS, LABEL_SETS)
         assert_same_weights(classifier, expected)
+
+    @pytest.mark.parametrize("method", ["new_epoch", "record"])
+    @pytest.mark.parametrize("epoch", [1, 2])
+    def test_as_an_epoch_begins(self, monkeypatch, method, epoch):
+        """Before skorch has a record of the epoch, or before the record has the epoch's number."""
+        usual = getattr(History, method)
+
+        def interrupted(history, *arguments):
+            done = sum("epoch" in record for record in history)
+            if done + 1 == epoch and arguments[:1] in ((), ("epoch",)):
+                raise KeyboardInterrupt
+            usual(history, *arguments)
+
+        monkeypatch.setattr(History, method, interrupted)
+        classifier = quick(max_epochs=4)
+        if epoch == 1:
+            with pytest.raises(KeyboardInterrupt, match="Interrupted before an epoch began"):
+                classifier.fit(TEXTS, LABEL_SETS)
+            assert_unfitted(classifier)
+        else:
+            classifier.fit(TEXTS, LABEL_SETS)
+            assert [record["epoch"] for record in classifier.history_] == [1]
 
 
 def test_an_iterator_of_label_texts_is_refused():
