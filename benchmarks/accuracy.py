@@ -34,7 +34,7 @@ from benchmarks.configs import read_configs
 from benchmarks.joint_space import describe_joint_space
 from benchmarks.linear_by_blocks import LinearByBlocks
 from benchmarks.local_classifiers import LocalClassifiers
-from benchmarks.records import RESULTS, code_digest, commit
+from benchmarks.records import RESULTS
 from benchmarks.sentence_vectors import SentenceVectors
 from skhimatch.baseline import FIXED, LinearBaseline
 from skhimatch.datasets import Corpus, load_api_docs, load_eurlex57k, load_htc_json, load_wos
@@ -296,8 +296,7 @@ SCORED_BY_METRIC = (fit_linear, fit_sentence_vectors)
 
 def run(dataset: str, model: str, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
     """Fit once, and score the validation and test parts."""
-    # Before the fit, which may take an hour: the code may be changed meanwhile.
-    origin = {"device": records.device(), "commit": commit(), "code": code_digest()}
+    of_code = records.of_code()
     corpus = load_corpus(dataset, seed)
     started = time.perf_counter()
     fitted = MODELS[model][0](corpus, seed, settings)
@@ -319,7 +318,7 @@ def run(dataset: str, model: str, seed: int, settings: dict[str, Any]) -> dict[s
         "parameters": parameters(fitted),
         "epochs": getattr(fitted, "n_iter_", None),
         "val_of_network": of_network(fitted),
-    } | origin
+    } | of_code
     if isinstance(fitted, LinearBaseline) and MODELS[model][0] is fit_linear:
         content["choices"] = asdict(fitted.choices_)
     if isinstance(fitted, skhimatch.HiMatchClassifier) and (
@@ -458,7 +457,7 @@ def write(path: Path, dataset: str, model: str, settings: dict[str, Any], runs: 
         "std": summary(runs, np.std),
         "threads": records.threads(),
         "versions": versions_of(model),
-        "commit": commit(),
+        "commit": records.commit(),
     }
     records.write(path, content)
 
@@ -489,7 +488,7 @@ def main() -> None:
     if path.exists():
         before = json.loads(path.read_text())
         if before["settings"] == settings and before["versions"] == versions_of(arguments.model):
-            code = code_digest()
+            code = records.code_digest()
             runs = [run for run in before["runs"] if run.get("code") == code]
     for seed in arguments.seeds:
         if seed in [run["seed"] for run in runs]:

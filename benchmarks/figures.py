@@ -47,7 +47,7 @@ def branch(corpus: Any) -> list[str]:
 
 def points(dataset: str, seed: int = 0) -> dict[str, Any]:
     """Fit each model, and return the points of the branch's texts and labels on a plane."""
-    origin = {"device": records.device(), "commit": records.commit(), "code": records.code_digest()}
+    of_code = records.of_code()
     corpus = load_corpus(dataset)
     labels = branch(corpus)
     models, found = read_configs(), {}
@@ -63,7 +63,7 @@ def points(dataset: str, seed: int = 0) -> dict[str, Any]:
             "label_points": display.label_points.round(2).tolist(),
             "groups": display.groups,
         }
-    return {"dataset": dataset, "seed": seed, "labels": labels, "spaces": found} | origin
+    return {"dataset": dataset, "seed": seed, "labels": labels, "spaces": found} | of_code
 
 
 def draw_joint_spaces(content: dict[str, Any]) -> Figure:

@@ -81,7 +81,7 @@ def main() -> None:
         runs = [run for run in json.loads(path.read_text())["runs"] if run["code"] == code]
     for seed in arguments.seeds:
         if seed not in [run["seed"] for run in runs]:
-            of_code = {"device": records.device(), "commit": records.commit(), "code": code}
+            of_code = records.of_code()
             runs.append({"seed": seed, "rows": search(arguments.dataset, seed)} | of_code)
             write(path, arguments.dataset, sorted(runs, key=lambda run: run["seed"]))
 

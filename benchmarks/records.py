@@ -28,13 +28,12 @@ def origin(*others: str) -> dict[str, Any]:
     *others : str
         Packages that the figures depend on, beside those of every run.
     """
-    return {
-        "threads": threads(),
-        "device": device(),
-        "versions": versions(*others),
-        "commit": commit(),
-        "code": code_digest(),
-    }
+    return {"threads": threads(), "versions": versions(*others)} | of_code()
+
+
+def of_code() -> dict[str, str]:
+    """Return the device, the commit and the code of one of several runs in a file; call it before the run."""
+    return {"device": device(), "commit": commit(), "code": code_digest()}
 
 
 def threads() -> int:

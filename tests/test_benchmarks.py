@@ -117,7 +117,7 @@ def test_other_settings_start_afresh(toy, monkeypatch):
 
 def test_runs_of_other_code_are_repeated(toy, monkeypatch, tmp_path):
     measure(monkeypatch, "--model", "tfidf-svm", "--seeds", "0", "1")
-    monkeypatch.setattr(accuracy, "code_digest", lambda: "another")
+    monkeypatch.setattr(records, "code_digest", lambda: "another")
     measure(monkeypatch, "--model", "tfidf-svm", "--seeds", "1")
     [run] = json.loads((toy / "toy-tfidf-svm.json").read_text())["runs"]
     assert (run["seed"], run["code"]) == (1, "another")

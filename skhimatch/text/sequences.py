@@ -313,27 +313,32 @@ class TokenSequences:
         if np.array_equal(rows, every):
             return self
         tokens, offsets = positions_of_rows(self.offsets, rows)
-        part = TokenSequences.__new__(TokenSequences)
-        # Not checked again, because all of these texts are.
-        part.ids, part.offsets, part.vocabulary = self.ids[tokens], offsets, self.vocabulary
-        part.unknown_words = None
-        if self.unknown_words is not None:
-            part.unknown_words = self.unknown_words[positions_of_rows(self._unknown_offsets, rows)[0]]
-        return part
+        unknown_words = self.unknown_words
+        if unknown_words is not None:
+            unknown_words = unknown_words[positions_of_rows(self._unknown_offsets, rows)[0]]
+        return self._part(self.ids[tokens], offsets, unknown_words)
 
     def _slice(self, start: int, stop: int) -> "TokenSequences":
         """Return neighbouring texts. Their tokens are not copied."""
         stop = max(start, stop)
         if (start, stop) == (0, len(self)):
             return self
-        first, last = self.offsets[start], self.offsets[stop]
+        offsets = self.offsets[start : stop + 1]
+        unknown_words = self.unknown_words
+        if unknown_words is not None:
+            unknown_words = unknown_words[self._unknown_offsets[start] : self._unknown_offsets[stop]]
+        return self._part(self.ids[offsets[0] : offsets[-1]], offsets - offsets[0], unknown_words)
+
+    def _part(
+        self,
+        ids: NDArray[np.int32],
+        offsets: NDArray[np.int64],
+        unknown_words: NDArray[np.object_] | None,
+    ) -> "TokenSequences":
+        """Return some of these texts. They are not checked again."""
         part = TokenSequences.__new__(TokenSequences)
-        part.ids, part.vocabulary = self.ids[first:last], self.vocabulary
-        part.offsets = self.offsets[start : stop + 1] - first
-        part.unknown_words = None
-        if self.unknown_words is not None:
-            places = self._unknown_offsets
-            part.unknown_words = self.unknown_words[places[start] : places[stop]]
+        part.ids, part.offsets, part.vocabulary = ids, offsets, self.vocabulary
+        part.unknown_words = unknown_words
         return part
 
     @cached_property

@@ -70,7 +70,7 @@ def parts_of_batch(
     for rows in balanced_slices(lengths, number):
         part = {name: values[rows] for name, values in inputs.items()}
         if have_tokens:
-            part["ids"] = part["ids"][:, : max(1, int(part["lengths"].max()))]
+            part["ids"] = part["ids"][:, : max(1, int(lengths[rows].max()))]
         share_of_texts = float(weights[rows].sum() / weights.sum())
         part_pairs, share_of_pairs = None, share_of_texts
         if pairs is not None:
@@ -118,7 +118,7 @@ def balanced_slices(lengths: NDArray[np.int64], number: int) -> list[slice]:
 
 
 def _slices_within(costs: NDArray[np.int64], bound: int) -> list[slice]:
-    """Return slices whose number of texts times their highest cost is at most a bound, as long as can be."""
+    """Return the longest slices whose number of texts times their highest cost is at most a bound."""
     slices, start, highest = [], 0, 0
     for row, cost in enumerate(costs.tolist()):
         highest = max(highest, cost)
